@@ -6,7 +6,6 @@ Figures are objects of their own: no global state of pyplot, no display, no sett
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -15,20 +14,6 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which colour-blind readers tell apart as well.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
-
-
-class Fit(NamedTuple):
-    """A power law ``y = exp(intercept) x^slope``, from :func:`loglog_fit`.
-
-    Attributes:
-      slope: the exponent.
-      intercept: ``log y`` at ``x = 1``.
-      stderr: standard error of the slope; NaN where two points leave none over.
-    """
-
-    slope: float
-    intercept: float
-    stderr: float
 
 
 def panels(count: int, *, width: float = 4.2, height: float = 3.4) -> tuple[Figure, list[Axes]]:
@@ -68,19 +53,6 @@ def bands(
     if band and len(samples) > 1:
         ax.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
     ax.plot(x, median, color=color, linestyle=linestyle, linewidth=1.8, label=label)
-
-
-def loglog_fit(x: Shaped[np.ndarray, " M"], y: Float[np.ndarray, " M"]) -> Fit:
-    """Least-squares fit of a power law to positive points: a line through the logarithms."""
-    log_x, log_y = np.log(np.asarray(x, float)), np.log(np.asarray(y, float))
-    centred = log_x - log_x.mean()
-    spread = float(np.sum(centred**2))
-    slope = float(np.sum(centred * log_y)) / spread
-    intercept = float(log_y.mean() - slope * log_x.mean())
-    residual = log_y - intercept - slope * log_x
-    left_over = len(log_x) - 2
-    variance = float(np.sum(residual**2)) / left_over if left_over > 0 else np.nan
-    return Fit(slope, intercept, float(np.sqrt(variance / spread)))
 
 
 def save(fig: Figure, folder: Path) -> None:

@@ -18,6 +18,7 @@ from ntk_rnn import (
     hidden_state_limit,
     impulse_response_moments,
 )
+from ntk_rnn.power_law import fit_power_law
 
 SEEDS, LAGS = 200, 10
 
@@ -113,13 +114,9 @@ def test_distance_of_the_hidden_state_from_its_limit_falls_as_the_root_of_the_wi
 
         return jax.lax.map(jax.jit(one), jax.random.split(jax.random.key(0), seeds))
 
-    logs = np.log([np.asarray(distances(width), float) for width in widths])
-    slope = np.polyfit(np.log(widths), logs.mean(axis=1), 1)[0]
-    centred = np.log(widths) - np.mean(np.log(widths))
-    variances = logs.var(axis=1, ddof=1) / seeds
-    standard_error = np.sqrt(np.sum(centred**2 * variances)) / np.sum(centred**2)
-    assert standard_error < 0.03
-    assert abs(slope + 0.5) <= 3 * standard_error
+    law = fit_power_law(np.array(widths), np.stack([distances(width) for width in widths]))
+    assert law.stderr < 0.03
+    assert abs(law.slope + 0.5) <= 3 * law.stderr
 
 
 def test_limit_of_the_hidden_state_for_any_inputs():

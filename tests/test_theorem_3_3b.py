@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ntk_rnn as nr
+from ntk_rnn.power_law import fit_power_law
 
 
 def draw(dtype, shape, seed=0):
@@ -55,14 +56,9 @@ def test_kernel_of_the_linear_rnn_tends_to_the_analytic_one():
             )
             yield relative_error(kernel, expected)
 
-    logs = np.log([list(errors(width)) for width in widths])
-    slope = np.polyfit(np.log(widths), logs.mean(axis=1), 1)[0]
-    # Standard error of the slope from the spread over seeds.
-    centred = np.log(widths) - np.mean(np.log(widths))
-    variances = logs.var(axis=1, ddof=1) / seeds
-    standard_error = np.sqrt(np.sum(centred**2 * variances)) / np.sum(centred**2)
-    assert standard_error < 0.05
-    assert abs(slope + 0.5) <= 3 * standard_error
+    law = fit_power_law(np.array(widths), np.array([list(errors(width)) for width in widths]))
+    assert law.stderr < 0.05
+    assert abs(law.slope + 0.5) <= 3 * law.stderr
 
 
 def test_trained_rnn_follows_the_scaled_convolution():

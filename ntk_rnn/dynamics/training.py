@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,8 +19,10 @@ from ntk_rnn import _checks
 from ntk_rnn._functions import as_apply_fn
 from ntk_rnn._types import AnyArray, ApplyFn
 from ntk_rnn.dynamics.loss import Loss, check_loss, squared_loss
+from ntk_rnn.dynamics.observation import Observation, matching_data, observe, record_steps
+from ntk_rnn.dynamics.optimizers import Rule, check_rule, lenient_promotion, make_optimizer
 from ntk_rnn.dynamics.stability import max_learning_rate
-from ntk_rnn.sequences import unit_impulses
+from ntk_rnn.kernels.finite_width import FiniteWidthGram, finite_width_gram
 
 
 class TrainingPath(NamedTuple):
@@ -33,6 +34,8 @@ class TrainingPath(NamedTuple):
       test_loss: test loss, shape ``(R,)``; ``None`` without a test set.
       impulse_response: response to unit impulses, ``L`` of a causal linear model, shape
         ``(R, T, n_y, n_x)``.
+      kernel_drift: ``||G^l - G^0||_F / ||G^0||_F`` of the finite-width Gram matrix, 0 at step 0,
+        shape ``(R,)``; ``None`` if not asked for.
       params: the parameters at the last of these steps, which is the end.
       diverged_at: the first step with a non-finite training loss, or ``None``; the path then
         ends one step before it.
@@ -42,6 +45,7 @@ class TrainingPath(NamedTuple):
     train_loss: Float[Array, " R"]
     test_loss: Float[Array, " R"] | None
     impulse_response: Float[Array, "R T n_y n_x"]
+    kernel_drift: Float[Array, " R"] | None
     params: Any
     diverged_at: int | None
 
@@ -57,6 +61,7 @@ def gradient_descent(
     test: tuple[Float[AnyArray, "N2 T2 n_x"], Float[AnyArray, "N2 T2 n_y"]] | None = None,
     loss: Loss = "sum",
     record_at: Sequence[int] | Int[np.ndarray, " R"] | None = None,
+    kernel_drift: bool = False,
 ) -> TrainingPath:
     """Full-batch gradient descent: ``params <- params - eta grad(loss)``, ``steps`` times.
 
@@ -77,6 +82,9 @@ def gradient_descent(
         the mean.
       record_at: the steps at which to record, from 0 to ``steps``, which always is; every step
         if ``None``. A record costs one evaluation of the model beside the step itself.
+      kernel_drift: whether to record how far the exact kernel of a linear RNN has moved, which is
+        0 for ever in the limit of infinite width. It costs both chains of the impulse response
+        and ``O((T^2 n_y n_x)^2)`` a record.
 
     Returns:
       The path. Should the training loss turn non-finite, a ``RuntimeWarning`` names the step and
@@ -86,31 +94,21 @@ def gradient_descent(
     Raises:
       ValueError: if data are empty, not finite or do not match the model's outputs, neither or
         both of ``learning_rate`` and ``optimizer`` are given, the learning rate is not positive,
-        ``record_at`` is out of range, or the loss is not finite to begin with.
+        ``record_at`` is out of range, the loss is not finite to begin with, or ``kernel_drift`` is
+        asked of parameters that are not those of a ``LinearRNN``.
     """
     apply_fn = as_apply_fn(apply_fn)
     steps = _checks.nonnegative_int("steps", steps)
     loss = check_loss(loss)
-    records = _record_steps(record_at, steps)
-    data = _matching_data("data", apply_fn, params, data)
-    test = None if test is None else _matching_data("test", apply_fn, params, test)
-    if (learning_rate is None) == (optimizer is None):
-        raise ValueError(
-            "give either learning_rate or optimizer, got "
-            f"learning_rate={learning_rate!r}, optimizer={optimizer!r}"
-        )
-    rate = None
-    if learning_rate is not None and not callable(learning_rate):
-        _checks.positive("learning_rate", learning_rate)
-        # A Python number traces without a type of its own, so it suits parameters of any type.
-        rate = learning_rate if _checks.is_traced(learning_rate) else float(learning_rate)
-    # A schedule, like an optimizer, is compiled in, and found again if it is the same object.
-    rule = learning_rate if callable(learning_rate) else optimizer
-
-    run = partial(_run, apply_fn, rule, loss, params, data, test, rate)
+    records = record_steps(record_at, steps)
+    data = matching_data("data", apply_fn, params, data)
+    test = None if test is None else matching_data("test", apply_fn, params, test)
+    rule, rate = check_rule(learning_rate, optimizer)
+    gram = finite_width_gram(params, data[0].shape[1]) if kernel_drift else None
+    run = partial(_run, apply_fn, rule, loss, params, data, test, gram, rate)
     with jax.default_matmul_precision("highest"):
         path, taken, last_params = run(_gaps(records))
-        diverged_at = _first_bad_step(records, path[0], taken)
+        diverged_at = _first_bad_step(records, path.train_loss, taken)
         if diverged_at == 0:
             raise ValueError(
                 "params must give a finite training loss to start from, got one that is not; "
@@ -131,21 +129,21 @@ def gradient_descent(
                 RuntimeWarning,
                 stacklevel=2,
             )
-    train_loss, test_loss, responses = path
-    return TrainingPath(records, train_loss, test_loss, responses, last_params, diverged_at)
+    return TrainingPath(step=records, params=last_params, diverged_at=diverged_at, **path._asdict())
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _run(
     apply_fn: ApplyFn,
-    rule: optax.GradientTransformation | Callable[[Any], Any] | None,
+    rule: Rule,
     loss: Loss,
     params: Any,
     data: tuple[Array, Array],
     test: tuple[Array, Array] | None,
+    gram: FiniteWidthGram | None,
     rate: Any,
     gaps: Array,
-) -> tuple[tuple[Array, Array | None, Array], Array, Any]:
+) -> tuple[Observation, Array, Any]:
     """Takes ``gaps[r]`` steps and then makes record ``r``, for every ``r``.
 
     No further step is taken once the loss is not finite.
@@ -154,9 +152,7 @@ def _run(
       The records, the number of steps taken, and the parameters.
     """
     x, y = data
-    if not isinstance(rule, optax.GradientTransformation):
-        rule = optax.sgd(rate if rule is None else rule)
-    optimizer = optax.with_extra_args_support(rule)
+    optimizer = make_optimizer(rule, rate)
 
     def objective(p: Any) -> Array:
         return squared_loss(apply_fn(p, x), y, loss)
@@ -164,7 +160,7 @@ def _run(
     def take_step(state: tuple) -> tuple:
         p, opt_state, step, left, _ = state
         value, gradient = jax.value_and_grad(objective)(p)
-        with _lenient_promotion():
+        with lenient_promotion():
             updates, opt_state = optimizer.update(
                 gradient, opt_state, p, value=value, grad=gradient, value_fn=objective
             )
@@ -186,59 +182,13 @@ def _run(
         p, opt_state, step, _, finite = lax.while_loop(
             more, take_step, (p, opt_state, step, gap, finite)
         )
-        return (p, opt_state, step, finite), _observe(apply_fn, p, data, test, loss)
+        return (p, opt_state, step, finite), observe(apply_fn, p, data, test, loss, gram)
 
-    with _lenient_promotion():
+    with lenient_promotion():
         opt_state = optimizer.init(params)
     start = (params, opt_state, jnp.asarray(0), jnp.asarray(True))
     (params, _, step, _), path = lax.scan(record, start, gaps)
     return path, step, params
-
-
-@contextmanager
-def _lenient_promotion() -> Iterator[None]:
-    """For the code of optax, which promotes implicitly even where its user has forbidden it."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
-
-
-def _observe(
-    apply_fn: ApplyFn, params: Any, data: tuple, test: tuple | None, loss: Loss
-) -> tuple[Array, Array | None, Array]:
-    """Training loss, test loss and impulse response at ``params``."""
-    x, y = data
-    inputs = [x, unit_impulses(x.shape[1], x.shape[2], x.dtype)]
-    if test is not None:
-        inputs.append(test[0])
-    outputs = _evaluate(apply_fn, params, inputs)
-    test_loss = None if test is None else squared_loss(outputs[2], test[1], loss)
-    return squared_loss(outputs[0], y, loss), test_loss, outputs[1].transpose(1, 2, 0)
-
-
-def _evaluate(apply_fn: ApplyFn, params: Any, inputs: list[Array]) -> list[Array]:
-    """The model on several sets of sequences.
-
-    Sets of one length go at once: by its impulse response, a model takes as long for one as for
-    all.
-    """
-    if len({(a.shape[1:], a.dtype) for a in inputs}) > 1:
-        return [apply_fn(params, a) for a in inputs]
-    ends = np.cumsum([a.shape[0] for a in inputs])[:-1]
-    return jnp.split(apply_fn(params, jnp.concatenate(inputs)), ends)
-
-
-def _record_steps(record_at: Any, steps: int) -> np.ndarray:
-    if record_at is None:
-        return np.arange(steps + 1)
-    asked = np.asarray(record_at)
-    if asked.size and not np.issubdtype(asked.dtype, np.integer):
-        raise ValueError(f"record_at must hold whole numbers of steps, got {record_at!r}")
-    records = np.unique([*asked.ravel().astype(int), steps])
-    if records[0] < 0 or records[-1] > steps:
-        raise ValueError(
-            f"record_at must lie between 0 and steps = {steps}, got {records[0]} to {records[-1]}"
-        )
-    return records
 
 
 def _first_bad_step(records: np.ndarray, train_loss: Array, taken: Array) -> int | None:
@@ -256,16 +206,3 @@ def _first_bad_step(records: np.ndarray, train_loss: Array, taken: Array) -> int
 
 def _gaps(records: np.ndarray) -> Array:
     return jnp.asarray(np.diff(records, prepend=0), jnp.int32)
-
-
-def _matching_data(name: str, apply_fn: ApplyFn, params: Any, data: Any) -> tuple[Array, Array]:
-    x, y = _checks.data_set(name, data)
-    outputs = jax.eval_shape(apply_fn, params, x)
-    shape = getattr(outputs, "shape", None)
-    if shape is None:
-        raise ValueError(
-            f"apply_fn must return one array, got {jax.tree.map(jnp.shape, outputs)}; take what "
-            "is to match the targets"
-        )
-    _checks.same(f"{name}[1].shape", y.shape, f"apply_fn(params, {name}[0]).shape", shape, "shape")
-    return x, y

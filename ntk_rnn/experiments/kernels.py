@@ -20,6 +20,7 @@ import ntk_rnn as nr
 from ntk_rnn import _neural_tangents, plotting
 from ntk_rnn.experiments.claims import Claim, UserError, at_most
 from ntk_rnn.experiments.configs import KernelsConfig, seed_list
+from ntk_rnn.power_law import PowerLaw, fit_power_law
 
 Arrays = dict[str, np.ndarray]
 
@@ -86,12 +87,12 @@ def summary(arrays: Arrays) -> list[tuple[int, float, float, float]]:
     ]
 
 
-def fit(arrays: Arrays) -> plotting.Fit | None:
+def fit(arrays: Arrays) -> PowerLaw | None:
     """The power law of the error in the width; ``None`` for a single width."""
     errors = arrays["relative_error"]
     if len(errors) < 2:
         return None
-    return plotting.loglog_fit(np.repeat(arrays["width"], errors.shape[1]), errors.reshape(-1))
+    return fit_power_law(arrays["width"], errors)
 
 
 def claims(config: KernelsConfig, arrays: Arrays) -> list[Claim]:

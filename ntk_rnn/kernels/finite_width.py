@@ -13,13 +13,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray, Params
 from ntk_rnn.impulse import chain, rnn_matrices
+from ntk_rnn.kernels.convolution import causal_conv_2d
 from ntk_rnn.sequences import lagged_inputs
 
 
@@ -55,6 +54,22 @@ class FiniteWidthGram(NamedTuple):
         rho = jnp.einsum("jjppqq->j", gram) / entries
         mass = entries * jnp.sum(rho**2)
         return rho, jnp.sqrt(jnp.maximum(jnp.sum(gram**2) / mass - 1, 0))
+
+    def drift(self, initial: FiniteWidthGram) -> Float[Array, ""]:
+        """How far the kernel has moved: ``||G - G^0||_F / ||G^0||_F``, shape ``()``.
+
+        During training it measures how lazy the network is: as the width grows it tends to 0, and
+        the network to its linearization at the start.
+
+        Args:
+          initial: ``G^0``, of as many lags, inputs and outputs.
+        """
+        for name, here, there in (("p", self.p, initial.p), ("q", self.q, initial.q)):
+            _checks.same(
+                f"initial.{name}.shape", there.shape, f"this Gram's {name}.shape", here.shape,
+                "shape",
+            )  # fmt: skip
+        return _relative_distance(self, initial)
 
     def ntk(
         self,
@@ -137,6 +152,13 @@ def _through(
 
 
 @jax.jit
+def _relative_distance(gram: FiniteWidthGram, initial: FiniteWidthGram) -> Float[Array, ""]:
+    before = _gram(*initial)
+    change = _gram(*gram) - before
+    return jnp.sqrt(jnp.sum(change**2) / jnp.sum(before**2))
+
+
+@jax.jit
 def _gram(
     p: Float[Array, "T T a a"], q: Float[Array, "T T n_x n_x"]
 ) -> Float[Array, "T T a a n_x n_x"]:
@@ -160,19 +182,3 @@ def _factors(w: Array, f: Array, c: Array, seq_len: int) -> FiniteWidthGram:
         jnp.einsum("apn,brn->abpr", rows, rows, precision="highest") / n,
         jnp.einsum("aqn,bsn->abqs", columns, columns, precision="highest") / n,
     )
-
-
-def causal_conv_2d(p: Float[Array, "T T c"], q: Float[Array, "T T d"]) -> Float[Array, "T T c d"]:
-    """Two-dimensional causal convolution ``S_{jk} = sum_{a<=j, b<=k} P_{ab} Q_{j-a,k-b}``."""
-    seq_len = p.shape[0]
-    delay = np.arange(seq_len)[:, None] - np.arange(seq_len)[None, :]
-    # Q along its second axis as a Toeplitz matrix, and 0 for negative delays along the first.
-    causal = jnp.asarray(delay >= 0)[None, :, :, None]
-    shifted = jnp.where(causal, q[:, np.maximum(delay, 0)], 0)
-    padded = jnp.pad(shifted, ((seq_len, 0), (0, 0), (0, 0), (0, 0)))
-
-    def row(j: Array) -> Array:
-        earlier = lax.dynamic_slice_in_dim(padded, j + 1, seq_len)[::-1]
-        return jnp.einsum("abc,akbd->kcd", p, earlier, precision="highest")
-
-    return lax.map(row, jnp.arange(seq_len))

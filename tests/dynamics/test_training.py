@@ -76,6 +76,18 @@ def test_records_where_asked(dtype, tol):
     assert some.test_loss is None
 
 
+def test_kernel_drift_is_that_of_the_parameters(dtype, tol):
+    model, params, data, _ = problem(dtype)
+    given = {"learning_rate": 1e-3, "kernel_drift": True, "record_at": [0, 2], "steps": 9}
+    path = nr.gradient_descent(model, params, data, **given)
+    assert path.kernel_drift[0] == 0 and np.all(np.diff(path.kernel_drift) > 0)
+    last, first = (nr.finite_width_gram(p, 5) for p in (path.params, params))
+    np.testing.assert_allclose(path.kernel_drift[-1], last.drift(first), rtol=100 * tol)
+    conv = nr.ScaledConv([1.0] * 5, 1)
+    with pytest.raises(ValueError, match="params must be those of a LinearRNN"):
+        nr.gradient_descent(conv, conv.init(jax.random.key(0), data[0]), data, **given)
+
+
 def test_parameters_are_those_at_the_end(dtype, tol):
     model, params, data, _ = problem(dtype)
     path = nr.gradient_descent(model, params, data, steps=9, learning_rate=1e-3, record_at=[4])

@@ -1,23 +1,8 @@
 """The kinds of plot that figures are made of."""
 
 import numpy as np
-import pytest
 
 from ntk_rnn import plotting
-
-
-def test_loglog_fit_agrees_with_polyfit():
-    draws = np.random.default_rng(0)
-    x = np.repeat([10, 20, 40, 80], 5)
-    y = 3 * x**-0.5 * np.exp(0.2 * draws.standard_normal(20))
-    fit = plotting.loglog_fit(x, y)
-    (slope, intercept), covariance = np.polyfit(np.log(x), np.log(y), 1, cov=True)
-    np.testing.assert_allclose(fit, [slope, intercept, covariance[0, 0] ** 0.5], rtol=1e-10)
-
-
-def test_two_points_leave_no_standard_error():
-    fit = plotting.loglog_fit(np.array([1.0, 4.0]), np.array([2.0, 1.0]))
-    assert fit.slope == pytest.approx(-0.5) and np.isnan(fit.stderr)
 
 
 def test_bands_are_median_and_quartiles():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import ntk_rnn as nr
-from ntk_rnn.kernels.finite_width import causal_conv_2d
+from ntk_rnn import _neural_tangents
+from ntk_rnn.power_law import fit_power_law
 
 
 def draw(dtype, n, seq_len, in_dim, out_dim, num=3):
@@ -67,7 +68,8 @@ def test_diagonal_tends_to_the_lag_weights():
     rho = np.asarray(nr.lag_weights(seq_len, 0.3, 1.0, 1.0))
     x = jnp.zeros((1, seq_len, 1))
     beside = []
-    for width in (50, 200, 800):
+    widths = np.array([50, 200, 800])
+    for width in widths.tolist():
         model = nr.LinearRNN(width, 1)
 
         @jax.jit
@@ -80,10 +82,9 @@ def test_diagonal_tends_to_the_lag_weights():
         # Five standard errors, and a bias of order 1/n.
         error = np.abs(np.mean(diagonal, axis=0) - rho)
         assert np.all(error <= 5 * standard_error + 3 * rho / width)
-        beside.append(np.log(off))
-    slope = np.polyfit(np.log([50, 200, 800]), np.mean(beside, axis=1), 1)[0]
-    standard_error = np.sqrt(2 * np.var(beside, ddof=1, axis=1).mean() / seeds) / np.log(16)
-    assert abs(slope + 0.5) <= 4 * standard_error
+        beside.append(np.asarray(off))
+    law = fit_power_law(widths, np.stack(beside))
+    assert abs(law.slope + 0.5) <= 4 * law.stderr
 
 
 def test_linearized_network_is_kernel_regression_with_the_gram(dtype, tol):
@@ -94,26 +95,10 @@ def test_linearized_network_is_kernel_regression_with_the_gram(dtype, tol):
     kernel = nr.kernel_regression(gram, data, initial=nr.impulse_response(params, 4))
     rate = 0.5 * float(kernel.max_learning_rate)
 
-    def linearized(p, x):
-        change = jax.tree.map(jnp.subtract, p, params)
-        return sum(jax.jvp(lambda q: model.apply(q, x), (params,), (change,)))
-
+    linearized = _neural_tangents.load().linearize(model.apply, params)
     path = nr.gradient_descent(linearized, params, data, steps=50, learning_rate=rate)
     predicted = kernel.train_loss(path.step, rate)
     assert np.max(np.abs(predicted - path.train_loss)) <= 10 * tol * path.train_loss[0]
-
-
-@pytest.mark.parametrize("seq_len", [1, 2, 7])
-def test_convolution_in_two_dimensions_is_its_definition(dtype, tol, seq_len):
-    rng = np.random.default_rng(0)
-    p, q = (rng.normal(size=(seq_len, seq_len, c)).astype(dtype) for c in (2, 3))
-    expected = np.zeros((seq_len, seq_len, 2, 3), dtype)
-    for j in range(seq_len):
-        for k in range(seq_len):
-            for a in range(j + 1):
-                for b in range(k + 1):
-                    expected[j, k] += np.multiply.outer(p[a, b], q[j - a, k - b])
-    assert relative_error(causal_conv_2d(jnp.asarray(p), jnp.asarray(q)), expected) <= tol
 
 
 def test_entries_of_long_lags_keep_their_digits():
@@ -132,6 +117,16 @@ def test_entries_of_long_lags_keep_their_digits():
     np.testing.assert_allclose(single[normal], double[normal], rtol=1e-4)
 
 
+def test_drift_is_the_distance_of_the_dense_grams(dtype, tol):
+    _, before, _, _ = draw(dtype, 9, 4, 2, 2)
+    after = jax.tree.map(lambda a: a + jnp.asarray(0.1, dtype) * jnp.sin(a), before)
+    grams = [nr.finite_width_gram(params, 4) for params in (before, after)]
+    expected = relative_error(*(np.asarray(gram.dense()) for gram in grams[::-1]))
+    assert 0.05 < expected < 2
+    np.testing.assert_allclose(grams[1].drift(grams[0]), expected, rtol=10 * tol)
+    assert grams[0].drift(grams[0]) == 0
+
+
 @pytest.mark.usefixtures("unannotated")
 def test_bad_arguments_are_refused():
     _, params, x, _ = draw(np.float32, 5, 4, 2, 1)
@@ -146,3 +141,5 @@ def test_bad_arguments_are_refused():
         gram.ntk(x[:, :3, :1])
     with pytest.raises(ValueError, match=r"same length and number of inputs, got \(3, 2\) and"):
         gram.ntk(x[:, :3], x[:, :2])
+    with pytest.raises(ValueError, match=r"initial.p.shape .* same shape, got \(2, 2, 1, 1\) and"):
+        gram.drift(nr.finite_width_gram(params, 2))
