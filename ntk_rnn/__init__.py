@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ntk_rnn import data
+    from ntk_rnn.compression import CompressedData, compress
     from ntk_rnn.dynamics.prediction import KernelRegression, kernel_regression
     from ntk_rnn.dynamics.stability import max_learning_rate
     from ntk_rnn.dynamics.training import TrainingPath, gradient_descent
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
     from ntk_rnn.realization import realize
     from ntk_rnn.sequences import causal_conv, lagged_inputs, toeplitz, unit_impulses
     from ntk_rnn.theory.drift import DriftBound, drift_bound
+    from ntk_rnn.theory.evolution import StateEvolution, state_evolution
     from ntk_rnn.theory.initialization import (
         ImpulseMoments,
         gaussian_limit,
         impulse_response_moments,
     )
+    from ntk_rnn.theory.recursion import simulate_evolution
+    from ntk_rnn.theory.rows import GaussianRows
     from ntk_rnn.theory.wasserstein import (
         gaussian_wasserstein,
         hidden_state_covariance,
@@ -43,16 +47,20 @@ __version__ = "0.1.0"
 
 # Where each public name lives.
 _HOMES = {
+    "CompressedData": "compression",
     "DriftBound": "theory.drift",
     "FiniteWidthGram": "kernels.finite_width",
+    "GaussianRows": "theory.rows",
     "ImpulseMoments": "theory.initialization",
     "KernelRegression": "dynamics.prediction",
     "LinearRNN": "models",
     "MonteCarloNTK": "kernels.monte_carlo",
     "ScaledConv": "models",
+    "StateEvolution": "theory.evolution",
     "TrainingPath": "dynamics.training",
     "analytic_ntk": "kernels.infinite_width",
     "causal_conv": "sequences",
+    "compress": "compression",
     "drift_bound": "theory.drift",
     "empirical_ntk": "kernels.empirical",
     "finite_width_gram": "kernels.finite_width",
@@ -71,21 +79,27 @@ _HOMES = {
     "max_learning_rate": "dynamics.stability",
     "monte_carlo_ntk": "kernels.monte_carlo",
     "realize": "realization",
+    "simulate_evolution": "theory.recursion",
+    "state_evolution": "theory.evolution",
     "toeplitz": "sequences",
     "unit_impulses": "sequences",
 }
 
 __all__ = [
+    "CompressedData",
     "DriftBound",
     "FiniteWidthGram",
+    "GaussianRows",
     "ImpulseMoments",
     "KernelRegression",
     "LinearRNN",
     "MonteCarloNTK",
     "ScaledConv",
+    "StateEvolution",
     "TrainingPath",
     "analytic_ntk",
     "causal_conv",
+    "compress",
     "data",
     "drift_bound",
     "empirical_ntk",
@@ -105,6 +119,8 @@ __all__ = [
     "max_learning_rate",
     "monte_carlo_ntk",
     "realize",
+    "simulate_evolution",
+    "state_evolution",
     "toeplitz",
     "unit_impulses",
 ]

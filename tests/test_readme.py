@@ -28,15 +28,26 @@ def test_the_test_command_is_the_one_that_ci_runs():
 
 
 def test_every_row_of_the_table_names_what_exists():
-    table = README[README.index("| equation or result") :]
-    rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
-    assert len(rows) >= 11
-    for row in rows:
-        *_, functions, tests, _ = row.split("|")
+    for row in rows_below("| equation or result"):
+        _, _, functions, tests, _ = row.split("|")
         for test in re.findall(r"`(tests/[^`]+)`", tests):
             assert (ROOT / test).exists(), test
         for name in re.findall(r"`(\w+)`", functions):
             assert hasattr(nr, name), name
+
+
+def test_every_erratum_names_a_test():
+    rows = rows_below("| where | instead")
+    assert len(rows) >= 7
+    for row in rows:
+        (test,) = re.findall(r"`(tests/[^`]+)` \|$", row)
+        assert (ROOT / test).exists(), test
+
+
+def rows_below(header):
+    """The rows of a table of the README, which ends with the first empty line."""
+    table = README[README.index(header) :].split("\n\n", 1)[0]
+    return table.splitlines()[2:]
 
 
 def test_every_public_name_is_there_and_documented():

@@ -1,5 +1,5 @@
 """Data: synthetic teachers."""
 
-from ntk_rnn.data.synthetic import add_noise, teacher
+from ntk_rnn.data.synthetic import add_noise, delay, teacher
 
-__all__ = ["add_noise", "teacher"]
+__all__ = ["add_noise", "delay", "teacher"]

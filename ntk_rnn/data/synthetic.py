@@ -1,4 +1,4 @@
-"""Synthetic data: the outputs of a small linear RNN, with noise."""
+"""Synthetic data: the outputs of a small linear RNN, with noise or a delay."""
 
 from __future__ import annotations
 
@@ -82,3 +82,26 @@ def add_noise(key: Array, y: Float[AnyArray, "N T n_y"], snr_db: float) -> Float
     power = jnp.mean(y**2, axis=(0, 1), keepdims=True)
     scale = jnp.sqrt(power) * 10.0 ** (-snr_db / 20)
     return y + scale * jax.random.normal(key, y.shape, y.dtype)
+
+
+def delay(y: Float[AnyArray, "N T n_y"], steps: int) -> Float[Array, "N T n_y"]:
+    """``y_{t - steps}``, and 0 for the first ``steps`` times (Fig. 3).
+
+    Args:
+      y: sequences, shape ``(N, T, n_y)``.
+      steps: delay, from 0 to ``T - 1``.
+
+    Returns:
+      Shape ``(N, T, n_y)``.
+
+    Raises:
+      ValueError: if ``y`` is not such an array, or ``steps`` is negative or not below ``T``.
+    """
+    y = _checks.sequences("y", y)
+    steps = _checks.nonnegative_int("steps", steps)
+    if steps >= y.shape[1]:
+        raise ValueError(
+            f"steps must be below the length of the sequences, {y.shape[1]}, got {steps}; longer "
+            "delays leave nothing of them"
+        )
+    return jnp.pad(y, ((0, 0), (steps, 0), (0, 0)))[:, : y.shape[1]]

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
+from ntk_rnn.compression import CompressedData
 from ntk_rnn.dynamics import modes
 from ntk_rnn.dynamics.factors import gram_factor, lag_factor
 from ntk_rnn.dynamics.loss import Loss, check_loss, loss_scale
@@ -124,13 +125,15 @@ class KernelRegression:
 
     def test_loss(
         self,
-        data: tuple[Float[AnyArray, "N T2 n_x"], Float[AnyArray, "N T2 n_y"]],
+        data: tuple[Float[AnyArray, "N T2 n_x"], Float[AnyArray, "N T2 n_y"]] | CompressedData,
         step: Any = None,
         learning_rate: Any = None,
         *,
         time: Any = None,
     ) -> Float[Array, "*steps"]:
-        """Loss on other data ``(x, y)``, in the shape of ``step`` or ``time``."""
+        """Loss on other data, ``(x, y)`` or compressed, in the shape of ``step`` or ``time``."""
+        if isinstance(data, CompressedData):
+            return data.loss(self.impulse_response(step, learning_rate, time=time), self.loss)
         x, y = _checks.data_set("data", data)
         _, out_dim, _ = self.initial.shape
         _checks.same("data[1].shape[2]", y.shape[2], "the training data's", out_dim, "outputs")
@@ -180,7 +183,7 @@ class KernelRegression:
 
 def kernel_regression(
     kernel: Float[AnyArray, " T"] | Float[AnyArray, "T n_y n_x T n_y n_x"],
-    data: tuple[Float[AnyArray, "N T n_x"], Float[AnyArray, "N T n_y"]],
+    data: tuple[Float[AnyArray, "N T n_x"], Float[AnyArray, "N T n_y"]] | CompressedData,
     *,
     initial: Float[AnyArray, "T n_y n_x"] | None = None,
     loss: Loss = "sum",
@@ -194,11 +197,13 @@ def kernel_regression(
     The matrix of lagged inputs ``A`` is first reduced to the triangular factor of its QR
     factorization, so the singular value decomposition has the smaller of the numbers of data
     points (dual) and of entries of ``L`` (primal). Neither squares the condition number.
+    Compressed data bring their triangle: then nothing depends on the number of sequences.
 
     Args:
       kernel: lag weights ``rho``, shape ``(T,)``, or a symmetric positive semi-definite ``G``,
         shape ``(T, n_y, n_x, T, n_y, n_x)``.
-      data: inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``.
+      data: inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``, or both compressed
+        (:func:`~ntk_rnn.compression.compress`), in whose type all is computed.
       initial: ``L^0``, shape ``(T, n_y, n_x)``; 0 if ``None``.
       loss: ``"sum"`` for ``1/2 sum ||y_hat - y||^2`` (Appendix B.4), or ``"mean"`` for the mean
         squared error. Learning rates and losses are those of this loss.
@@ -210,45 +215,59 @@ def kernel_regression(
       ValueError: if shapes do not match, an entry is not finite, a lag weight is not positive, or
         ``G`` is not symmetric.
     """
-    x, y = _checks.data_set("data", data)
     loss = check_loss(loss)
-    lags, out_dim, in_dim = x.shape[1], y.shape[2], x.shape[2]
-    shape = (lags, out_dim, in_dim)
+    if isinstance(data, CompressedData):
+        shape, dtype = data.shape, data.centre.dtype
+    else:
+        data = x, y = _checks.data_set("data", data)
+        shape, dtype = (x.shape[1], y.shape[2], x.shape[2]), x.dtype
     if initial is None:
-        initial = jnp.zeros(shape, x.dtype)
-    initial = _checks.impulse_response("initial", initial).astype(x.dtype)
+        initial = jnp.zeros(shape, dtype)
+    initial = _checks.impulse_response("initial", initial).astype(dtype)
     _checks.same("initial.shape", initial.shape, "(T, n_y, n_x) of data", shape, "shape")
 
     half = lag_factor(kernel, shape) if jnp.ndim(kernel) == 1 else gram_factor(kernel, shape)
-    return _solve(half.astype(x.dtype), x, y, initial, loss)
+    return _solve(half.astype(dtype), data, initial, loss)
 
 
 @partial(jax.jit, static_argnames="loss")
 def _solve(
     half: Float[Array, "T a n_x P"],
-    x: Float[Array, "N T n_x"],
-    y: Float[Array, "N T n_y"],
+    data: tuple[Array, Array] | CompressedData,
     initial: Float[Array, "T n_y n_x"],
     loss: Loss,
 ) -> KernelRegression:
-    lags, a, in_dim, _ = half.shape
+    a = half.shape[1]
+    if isinstance(data, CompressedData):
+        triangle, goal, beyond = data.triangle, -data.errors(initial), data.constant
+        scale = data.scale(loss)
+    else:
+        triangle, goal, beyond = _triangular(*data, initial)
+        scale = loss_scale(loss, data[1].size)
     # The mean loss of the data is the sum loss of data scaled by the root of its factor.
-    unit = loss_scale(loss, y.size) ** 0.5
-    design = unit * lagged_inputs(x).reshape(-1, lags * in_dim)
-    residual = unit * (y - causal_conv(initial, x)).reshape(len(design), -1)
-    basis, triangle = jnp.linalg.qr(design)
-    goal = jnp.matmul(basis.T, residual, precision="highest")
-    beyond = residual - jnp.matmul(basis, goal, precision="highest")
+    triangle, goal = scale**0.5 * triangle, scale**0.5 * goal
 
-    rows = triangle.reshape(-1, lags, in_dim)
-    features = jnp.einsum("rtq,taqk->rak", rows, half, precision="highest")
-    features, goal = (m.reshape(len(rows) * a, -1) for m in (features, goal))
+    features = jnp.einsum("rtq,taqk->rak", triangle, half, precision="highest")
+    features, goal = (m.reshape(len(triangle) * a, -1) for m in (features, goal))
     u, s, vt = jnp.linalg.svd(features, full_matrices=False)
     directions = jnp.einsum("taqe,ke->taqk", half, vt, precision="highest")
     targets = jnp.matmul(u.T, goal, precision="highest")
     unreached = goal - jnp.matmul(u, targets, precision="highest")
-    irreducible = (jnp.sum(beyond**2) + jnp.sum(unreached**2)) / 2
+    irreducible = scale * beyond + jnp.sum(unreached**2) / 2
     return KernelRegression(initial, s, directions, targets, irreducible, loss)
+
+
+def _triangular(
+    x: Float[Array, "N T n_x"], y: Float[Array, "N T n_y"], initial: Float[Array, "T n_y n_x"]
+) -> tuple[Float[Array, "K T n_x"], Float[Array, "K n_y"], Float[Array, ""]]:
+    """``R`` and ``Q^T (y - A L^0)`` with ``A = Q R``, and the loss that ``Q`` does not span."""
+    lags, _, in_dim = initial.shape
+    design = lagged_inputs(x).reshape(-1, lags * in_dim)
+    residual = (y - causal_conv(initial, x)).reshape(len(design), -1)
+    basis, triangle = jnp.linalg.qr(design)
+    goal = jnp.matmul(basis.T, residual, precision="highest")
+    beyond = residual - jnp.matmul(basis, goal, precision="highest")
+    return triangle.reshape(-1, lags, in_dim), goal, jnp.sum(beyond**2) / 2
 
 
 @jax.jit

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from ntk_rnn.experiments.registry import Study
 
 if TYPE_CHECKING:
     from ntk_rnn.experiments.runner import Result
+    from ntk_rnn.verification.outcome import Outcome
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -44,6 +46,32 @@ def print_claims(claims: list[tuple[str, Claim]]) -> None:
     for name, claim in claims:
         rows.add_row(name, claim.statement, claim.value, claim.bar, "yes" if claim.holds else "NO")
     console().print(rows)
+
+
+def run_checks(topics: Sequence[str], seed: int, *, as_json: bool) -> bool:
+    """Checks the results of the paper, a line each; returns whether all hold."""
+    all_hold, screen = True, console()
+    with console(stderr=True).status("loading JAX") as status, _interrupts() as check:
+        from ntk_rnn.verification import results
+
+        for outcome in results.verify(topics, seed):
+            check()
+            all_hold &= outcome.holds
+            if as_json:
+                line = json.dumps({**outcome._asdict(), "holds": outcome.holds})
+            else:
+                line = _checked(outcome)
+            screen.print(line, soft_wrap=True)
+            status.update(f"checking, after {outcome.result}")
+    return all_hold
+
+
+def _checked(outcome: Outcome) -> str:
+    """A line: whether the result holds, its name, error and allowance, and what was compared."""
+    verdict = "holds" if outcome.holds else "FAILS"
+    measured = f"{outcome.error:.2g} <= {outcome.allowance:.2g} {outcome.unit}"
+    line = f"{verdict}  {outcome.result:21} {measured:34} {outcome.compared}"
+    return f"{line}; CORRECTED: {outcome.correction}" if outcome.correction else line
 
 
 def run(study: Study, config: Config, out: Path, name: str) -> Result:

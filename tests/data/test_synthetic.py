@@ -46,3 +46,14 @@ def test_bad_arguments_are_refused():
         nr.data.teacher(key, 5, 5, width=-4)
     with pytest.raises(ValueError, match="snr_db must be finite"):
         nr.data.teacher(key, 5, 5, snr_db=float("inf"))
+
+
+def test_delayed_outputs_are_those_of_a_delayed_impulse_response(dtype):
+    _, y = nr.data.teacher(jax.random.key(0), 3, 6, out_dim=2, snr_db=None)
+    late = nr.data.delay(y, 2)
+    np.testing.assert_array_equal(late[:, 2:], y[:, :4])
+    assert late.shape == y.shape and late.dtype == dtype and np.all(late[:, :2] == 0)
+    np.testing.assert_array_equal(nr.data.delay(y, 0), y)
+    for steps, message in ((6, "below the length of the sequences, 6, got 6"), (-1, "got -1")):
+        with pytest.raises(ValueError, match=message):
+            nr.data.delay(y, steps)

@@ -9,6 +9,7 @@ import pytest
 
 import ntk_rnn as nr
 from ntk_rnn._neural_tangents import load
+from ntk_rnn.compression import compress
 
 # N, T, n_x, n_y: more data than unknowns, as many inputs as it takes, and fewer data.
 SHAPES = [(20, 6, 1, 1), (9, 5, 3, 2), (1, 5, 4, 2)]
@@ -196,6 +197,26 @@ def test_weights_of_long_lags_may_underflow():
     assert np.all(np.isfinite(nr.analytic_ntk(x, None, rho)))
 
 
+@pytest.mark.parametrize(("shape", "loss"), [(SHAPES[1], "mean"), (SHAPES[2], "sum")])
+def test_compressed_data_are_the_data(dtype, bar, shape, loss):
+    """Trained and tested on, by lag weights or, at one shape, by a dense Gram matrix."""
+    (x, y), rho, initial = problem(dtype, *shape)
+    kernel = dense(rho, *shape[2:]).astype(dtype) if shape == SHAPES[1] else rho
+    test = (x[:, :3] * 0.5, y[:, :3])  # shorter than what is trained on
+    raw = nr.kernel_regression(kernel, (x, y), initial=initial, loss=loss)
+    data = nr.kernel_regression(kernel, compress(x, y), initial=initial, loss=loss)
+    rate = 0.6 * float(raw.max_learning_rate)
+    steps = np.asarray([0, 1, 10, 1000])
+    assert data.impulse_response(steps, rate).dtype == dtype
+    for actual, expected in (
+        (data.max_learning_rate, raw.max_learning_rate),
+        (data.impulse_response(steps, rate), raw.impulse_response(steps, rate)),
+        (data.train_loss(steps, rate), raw.train_loss(steps, rate)),
+        (raw.test_loss(compress(*test), steps, rate), raw.test_loss(test, steps, rate)),
+    ):
+        assert np.max(np.abs(actual - expected)) <= bar * np.max(np.abs(expected))
+
+
 @pytest.mark.parametrize("how", ["steps", "time"])
 def test_evolving_twice_is_evolving_once(dtype, bar, how):
     data, rho, initial = problem(dtype, 9, 5, 3, 2)
@@ -337,3 +358,10 @@ def test_bad_arguments_are_refused():
         kernel.test_loss((x, jnp.ones((9, 5, 2), x.dtype)), 1, 1e-4)
     with pytest.raises(ValueError, match=r"x.shape\[2\] and the training data's .* got 1 and 2"):
         kernel.predict(x[..., :1], 1, 1e-4)
+    compressed = compress(x, y)
+    with pytest.raises(ValueError, match=r"len\(kernel\) .* got 4 and 5"):
+        regress(rho[:4], compressed)
+    with pytest.raises(ValueError, match=r"initial.shape .* got \(5, 2, 1\) and \(5, 1, 2\)"):
+        regress(rho, compressed, initial=jnp.ones((5, 2, 1)))
+    with pytest.raises(ValueError, match=r"impulse_response must have the shape .* \(5, 2, 1\), w"):
+        kernel.test_loss(compress(y, x), 1, 1e-4)

@@ -1,0 +1,103 @@
+"""Data sets, whole or as streams of batches, checked and in float64 on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntk_rnn import _checks
+
+
+def on_host(
+    x: Any, y: Any = None, weights: Any = None
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.dtype]]:
+    """Batches of inputs, targets and weights in float64, each with the type JAX has for it.
+
+    Args:
+      x: inputs ``(N, T, n_x)``, or an iterable of ``(x, y)`` or ``(x, y, weights)``.
+      y: targets ``(N, T, n_y)``, finite where the weight is not 0.
+      weights: at least 0, ``(N, T)``; 1 if ``None``.
+
+    Raises:
+      ValueError: if a batch is not as said, or has other ``(T, n_x, n_y)`` than the first.
+    """
+    first = None
+    for where, batch in _named(x, y, weights):
+        inputs, targets, mass, kind = _checked(where, *batch)
+        sizes = (*inputs.shape[1:], targets.shape[2])
+        first = sizes if first is None else first
+        if sizes != first:
+            raise ValueError(
+                f"x and y{where} must have the (T, n_x, n_y) = {first} of the batches before, got "
+                f"{sizes}; pad shorter sequences to one length, with weights of 0 where padded"
+            )
+        yield inputs, targets, mass, kind
+
+
+def _named(x: Any, y: Any, weights: Any) -> Iterator[tuple[str, tuple[Any, Any, Any]]]:
+    """Where each batch comes from, to be named in errors, and its ``(x, y, weights)``."""
+    if y is not None:
+        yield "", (x, y, weights)
+        return
+    if weights is not None or isinstance(x, np.ndarray | jax.Array) or not isinstance(x, Iterable):
+        raise ValueError(
+            "y must be given with arrays x and weights; without it x must be an iterable of "
+            f"batches (x, y) or (x, y, weights) alone, got {type(x).__name__}"
+        )
+    for index, batch in enumerate(x):
+        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+            raise ValueError(
+                "x must be an iterable of batches (x, y) or (x, y, weights), got "
+                f"{type(batch).__name__} as batch {index}; pass one data set as compress(x, y)"
+            )
+        yield f" of batch {index}", (batch[0], batch[1], batch[2] if len(batch) == 3 else None)
+
+
+def _checked(
+    where: str, x: Any, y: Any, weights: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.dtype]:
+    x_name, y_name, weights_name = (f"{name}{where}" for name in ("x", "y", "weights"))
+    inputs, x_kind = _array(x_name, x, 3)
+    targets, y_kind = _array(y_name, y, 3)
+    _checks.finite(x_name, inputs)
+    _checks.same(
+        f"shape[:2] of {x_name}", inputs.shape[:2], f"of {y_name}", targets.shape[:2],
+        "number and length of sequences",
+    )  # fmt: skip
+    if weights is None:
+        mass = np.ones(inputs.shape[:2])
+    else:
+        mass, _ = _array(weights_name, weights, 2)
+        _checks.same(
+            f"shape of {weights_name}", mass.shape, f"shape[:2] of {x_name}", inputs.shape[:2],
+            "number and length of sequences",
+        )  # fmt: skip
+        _checks.finite(weights_name, mass)
+        _checks.nonnegative(weights_name, mass)
+    known = np.where(mass[:, :, None] > 0, targets, 0)
+    _checks.finite(y_name, known, "remove or impute them, or give their times a weight of 0")
+    return inputs, targets, mass, np.promote_types(x_kind, y_kind)
+
+
+def _array(name: str, value: Any, rank: int) -> tuple[np.ndarray, np.dtype]:
+    """``value`` in float64 on the host, and the type of at least float32 that JAX has for it."""
+    if _checks.is_traced(value):
+        raise ValueError(
+            f"{name} must be concrete, got a tracer; compress data outside of what is compiled or "
+            "differentiated, and pass the compressed data in"
+        )
+    array = value if isinstance(value, jax.Array) else np.asarray(value)
+    if array.ndim != rank or 0 in array.shape:
+        axes = ", ".join(("sequences", "time steps", "features")[:rank])
+        raise ValueError(
+            f"{name} must have shape ({axes}) and not be empty, got shape {array.shape}"
+        )
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise ValueError(f"{name} must be real, got dtype {array.dtype}; pass its real part")
+    narrow = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize <= 4
+    kind = np.dtype(np.float32) if narrow else jnp.result_type(float)
+    return np.asarray(array, np.float64), kind

@@ -1,0 +1,10 @@
+"""The topics of the checks, by name; apart, so that the command line need not load them."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Topic = Literal[
+    "representation", "kernels", "training", "initialization", "drift", "evolution", "figures"
+]
+TOPICS: tuple[Topic, ...] = get_args(Topic)
