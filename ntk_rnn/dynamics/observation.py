@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntk_rnn import _checks
 from ntk_rnn._types import ApplyFn
-from ntk_rnn.dynamics.loss import Loss, squared_loss
+from ntk_rnn.dynamics.loss import Loss
+from ntk_rnn.dynamics.objective import Data, loss_of_outputs, model_inputs
 from ntk_rnn.kernels.finite_width import FiniteWidthGram, finite_width_gram
 from ntk_rnn.sequences import unit_impulses
 
@@ -35,25 +34,26 @@ class Observation(NamedTuple):
 def observe(
     apply_fn: ApplyFn,
     params: Any,
-    data: tuple[Array, Array],
-    test: tuple[Array, Array] | None,
+    data: Data,
+    test: Data | None,
     loss: Loss,
     initial_gram: FiniteWidthGram | None = None,
 ) -> Observation:
     """The model at ``params``; its kernel too, if that at the start is given."""
-    x, y = data
+    x = model_inputs(data)
     inputs = [x, unit_impulses(x.shape[1], x.shape[2], x.dtype)]
     if test is not None:
-        inputs.append(test[0])
+        inputs.append(model_inputs(test))
     outputs = _evaluate(apply_fn, params, inputs)
     response = outputs[1].transpose(1, 2, 0)
+    drift = None
+    if initial_gram is not None:
+        drift = finite_width_gram(params, len(response)).drift(initial_gram)
     return Observation(
-        squared_loss(outputs[0], y, loss),
-        None if test is None else squared_loss(outputs[2], test[1], loss),
+        loss_of_outputs(outputs[0], data, loss),
+        None if test is None else loss_of_outputs(outputs[2], test, loss),
         response,
-        None
-        if initial_gram is None
-        else finite_width_gram(params, len(response)).drift(initial_gram),
+        drift,
     )
 
 
@@ -82,17 +82,3 @@ def record_steps(record_at: Any, steps: int) -> np.ndarray:
             f"record_at must lie between 0 and steps = {steps}, got {records[0]} to {records[-1]}"
         )
     return records
-
-
-def matching_data(name: str, apply_fn: ApplyFn, params: Any, data: Any) -> tuple[Array, Array]:
-    """``data`` as inputs and targets, the latter of the shape of the model's outputs."""
-    x, y = _checks.data_set(name, data)
-    outputs = jax.eval_shape(apply_fn, params, x)
-    shape = getattr(outputs, "shape", None)
-    if shape is None:
-        raise ValueError(
-            f"apply_fn must return one array, got {jax.tree.map(jnp.shape, outputs)}; take what "
-            "is to match the targets"
-        )
-    _checks.same(f"{name}[1].shape", y.shape, f"apply_fn(params, {name}[0]).shape", shape, "shape")
-    return x, y

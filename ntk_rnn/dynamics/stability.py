@@ -14,13 +14,18 @@ from jaxtyping import Array, Float
 from ntk_rnn import _checks
 from ntk_rnn._functions import as_apply_fn
 from ntk_rnn._types import AnyArray, ApplyFn
-from ntk_rnn.dynamics.loss import Loss, check_loss, loss_scale
+from ntk_rnn.compression import CompressedData
+from ntk_rnn.dynamics.loss import Loss, check_loss
+from ntk_rnn.dynamics.objective import Data, matching_data, scaled_errors
+
+# Power iterations at most, for the eigenvalue and for a trial.
+_MOST, _TRIAL = 10_000, 20
 
 
 def max_learning_rate(
     apply_fn: ApplyFn | nn.Module,
     params: Any,
-    x: Float[AnyArray, "N T n_x"],
+    data: Float[AnyArray, "N T n_x"] | Data,
     *,
     loss: Loss = "sum",
     key: Array | None = None,
@@ -36,7 +41,8 @@ def max_learning_rate(
     Args:
       apply_fn: ``apply_fn(params, x) -> y``, or a Flax module.
       params: parameters, any pytree.
-      x: inputs, shape ``(N, T, n_x)``.
+      data: inputs, shape ``(N, T, n_x)``; or a data set, whose targets do not matter; or
+        compressed data, for a causal linear model.
       loss: the loss that is descended, ``"sum"`` or ``"mean"``.
       key: random key of the iteration's start; fixed if ``None``.
 
@@ -44,20 +50,44 @@ def max_learning_rate(
       The learning rate, shape ``()``.
 
     Raises:
-      ValueError: if ``x`` is empty or not finite, or ``loss`` is unknown.
+      ValueError: if ``data`` are empty or not finite, or ``loss`` is unknown.
     """
     apply_fn = as_apply_fn(apply_fn)
-    x = _checks.sequences("x", x)
-    num_targets = jax.eval_shape(apply_fn, params, x).size
-    scale = loss_scale(check_loss(loss), num_targets)
+    if not isinstance(data, tuple | list | CompressedData):
+        x = _checks.sequences("data", data)
+        data = x, jnp.zeros_like(jax.eval_shape(apply_fn, params, x))
+    data = matching_data("data", apply_fn, params, data)
     key = jax.random.key(0) if key is None else key
     with jax.default_matmul_precision("highest"):
-        return 2 / (scale * _largest_eigenvalue(apply_fn, params, x, key))
+        return 2 / _largest_eigenvalue(apply_fn, check_loss(loss), params, data, key, _MOST)
 
 
-@partial(jax.jit, static_argnums=0)
-def _largest_eigenvalue(apply_fn: ApplyFn, params: Any, x: Array, key: Array) -> Array:
-    outputs, push = jax.linearize(lambda p: apply_fn(p, x), params)
+def refuse_unstable(
+    apply_fn: ApplyFn, params: Any, data: Data, learning_rate: Any, loss: Loss
+) -> None:
+    """Raises ``ValueError`` if a learning rate is past the largest stable one, as far as seen.
+
+    Power iteration finds an eigenvalue that is not above the largest, so what is refused is
+    unstable for certain; a few iterations, the cost of a few steps each, come near enough.
+    """
+    if any(map(_checks.is_traced, jax.tree.leaves((params, data, learning_rate)))):
+        return
+    with jax.default_matmul_precision("highest"):
+        eigenvalue = _largest_eigenvalue(apply_fn, loss, params, data, jax.random.key(0), _TRIAL)
+    largest = 2 / float(eigenvalue)
+    if learning_rate > largest:
+        raise ValueError(
+            f"learning_rate must be at most {largest:.4g}, past which gradient descent is unstable "
+            f"where it starts, got {learning_rate:g}; take a smaller one, or pass "
+            "allow_unstable=True to insist"
+        )
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _largest_eigenvalue(
+    apply_fn: ApplyFn, loss: Loss, params: Any, data: Data, key: Array, most: int | Array
+) -> Array:
+    errors, push = jax.linearize(lambda p: scaled_errors(apply_fn, p, data, loss), params)
     pull = jax.linear_transpose(push, params)
 
     def improve(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
@@ -68,9 +98,9 @@ def _largest_eigenvalue(apply_fn: ApplyFn, params: Any, x: Array, key: Array) ->
 
     def changing(state: tuple[Array, Array, Array, Array]) -> Array:
         _, eigenvalue, before, count = state
-        return (jnp.abs(eigenvalue - before) > 1e-5 * eigenvalue) & (count < 10_000)
+        return (jnp.abs(eigenvalue - before) > 1e-5 * eigenvalue) & (count < most)
 
-    start = jax.random.normal(key, outputs.shape, outputs.dtype)
-    infinity = jnp.asarray(jnp.inf, outputs.dtype)
+    start = jax.random.normal(key, errors.shape, errors.dtype)
+    infinity = jnp.asarray(jnp.inf, errors.dtype)
     first = improve((start / jnp.linalg.norm(start), infinity, infinity, jnp.asarray(0)))
     return lax.while_loop(changing, improve, improve(first))[1]

@@ -17,11 +17,12 @@ from jaxtyping import Array, Float, Int
 
 from ntk_rnn import _checks
 from ntk_rnn._functions import as_apply_fn
-from ntk_rnn._types import AnyArray, ApplyFn
-from ntk_rnn.dynamics.loss import Loss, check_loss, squared_loss
-from ntk_rnn.dynamics.observation import Observation, matching_data, observe, record_steps
+from ntk_rnn._types import ApplyFn
+from ntk_rnn.dynamics.loss import Loss, check_loss
+from ntk_rnn.dynamics.objective import Data, matching_data, model_inputs, training_loss
+from ntk_rnn.dynamics.observation import Observation, observe, record_steps
 from ntk_rnn.dynamics.optimizers import Rule, check_rule, lenient_promotion, make_optimizer
-from ntk_rnn.dynamics.stability import max_learning_rate
+from ntk_rnn.dynamics.stability import max_learning_rate, refuse_unstable
 from ntk_rnn.kernels.finite_width import FiniteWidthGram, finite_width_gram
 
 
@@ -53,15 +54,16 @@ class TrainingPath(NamedTuple):
 def gradient_descent(
     apply_fn: ApplyFn | nn.Module,
     params: Any,
-    data: tuple[Float[AnyArray, "N T n_x"], Float[AnyArray, "N T n_y"]],
+    data: Data,
     *,
     steps: int,
     learning_rate: float | Callable[[Any], Any] | None = None,
     optimizer: optax.GradientTransformation | None = None,
-    test: tuple[Float[AnyArray, "N2 T2 n_x"], Float[AnyArray, "N2 T2 n_y"]] | None = None,
+    test: Data | None = None,
     loss: Loss = "sum",
     record_at: Sequence[int] | Int[np.ndarray, " R"] | None = None,
     kernel_drift: bool = False,
+    allow_unstable: bool = False,
 ) -> TrainingPath:
     """Full-batch gradient descent: ``params <- params - eta grad(loss)``, ``steps`` times.
 
@@ -72,11 +74,13 @@ def gradient_descent(
       apply_fn: ``apply_fn(params, x) -> y``, as ``LinearRNN(...).apply``, or a Flax module;
         sequences must not depend on each other.
       params: where to start, any pytree of arrays. They are left as they are.
-      data: training inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``.
+      data: training inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``, or both compressed
+        (:func:`~ntk_rnn.compression.compress`), for a causal linear model: then the time of a step
+        does not depend on the number of sequences.
       steps: number of steps.
       learning_rate: ``eta``, or an optax schedule of it, for plain gradient descent.
       optimizer: any optax optimizer, instead of ``learning_rate``.
-      test: test inputs and targets, of any number and length.
+      test: test inputs and targets, of any number and length, or compressed ones.
       loss: ``"sum"`` for ``1/2 sum ||y_hat - y||^2`` (Appendix B.4), or ``"mean"`` for the mean
         squared error; a learning rate ``eta`` for the sum does what ``eta N T n_y / 2`` does for
         the mean.
@@ -85,6 +89,8 @@ def gradient_descent(
       kernel_drift: whether to record how far the exact kernel of a linear RNN has moved, which is
         0 for ever in the limit of infinite width. It costs both chains of the impulse response
         and ``O((T^2 n_y n_x)^2)`` a record.
+      allow_unstable: whether to take a learning rate past the largest that is stable at the start.
+        It is looked for by 20 power iterations, so that a rate just past it may go unnoticed.
 
     Returns:
       The path. Should the training loss turn non-finite, a ``RuntimeWarning`` names the step and
@@ -92,8 +98,9 @@ def gradient_descent(
       the caller (``jax.jit``, ``jax.vmap``) the path is returned as it is.
 
     Raises:
-      ValueError: if data are empty, not finite or do not match the model's outputs, neither or
-        both of ``learning_rate`` and ``optimizer`` are given, the learning rate is not positive,
+      ValueError: if data are empty, not finite or do not match the model's outputs, or compressed
+        for a model that is not causal and linear; if neither or both of ``learning_rate`` and
+        ``optimizer`` are given, or the learning rate is not positive or not stable; if
         ``record_at`` is out of range, the loss is not finite to begin with, or ``kernel_drift`` is
         asked of parameters that are not those of a ``LinearRNN``.
     """
@@ -104,7 +111,9 @@ def gradient_descent(
     data = matching_data("data", apply_fn, params, data)
     test = None if test is None else matching_data("test", apply_fn, params, test)
     rule, rate = check_rule(learning_rate, optimizer)
-    gram = finite_width_gram(params, data[0].shape[1]) if kernel_drift else None
+    if rate is not None and not allow_unstable:
+        refuse_unstable(apply_fn, params, data, rate, loss)
+    gram = finite_width_gram(params, model_inputs(data).shape[1]) if kernel_drift else None
     run = partial(_run, apply_fn, rule, loss, params, data, test, gram, rate)
     with jax.default_matmul_precision("highest"):
         path, taken, last_params = run(_gaps(records))
@@ -121,7 +130,7 @@ def gradient_descent(
             path, _, last_params = run(_gaps(records))
             records, first = np.unique(records, return_index=True)
             path = jax.tree.map(lambda a: a[first], path)
-            largest = max_learning_rate(apply_fn, params, data[0], loss=loss)
+            largest = max_learning_rate(apply_fn, params, data, loss=loss)
             warnings.warn(
                 f"training loss turned non-finite at step {diverged_at}; the path ends at step "
                 f"{diverged_at - 1}. The largest stable learning rate of plain gradient descent "
@@ -138,8 +147,8 @@ def _run(
     rule: Rule,
     loss: Loss,
     params: Any,
-    data: tuple[Array, Array],
-    test: tuple[Array, Array] | None,
+    data: Data,
+    test: Data | None,
     gram: FiniteWidthGram | None,
     rate: Any,
     gaps: Array,
@@ -151,11 +160,10 @@ def _run(
     Returns:
       The records, the number of steps taken, and the parameters.
     """
-    x, y = data
     optimizer = make_optimizer(rule, rate)
 
     def objective(p: Any) -> Array:
-        return squared_loss(apply_fn(p, x), y, loss)
+        return training_loss(apply_fn, p, data, loss)
 
     def take_step(state: tuple) -> tuple:
         p, opt_state, step, left, _ = state

@@ -31,6 +31,9 @@ def test_of_the_convolution_is_that_of_the_closed_form(dtype):
     expected = nr.kernel_regression(rho, (x, jnp.zeros((6, 5, 2), dtype))).max_learning_rate
     actual = nr.max_learning_rate(conv, conv.init(jax.random.key(0), x), x)
     np.testing.assert_allclose(actual, expected, rtol=1e-3)
+    small = nr.compress(x, np.ones((6, 5, 2), dtype))
+    actual = nr.max_learning_rate(conv, conv.init(jax.random.key(0), x), small)
+    np.testing.assert_allclose(actual, expected, rtol=1e-3)
 
 
 @pytest.mark.usefixtures("unannotated")
@@ -40,7 +43,7 @@ def test_bad_arguments_are_refused():
     params = model.init(jax.random.key(0), x)
     with pytest.raises(ValueError, match='loss must be "sum"'):
         nr.max_learning_rate(model, params, x, loss="mse")
-    with pytest.raises(ValueError, match=r"x must have shape"):
+    with pytest.raises(ValueError, match=r"data must have shape"):
         nr.max_learning_rate(model, params, x[0])
     with pytest.raises(ValueError, match=r"apply_fn must be a function .* got int"):
         nr.max_learning_rate(3, params, x)

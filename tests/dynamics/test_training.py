@@ -190,7 +190,7 @@ def test_divergence_stops_and_keeps_the_path(dtype):
     with pytest.warns(RuntimeWarning, match=message) as caught:
         path = nr.gradient_descent(
             model, params, data, steps=3000, learning_rate=20 * edge, test=test,
-            record_at=np.arange(0, 3001, 2),
+            record_at=np.arange(0, 3001, 2), allow_unstable=True,
         )  # fmt: skip
     assert f"{edge:.4g}" in str(caught[0].message)
     assert 1 < path.diverged_at < 3000
@@ -201,21 +201,65 @@ def test_divergence_stops_and_keeps_the_path(dtype):
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(path.params))
     # The path up to there is that of a run which ends there.
     whole = nr.gradient_descent(
-        model, params, data, steps=path.diverged_at - 1, learning_rate=20 * edge
-    )
+        model, params, data, steps=path.diverged_at - 1, learning_rate=20 * edge,
+        allow_unstable=True,
+    )  # fmt: skip
     np.testing.assert_allclose(path.train_loss, whole.train_loss[path.step], rtol=1e-3)
 
 
 def test_divergence_in_the_last_step_is_seen(dtype):
     model, params, data, _ = problem(dtype)
     edge = float(nr.max_learning_rate(model, params, data[0]))
+    given = {"learning_rate": 20 * edge, "allow_unstable": True}
     with pytest.warns(RuntimeWarning):
-        first = nr.gradient_descent(model, params, data, steps=3000, learning_rate=20 * edge)
+        first = nr.gradient_descent(model, params, data, steps=3000, **given)
     with pytest.warns(RuntimeWarning, match="non-finite at step"):
-        again = nr.gradient_descent(
-            model, params, data, steps=first.diverged_at, learning_rate=20 * edge
-        )
+        again = nr.gradient_descent(model, params, data, steps=first.diverged_at, **given)
     assert again.diverged_at == first.diverged_at
+
+
+@pytest.mark.parametrize("loss", ["sum", "mean"])
+def test_compressed_data_train_as_the_sequences_do(dtype, tol, loss):
+    model, params, data, test = problem(dtype)
+    rate = 0.5 * float(nr.max_learning_rate(model, params, data[0], loss=loss))
+    given = {"steps": 40, "learning_rate": rate, "loss": loss, "record_at": [0, 3, 40]}
+    raw = nr.gradient_descent(model, params, data, test=test, **given)
+    small = nr.gradient_descent(model, params, nr.compress(*data), test=nr.compress(*test), **given)
+    np.testing.assert_allclose(small.train_loss, raw.train_loss, rtol=100 * tol)
+    np.testing.assert_allclose(small.test_loss, raw.test_loss, rtol=100 * tol)
+    np.testing.assert_allclose(
+        small.impulse_response, raw.impulse_response, rtol=100 * tol, atol=100 * tol
+    )
+
+
+def test_compressed_data_are_for_causal_linear_models(dtype):
+    model, params, data, _ = problem(dtype)
+    small = nr.compress(*data)
+    given = {"steps": 1, "learning_rate": 1e-4}
+    for bend in (jnp.tanh, lambda y: y[:, ::-1], lambda y: y + jnp.asarray(1, dtype)):
+
+        def bent(params, x, bend=bend):
+            return bend(model.apply(params, x))
+
+        nr.gradient_descent(bent, params, data, **given)
+        with pytest.raises(ValueError, match="data may be compressed for causal linear models"):
+            nr.gradient_descent(bent, params, small, **given)
+    with pytest.raises(ValueError, match=r"impulses of test .* got \(2, 5, 2\) and \(2, 5, 1\)"):
+        nr.gradient_descent(
+            model, params, data, test=nr.compress(data[0], np.ones((6, 5, 2), dtype)), **given
+        )
+
+
+def test_unstable_learning_rates_are_refused_unless_insisted_on(dtype):
+    model, params, data, _ = problem(dtype)
+    edge = float(nr.max_learning_rate(model, params, data[0]))
+    with pytest.raises(ValueError, match=r"learning_rate must be at most .* allow_unstable=True"):
+        nr.gradient_descent(model, params, data, steps=3, learning_rate=1.1 * edge)
+    insisted = nr.gradient_descent(
+        model, params, data, steps=3, learning_rate=1.1 * edge, allow_unstable=True
+    )
+    below = nr.gradient_descent(model, params, data, steps=3, learning_rate=0.99 * edge)
+    assert np.all(np.isfinite(insisted.train_loss)) and np.all(np.isfinite(below.train_loss))
 
 
 @pytest.mark.usefixtures("unannotated")
