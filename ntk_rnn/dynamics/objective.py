@@ -71,6 +71,14 @@ def model_inputs(data: Data) -> Float[Array, "N T n_x"]:
     return jnp.asarray(data[0])
 
 
+def response_shape(data: Data) -> tuple[int, int, int]:
+    """Shape ``(T, n_y, n_x)`` of the impulse responses that such data are about."""
+    if isinstance(data, CompressedData):
+        return data.shape
+    x, y = data
+    return x.shape[1], y.shape[2], x.shape[2]
+
+
 def loss_of_outputs(outputs: Float[Array, "N T n_y"], data: Data, loss: Loss) -> Float[Array, ""]:
     """The loss of a model with such outputs on :func:`model_inputs`."""
     if isinstance(data, CompressedData):

@@ -19,7 +19,7 @@ from ntk_rnn import _checks
 from ntk_rnn._functions import as_apply_fn
 from ntk_rnn._types import ApplyFn
 from ntk_rnn.dynamics.loss import Loss, check_loss
-from ntk_rnn.dynamics.objective import Data, matching_data, model_inputs, training_loss
+from ntk_rnn.dynamics.objective import Data, matching_data, response_shape, training_loss
 from ntk_rnn.dynamics.observation import Observation, observe, record_steps
 from ntk_rnn.dynamics.optimizers import Rule, check_rule, lenient_promotion, make_optimizer
 from ntk_rnn.dynamics.stability import max_learning_rate, refuse_unstable
@@ -113,7 +113,7 @@ def gradient_descent(
     rule, rate = check_rule(learning_rate, optimizer)
     if rate is not None and not allow_unstable:
         refuse_unstable(apply_fn, params, data, rate, loss)
-    gram = finite_width_gram(params, model_inputs(data).shape[1]) if kernel_drift else None
+    gram = finite_width_gram(params, response_shape(data)[0]) if kernel_drift else None
     run = partial(_run, apply_fn, rule, loss, params, data, test, gram, rate)
     with jax.default_matmul_precision("highest"):
         path, taken, last_params = run(_gaps(records))

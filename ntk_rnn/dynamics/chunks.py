@@ -1,0 +1,233 @@
+"""Training in chunks of any number of steps, by one compiled loop."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jaxtyping import Array, Float, Int, Shaped
+
+from ntk_rnn._types import ApplyFn
+from ntk_rnn.compression import CompressedData
+from ntk_rnn.dynamics.loss import Loss
+from ntk_rnn.dynamics.minibatch import epoch_order, take_batch
+from ntk_rnn.dynamics.objective import Data, model_inputs, response_shape, training_loss
+from ntk_rnn.dynamics.observation import Observation, observe
+from ntk_rnn.dynamics.optimizers import Rule, lenient_promotion, make_optimizer
+
+# Numbers that the records of one chunk may hold, and their number.
+_BUFFER_ENTRIES = 2**20
+_BUFFER_LENGTH = 256
+
+# A step that is never reached.
+_NEVER = np.iinfo(np.int32).max
+
+
+class State(NamedTuple):
+    """All that the steps to come depend on.
+
+    Attributes:
+      params: the parameters.
+      opt_state: the state of the optimizer.
+      step: number of steps taken, shape ``()``.
+      order: the order of the data in the epoch of ``step``, shape ``(N,)``; ``None`` without
+        mini-batches.
+      loss: the last loss seen, shape ``()``; training stops where it is not finite.
+    """
+
+    params: Any
+    opt_state: Any
+    step: Int[Array, ""]
+    order: Int[Array, " N"] | None
+    loss: Float[Array, ""]
+
+
+class Problem(NamedTuple):
+    """What is trained on, apart from functions.
+
+    Attributes:
+      data: training inputs and targets.
+      test: test inputs and targets, or ``None``.
+      rate: the learning rate, if it is a number.
+      key: of the order of the data; ``None`` without mini-batches.
+    """
+
+    data: Data
+    test: Data | None
+    rate: Any
+    key: Shaped[Array, "*key"] | None
+
+
+class Trainer(NamedTuple):
+    """A model, how it is trained and on what: all that is the same at every step.
+
+    Attributes:
+      apply_fn: the model.
+      rule: what is compiled in of the optimizer.
+      loss: ``"sum"`` or ``"mean"``.
+      batch_size: sequences a step, or ``None`` for all.
+      problem: data and settings.
+    """
+
+    apply_fn: ApplyFn
+    rule: Rule
+    loss: Loss
+    batch_size: int | None
+    problem: Problem
+
+    def start(self, params: Any) -> State:
+        """The state before the first step, with arrays of its own."""
+        opt_state = first_opt_state(self.rule, self.problem.rate, params)
+        # One by one, for an optimizer may start from several names of one array.
+        own = [jnp.array(a, dtype=a.dtype, copy=True) for a in jax.tree.leaves((params, opt_state))]
+        return self.state(0, *jax.tree.unflatten(jax.tree.structure((params, opt_state)), own))
+
+    def state(self, step: int, params: Any, opt_state: Any) -> State:
+        """The state at a step, of arrays that :meth:`advance` may overwrite."""
+        data, order = self.problem.data, None
+        if self.batch_size is not None and not isinstance(data, CompressedData):
+            epoch = step // (len(data[0]) // self.batch_size)
+            order = epoch_order(self.problem.key, epoch, len(data[0]))
+        loss = jnp.zeros((), model_inputs(data).dtype)
+        state = State(params, opt_state, jnp.asarray(step, jnp.int32), order, loss)
+        placed = jax.tree.leaves(params)[0]
+        if placed.committed and len(placed.devices()) == 1:
+            # As all of it is after a chunk, or the next one would be compiled once more.
+            return jax.device_put(state, placed.sharding)
+        return state
+
+    def reach(self, records: np.ndarray) -> int:
+        """The last step to which one chunk can go that is to make the first of ``records``."""
+        return int(records[-1] if len(records) <= self._room else records[self._room] - 1)
+
+    def advance(self, state: State, records: np.ndarray, stop: int) -> tuple[State, Observation]:
+        """Trains up to step ``stop``, or the first loss that is not finite.
+
+        What is computed at a step does not depend on where chunks begin and end.
+
+        Args:
+          state: where to go on. Its memory is reused.
+          records: all steps to come at which to record.
+          stop: the step to end at, at most :meth:`reach` of these.
+
+        Returns:
+          The state, and what was recorded, on the host. Should the loss have turned non-finite,
+          it did so at the step of the state, whose parameters are then of no use.
+        """
+        padded = np.full(self._room + 1, _NEVER, np.int32)
+        some = records[: self._room]
+        padded[: len(some)] = some
+        state, made, count = _advance(
+            self.apply_fn, self.rule, self.loss, self.batch_size, state, self.problem, padded,
+            np.int32(stop),
+        )  # fmt: skip
+        made, count = jax.device_get((made, count))
+        return state, jax.tree.map(lambda rows: rows[:count].copy(), made)
+
+    @property
+    def _room(self) -> int:
+        """How many records a chunk may make.
+
+        It follows from the shapes of the data, so that no number of records is compiled for.
+        """
+        entries = math.prod(response_shape(self.problem.data))
+        return min(_BUFFER_LENGTH, max(1, _BUFFER_ENTRIES // entries))
+
+
+@partial(jax.jit, static_argnums=0)
+def first_opt_state(rule: Rule, rate: Any, params: Any) -> Any:
+    """The state of the optimizer before the first step."""
+    with lenient_promotion():
+        return _without_weak_types(make_optimizer(rule, rate).init(params))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=4)
+def _advance(
+    apply_fn: ApplyFn,
+    rule: Rule,
+    loss: Loss,
+    batch_size: int | None,
+    state: State,
+    problem: Problem,
+    records: Any,
+    stop: Any,
+) -> tuple[State, Observation, Int[Array, ""]]:
+    """Trains up to ``stop``; ``records`` has a row more than there is room for, never reached.
+
+    Returns:
+      The state, the records, and how many of them were made.
+    """
+    num = 0 if isinstance(problem.data, CompressedData) else len(problem.data[0])
+    epoch_steps = 1 if batch_size is None else num // batch_size
+    optimizer = make_optimizer(rule, problem.rate)
+
+    def take_step(state: State) -> State:
+        data = problem.data
+        if not (batch_size is None or state.order is None or isinstance(data, CompressedData)):
+            data = take_batch(data, state.order, state.step % epoch_steps, batch_size)
+
+        def objective(params: Any) -> Array:
+            return training_loss(apply_fn, params, data, loss)
+
+        return _step(optimizer, objective, state)
+
+    def stretch(carry: tuple) -> tuple:
+        """Up to the next record, the end of the epoch or of the chunk."""
+        state, made, count = carry
+        end = jnp.minimum(records[count], stop)
+        if batch_size is not None:
+            state = _renew_order(state, problem.key, epoch_steps, num)
+            end = jnp.minimum(end, (state.step // epoch_steps + 1) * epoch_steps)
+        state = lax.while_loop(lambda s: (s.step < end) & jnp.isfinite(s.loss), take_step, state)
+        due = (state.step == records[count]) & jnp.isfinite(state.loss)
+        record = lax.cond(due, look, lambda _: nothing, state.params)
+        # What is no record is overwritten by the next one.
+        made = jax.tree.map(lambda rows, row: rows.at[count].set(row), made, record)
+        bad = due & ~jnp.isfinite(record.train_loss)
+        state = state._replace(loss=jnp.where(bad, record.train_loss, state.loss))
+        return state, made, count + due.astype(count.dtype)
+
+    def more(carry: tuple) -> Array:
+        state, _, count = carry
+        return ((state.step < stop) | (state.step == records[count])) & jnp.isfinite(state.loss)
+
+    def look(params: Any) -> Observation:
+        return observe(apply_fn, params, problem.data, problem.test, loss)
+
+    shapes = jax.eval_shape(look, state.params)
+    nothing = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
+    made = jax.tree.map(lambda a: jnp.zeros((len(records) - 1, *a.shape), a.dtype), shapes)
+    state, made, count = lax.while_loop(more, stretch, (state, made, jnp.zeros((), jnp.int32)))
+    return _without_weak_types(state), made, count
+
+
+def _step(optimizer: Any, objective: Any, state: State) -> State:
+    value, gradient = jax.value_and_grad(objective)(state.params)
+    with lenient_promotion():
+        updates, opt_state = optimizer.update(
+            gradient, state.opt_state, state.params,
+            value=value, grad=gradient, value_fn=objective,
+        )  # fmt: skip
+        params = optax.apply_updates(state.params, updates)
+    step = state.step + jnp.isfinite(value).astype(state.step.dtype)
+    return state._replace(params=params, opt_state=opt_state, step=step, loss=value)
+
+
+def _renew_order(state: State, key: Any, epoch_steps: int, num: int) -> State:
+    order = lax.cond(
+        state.step % epoch_steps == 0,
+        lambda: epoch_order(key, state.step // epoch_steps, num),
+        lambda: state.order,
+    )
+    return state._replace(order=order)
+
+
+def _without_weak_types(tree: Any) -> Any:
+    """``tree`` as it is stored and read again: with types of its own, which fit any later call."""
+    return jax.tree.map(lambda a: lax.convert_element_type(a, a.dtype), tree)

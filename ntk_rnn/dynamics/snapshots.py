@@ -1,0 +1,68 @@
+"""The state of a run as arrays on the host, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Snapshot(NamedTuple):
+    """A step, and what the steps to come depend on.
+
+    Attributes:
+      step: number of steps taken.
+      params: the parameters, as NumPy arrays.
+      opt_state: the state of the optimizer, as NumPy arrays.
+    """
+
+    step: int
+    params: Any
+    opt_state: Any
+
+
+def take_snapshot(step: int, params: Any, opt_state: Any) -> Snapshot:
+    """Copies to the host, so that the memory of the originals may be reused."""
+    return Snapshot(step, jax.tree.map(_to_host, params), jax.tree.map(_to_host, opt_state))
+
+
+def way_back(tree: Any) -> Callable[[Any], Any]:
+    """A function that turns host copies of such a tree into arrays where those of ``tree`` are."""
+    places = jax.tree.map(_Place, tree)
+
+    def to_device(copies: Any) -> Any:
+        return jax.tree.map(lambda place, copy: place.put(copy), places, copies)
+
+    return to_device
+
+
+class _Place:
+    """Where an array is, and the kind of random keys that it holds, if any."""
+
+    def __init__(self, array: jax.Array) -> None:
+        # An array that JAX may move stays so, or what takes it would be compiled anew.
+        self._sharding = array.sharding if array.committed else None
+        self._key_impl = _key_impl(array)
+
+    def put(self, copy: np.ndarray) -> jax.Array:
+        if self._key_impl is not None:
+            return jax.random.wrap_key_data(jnp.asarray(copy), impl=self._key_impl)
+        # The array is going to be overwritten, which the copy must not be.
+        return jax.device_put(copy, self._sharding, may_alias=False)
+
+
+def plain(array: Any) -> Any:
+    """``array``, or the numbers of random keys."""
+    return array if _key_impl(array) is None else jax.random.key_data(array)
+
+
+def _key_impl(array: Any) -> Any:
+    is_key = jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
+    return jax.random.key_impl(array) if is_key else None
+
+
+def _to_host(array: Any) -> np.ndarray:
+    return np.array(plain(array), copy=True)

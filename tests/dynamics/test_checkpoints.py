@@ -1,0 +1,236 @@
+"""Checkpoints: runs that are resumed, killed, interrupted, damaged or not the same.
+
+Run as a script, with a folder as argument, this file is the process that is killed.
+"""
+
+import functools
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+import ntk_rnn as nr
+from ntk_rnn.dynamics.runs import train
+from ntk_rnn.dynamics.snapshots import take_snapshot, way_back
+
+STEPS = 200
+
+
+@functools.cache
+def problem():
+    k1, k2, k3, k4 = jax.random.split(jax.random.key(0), 4)
+    data = (
+        jax.random.normal(k1, (10, 5, 2), "float32"),
+        jax.random.normal(k2, (10, 5, 1), "float32"),
+    )
+    arguments = {
+        "apply_fn": nr.causal_conv,
+        "params": jax.random.normal(k3, (5, 1, 2), "float32"),
+        "data": data,
+        "batch_size": 3,
+        "key": k4,
+        "optimizer": optax.adam(optax.exponential_decay(1e-2, 10, 0.9)),
+        "record_at": range(0, STEPS, 7),
+    }
+    return arguments
+
+
+@functools.cache
+def whole():
+    return train(**problem(), steps=STEPS)
+
+
+def assert_same_bits(path, other):
+    jax.tree.map(np.testing.assert_array_equal, path, other)
+
+
+def saved_steps(folder):
+    return sorted(int(entry.name) for entry in Path(folder).glob("*") if entry.name.isdigit())
+
+
+def test_a_run_in_parts_is_the_run(tmp_path):
+    arguments = problem() | {"checkpoint": tmp_path}
+    for steps in (6, 50, STEPS):
+        arguments["record_at"] = range(0, steps, 7)
+        path = train(**arguments, steps=steps, checkpoint_every=40)
+        assert path.step[-1] == steps
+    assert_same_bits(path, whole())
+    # Checkpoints at multiples of 40 and at each end, of which the last three are kept.
+    assert saved_steps(tmp_path) == [120, 160, 200]
+    with pytest.raises(ValueError, match="steps must be at least the 200 that the checkpoint has"):
+        train(**arguments | {"record_at": [0]}, steps=50)
+    # What has ended is read off; fewer records will do, and others will not.
+    some = train(**arguments | {"record_at": [7, 70]}, steps=STEPS)
+    assert some.step.tolist() == [7, 70, STEPS]
+    assert_same_bits(some.params, path.params)
+    assert_same_bits(some.train_loss[:2], path.train_loss[np.array([1, 10])])
+    with pytest.raises(ValueError, match=r"record_at must hold no steps .* without a .*, got 8"):
+        train(**arguments | {"record_at": [7, 8]}, steps=STEPS)
+
+
+def test_snapshots_hold_random_keys():
+    tree = {"key": jax.random.key(5), "a": jax.numpy.ones(3, "bfloat16")}
+    snapshot = take_snapshot(0, tree, ())
+    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(snapshot.params))
+    back = way_back(tree)(snapshot.params)
+    assert jax.random.uniform(back["key"]) == jax.random.uniform(tree["key"])
+    assert back["a"].dtype == "bfloat16"
+
+
+def test_checkpoints_of_another_run_are_refused(tmp_path):
+    arguments = problem() | {"steps": 10, "record_at": [0], "checkpoint": tmp_path}
+    arguments |= {"optimizer": None, "learning_rate": 1e-3}
+    train(**arguments)
+    x, y = arguments["data"]
+    params = arguments["params"]
+    others = {
+        "apply_fn": {"apply_fn": lambda p, x: nr.causal_conv(2 * p, x)},
+        "learning_rate": {"learning_rate": 2e-3},
+        "loss": {"loss": "mean"},
+        "batch_size": {"batch_size": 5},
+        "key": {"key": jax.random.key(8)},
+        "params": {"params": params.at[0, 0, 0].add(1e-3)},
+        "data": {"data": (x, y.at[-1, -1, -1].add(1e-3))},
+        "test": {"test": (x, y)},
+    }
+    for field, other in others.items():
+        with pytest.raises(ValueError, match=f"another run: its {field} is .*, that of this call"):
+            train(**arguments | other)
+    with pytest.raises(ValueError, match=r"learning_rate is 0.001, that of this call is 0.002"):
+        train(**arguments | others["learning_rate"])
+    # What optimizers have inside is told apart as well.
+    inside = arguments | {"checkpoint": tmp_path / "inside", "learning_rate": None}
+    train(**inside | {"optimizer": optax.sgd(optax.piecewise_constant_schedule(1e-3, {500: 0.1}))})
+    with pytest.raises(ValueError, match="its optimizer is"):
+        other = optax.piecewise_constant_schedule(1e-3, {600: 0.1})
+        train(**inside | {"optimizer": optax.sgd(other)})
+    assert saved_steps(tmp_path) == [10]
+
+
+def truncate(file):
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def test_damaged_checkpoints_are_passed_over(tmp_path):
+    arguments = problem() | {"checkpoint": tmp_path}
+    train(**arguments | {"record_at": range(0, 60, 7)}, steps=60, checkpoint_every=20)
+    assert saved_steps(tmp_path) == [20, 40, 60]
+    truncate(tmp_path / "60" / "state" / "_METADATA")
+    truncate(tmp_path / "40" / "about" / "metadata")
+    with pytest.warns(RuntimeWarning, match=r"damaged.*damaged-60.*damaged-40.* from step 20"):
+        path = train(**arguments, steps=STEPS, checkpoint_every=90)
+    assert_same_bits(path, whole())
+    assert saved_steps(tmp_path) == [90, 180, 200]
+    # All of it can be read, but it is not what was written.
+    for name, part in (("200", "state"), ("180", "records")):
+        shutil.rmtree(tmp_path / name / part)
+        shutil.copytree(tmp_path / "90" / part, tmp_path / name / part)
+    about = tmp_path / "90" / "about" / "metadata"
+    about.write_text(about.read_text().replace('"loss": "sum"', '"loss": "sun"'))
+    with pytest.warns(RuntimeWarning, match=r"damaged.*; training starts anew"):
+        path = train(**arguments, steps=STEPS)
+    assert_same_bits(path, whole())
+
+
+def test_folders_that_cannot_be_written_to(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"checkpoint must be a folder .*/file cannot .*; choose"):
+        train(**problem(), steps=STEPS, checkpoint=tmp_path / "file")
+
+
+def test_full_disk_loses_nothing(tmp_path):
+    arguments = problem() | {"checkpoint": tmp_path}
+    train(**arguments | {"record_at": range(0, 20, 7)}, steps=20)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(
+        OSError, match=r"of step 40 could not be written .*that of step 20 is still"
+    ):
+        try:
+            # No file may be longer: what a full disk is to those who write to it.
+            resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+            train(**arguments, steps=STEPS, checkpoint_every=40)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert saved_steps(tmp_path) == [20]
+    assert_same_bits(train(**arguments, steps=STEPS), whole())
+
+
+def test_divergence_after_a_checkpoint(tmp_path):
+    arguments = problem() | {"optimizer": None, "learning_rate": 1.0, "record_at": [0]}
+    with pytest.warns(RuntimeWarning, match="non-finite"):
+        once = train(**arguments, steps=STEPS)
+    parts = arguments | {"checkpoint": tmp_path / "before"}
+    # Resumed, it goes back no further than to the checkpoint, and finds the same.
+    train(**parts, steps=once.diverged_at - 3)
+    with pytest.warns(RuntimeWarning, match="non-finite"):
+        assert_same_bits(train(**parts, steps=STEPS), once)
+    # A checkpoint of the bad step itself, before it was found to be bad, is of no help.
+    parts = arguments | {"checkpoint": tmp_path / "bad", "checkpoint_every": once.diverged_at}
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning, match="non-finite"):
+            assert_same_bits(train(**parts, steps=STEPS), once)
+        assert saved_steps(tmp_path / "bad") == [once.diverged_at]
+
+
+def start(folder):
+    """Trains in another process, and returns once it has written two more checkpoints."""
+    before = max(saved_steps(folder), default=0)
+    process = subprocess.Popen(
+        [sys.executable, __file__, folder],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(nr.__file__).parents[1])},
+    )
+    while max(saved_steps(folder), default=0) < before + 20:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    return process
+
+
+def test_killed_and_interrupted_runs_are_the_run(tmp_path):
+    process = start(tmp_path)
+    time.sleep(np.random.default_rng(0).uniform(0, 0.2))
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    process = start(tmp_path)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    told = json.loads(output)
+    assert told["step"] == max(saved_steps(tmp_path)) < STEPS
+    assert told["orbax_from_the_start"] is False
+    assert f"interrupted at step {told['step']} of {STEPS}" in told["warning"]
+    assert f"the same call goes on from there, by the checkpoint in {tmp_path}" in told["warning"]
+    assert_same_bits(train(**problem(), steps=STEPS, checkpoint=tmp_path), whole())
+
+
+def main():
+    import warnings
+
+    train(**problem(), steps=STEPS)
+    loaded = any(name.startswith("orbax") for name in sys.modules)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        path = train(**problem(), steps=STEPS, checkpoint=sys.argv[1], checkpoint_every=10)
+    told = {
+        "step": int(path.step[-1]),
+        "orbax_from_the_start": loaded,
+        "warning": " ".join(str(w.message) for w in caught),
+    }
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
