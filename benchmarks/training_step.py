@@ -11,6 +11,7 @@ import numpy as np
 
 import ntk_rnn as nr
 from benchmarks.timing import interleaved_medians
+from ntk_rnn.dynamics.objective import Data
 from ntk_rnn.models import Evaluation
 
 STEPS = 20
@@ -28,8 +29,10 @@ def compare(width: int, num: int, seq_len: int, in_dim: int, out_dim: int) -> No
     def training(evaluation: Evaluation):
         model = nr.LinearRNN(width, out_dim, evaluation=evaluation)
         return lambda: nr.gradient_descent(
-            model, params, (x, y), steps=STEPS, learning_rate=1e-6, record_at=[STEPS]
-        )
+            # The search for an unstable rate is not part of a step.
+            model, params, (x, y), steps=STEPS, learning_rate=1e-6, record_at=[STEPS],
+            allow_unstable=True,
+        )  # fmt: skip
 
     candidates = {"step by step": training("scan"), "impulse response": training("impulse")}
     losses = [run().train_loss for run in candidates.values()]
@@ -41,7 +44,30 @@ def compare(width: int, num: int, seq_len: int, in_dim: int, out_dim: int) -> No
     print(f"  ratio             {medians['step by step'] / medians['impulse response']:9.1f}")
 
 
+def compare_compressed(width: int, seq_len: int, nums: tuple[int, ...]) -> None:
+    """Prints milliseconds a step on compressed data of several numbers of sequences."""
+    k1, k2, k3 = jax.random.split(jax.random.key(0), 3)
+    model = nr.LinearRNN(width, 1)
+    x = jax.random.normal(k1, (max(nums), seq_len, 1))
+    y = jax.random.normal(k2, (max(nums), seq_len, 1))
+    params = model.init(k3, x)
+
+    def training(data: Data):
+        return lambda: nr.gradient_descent(
+            model, params, data, steps=100, learning_rate=1e-9, record_at=[100],
+            allow_unstable=True,
+        )  # fmt: skip
+
+    candidates = {f"{num} sequences, compressed": nr.compress(x[:num], y[:num]) for num in nums}
+    runs = {name: training(data) for name, data in candidates.items()}
+    runs[f"{nums[0]} sequences"] = training((x[: nums[0]], y[: nums[0]]))
+    print(f"n={width} T={seq_len} n_x=1 n_y=1")
+    for name, seconds in interleaved_medians(runs, repeats=7).items():
+        print(f"  {name:28s}{10 * seconds:9.3f} ms a step")
+
+
 if __name__ == "__main__":
     print(f"device: {jax.devices()[0].device_kind}, jax {jax.__version__}")
     for size in SIZES:
         compare(*size)
+    compare_compressed(1000, 10, (50, 20_000))

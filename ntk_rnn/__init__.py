@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ntk_rnn import data
     from ntk_rnn.compression import CompressedData, compress
+    from ntk_rnn.dynamics.ensembles import ensemble
     from ntk_rnn.dynamics.prediction import KernelRegression, kernel_regression
     from ntk_rnn.dynamics.runs import train
     from ntk_rnn.dynamics.stability import max_learning_rate
@@ -64,6 +65,7 @@ _HOMES = {
     "compress": "compression",
     "drift_bound": "theory.drift",
     "empirical_ntk": "kernels.empirical",
+    "ensemble": "dynamics.ensembles",
     "finite_width_gram": "kernels.finite_width",
     "gaussian_limit": "theory.initialization",
     "gaussian_wasserstein": "theory.wasserstein",
@@ -105,6 +107,7 @@ __all__ = [
     "data",
     "drift_bound",
     "empirical_ntk",
+    "ensemble",
     "finite_width_gram",
     "gaussian_limit",
     "gaussian_wasserstein",

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 
 from ntk_rnn import _checks
 from ntk_rnn._functions import as_apply_fn
-from ntk_rnn._types import ApplyFn
+from ntk_rnn._types import AnyArray, ApplyFn
 from ntk_rnn.dynamics.loss import Loss, check_loss
 from ntk_rnn.dynamics.objective import Data, matching_data, response_shape, training_loss
 from ntk_rnn.dynamics.observation import Observation, observe, record_steps
@@ -57,7 +57,7 @@ def gradient_descent(
     data: Data,
     *,
     steps: int,
-    learning_rate: float | Callable[[Any], Any] | None = None,
+    learning_rate: float | Float[AnyArray, ""] | Callable[[Any], Any] | None = None,
     optimizer: optax.GradientTransformation | None = None,
     test: Data | None = None,
     loss: Loss = "sum",

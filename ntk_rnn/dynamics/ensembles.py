@@ -1,0 +1,74 @@
+"""Many runs at once: seeds and hyper-parameters as one batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jaxtyping import PyTree
+
+from ntk_rnn import _checks
+
+# The part of free memory that a batch may take, for the estimate is of one run alone.
+_SHARE = 0.5
+
+
+def ensemble(run: Callable[..., Any], members: PyTree, *, max_bytes: int | None = None) -> PyTree:
+    """``[run(member) for member in members]``, stacked, with as many at once as memory holds.
+
+    ``run`` is compiled once and batched (``jax.vmap``), so it takes what may differ between
+    members as arrays: random keys, ``nu_w``, learning rates. For example::
+
+        def run(member):
+            model = nr.LinearRNN(1000, 1, nu_w=member["nu_w"])
+            params = model.init(member["key"], x)
+            path = nr.gradient_descent(model, params, (x, y), steps=100,
+                                       learning_rate=member["learning_rate"])
+            return path.train_loss
+
+        losses = nr.ensemble(run, {"key": keys, "nu_w": variances, "learning_rate": rates})
+
+    Args:
+      run: a function of one member, that JAX can compile; what it returns is stacked.
+      members: a pytree of arrays, one row a member, with the same number ``S`` of them.
+      max_bytes: memory for a batch; half of what the device has free if ``None``. One run takes
+        what its compiled program says it does, and at least one run is made at a time.
+
+    Returns:
+      What ``run`` returns, with a leading axis of ``S``.
+
+    Raises:
+      ValueError: if ``members`` have no arrays or different numbers of rows, or ``max_bytes`` is
+        not positive.
+    """
+    rows = {leaf.shape[:1] for leaf in jax.tree.leaves(members)}
+    if len(rows) != 1 or () in rows or (0,) in rows:
+        raise ValueError(
+            "members must be arrays with one row each for every member, got leading axes "
+            f"{sorted(rows)}; repeat what is the same for all, or leave it to run"
+        )
+    ((count,),) = rows
+    if max_bytes is None:
+        max_bytes = int(_SHARE * _free_bytes())
+    max_bytes = _checks.positive_int("max_bytes", max_bytes)
+    one = jax.tree.map(lambda leaf: jax.eval_shape(lambda a: a[0], leaf), members)
+    batch = min(count, max(1, max_bytes // _bytes_of(run, one)))
+    return jax.lax.map(run, members, batch_size=batch)
+
+
+def _bytes_of(run: Callable[..., Any], member: PyTree) -> int:
+    """What one run takes beside its argument."""
+    analysis = jax.jit(run).lower(member).compile().memory_analysis()
+    if analysis is None:  # a backend that does not tell
+        return 1 << 62
+    return max(1, analysis.temp_size_in_bytes + analysis.output_size_in_bytes)
+
+
+def _free_bytes() -> int:
+    """Memory of the default device that is not in use."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats is not None and "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats["bytes_in_use"]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,67 @@
+"""Ensembles: the same as one run after the other, however many memory holds at once."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ntk_rnn as nr
+from ntk_rnn.dynamics.ensembles import ensemble
+
+
+def test_seeds_variances_and_rates_are_batched(dtype, tol):
+    x, y = (jnp.asarray(a, dtype) for a in nr.data.teacher(jax.random.key(0), 6, 5))
+
+    def run(member):
+        model = nr.LinearRNN(16, 1, nu_w=member["nu_w"])
+        params = model.init(member["key"], x)
+        path = nr.gradient_descent(
+            model, params, (x, y), steps=8, learning_rate=member["learning_rate"]
+        )
+        return path.train_loss, path.params
+
+    members = {
+        "key": jax.random.split(jax.random.key(1), 5),
+        "nu_w": jnp.linspace(0.1, 0.9, 5, dtype=dtype),
+        "learning_rate": jnp.linspace(1e-4, 1e-3, 5, dtype=dtype),
+    }
+    losses, params = ensemble(run, members)
+    assert losses.shape == (5, 9) and params["params"]["W"].shape == (5, 16, 16)
+    one = jax.jit(run)
+    alone = [one(jax.tree.map(lambda a, i=i: a[i], members)) for i in range(5)]
+    np.testing.assert_allclose(losses, [path for path, _ in alone], rtol=100 * tol)
+    # A batch of one is one run after the other, and two leave one over.
+    for max_bytes in (1, 2 * _size(one, members)):
+        batched, _ = ensemble(run, members, max_bytes=max_bytes)
+        np.testing.assert_allclose(batched, losses, rtol=100 * tol)
+
+
+def _size(run, members):
+    analysis = run.lower(jax.tree.map(lambda a: a[0], members)).compile().memory_analysis()
+    return analysis.temp_size_in_bytes + analysis.output_size_in_bytes
+
+
+def test_batches_are_of_as_many_as_memory_holds():
+    """As the program shows: members at once are the second axis of what it goes through."""
+
+    def run(member):
+        return jnp.cumsum(member * jnp.ones(1000))
+
+    members = jnp.arange(12.0)
+    size = _size(jax.jit(run), members)
+    for at_once in (1, 3, 12):
+        batched = partial(ensemble, run, max_bytes=at_once * size)
+        text = str(jax.make_jaxpr(batched)(members))
+        assert f"f32[{12 // at_once},{at_once}] = reshape" in text
+
+
+@pytest.mark.usefixtures("unannotated")
+def test_bad_arguments_are_refused():
+    with pytest.raises(ValueError, match=r"members must be arrays .* axes \[\(2,\), \(3"):
+        ensemble(jnp.sum, (jnp.ones(2), jnp.ones(3)))
+    with pytest.raises(ValueError, match="members must be arrays"):
+        ensemble(jnp.sum, {})
+    with pytest.raises(ValueError, match="max_bytes must be a positive integer, got 0"):
+        ensemble(jnp.sum, jnp.ones((2, 3)), max_bytes=0)
