@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, overload
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -22,8 +22,19 @@ def check_loss(loss: str) -> Loss:
     )
 
 
-def loss_scale(loss: Loss, num_targets: int) -> float:
-    """What the sum loss is multiplied by: 1, or ``2 / (N T n_y)`` for the mean squared error."""
+@overload
+def loss_scale(loss: Loss, num_targets: float) -> float: ...
+@overload
+def loss_scale(loss: Loss, num_targets: Float[AnyArray, ""]) -> float | Float[AnyArray, ""]: ...
+def loss_scale(
+    loss: Loss, num_targets: int | float | Float[AnyArray, ""]
+) -> float | Float[AnyArray, ""]:
+    """What the sum loss is multiplied by: 1, or ``2 / num_targets`` for the mean squared error.
+
+    Args:
+      loss: ``"sum"`` or ``"mean"``.
+      num_targets: ``N T n_y``, or ``n_y`` times the sum of weights, as a number or an array.
+    """
     return 1.0 if loss == "sum" else 2.0 / num_targets
 
 

@@ -7,18 +7,26 @@ is computed apart from it: one minus what remains would lose the digits of the f
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Shaped
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+
+from ntk_rnn._types import AnyArray
+from ntk_rnn.dynamics.host import compiled, namespace
 
 
-@jax.jit
+def reached(singular_values: Float[AnyArray, " k"], size: int) -> Bool[AnyArray, " k"]:
+    """Which singular values of a matrix of at most ``size`` rows are not 0 but for rounding."""
+    eps = np.finfo(singular_values.dtype).eps
+    return singular_values > eps * size * singular_values[0]
+
+
+@compiled
 def descent(
-    eigenvalues: Float[Array, " k"],
-    reached: Bool[Array, " k"],
-    steps: Shaped[Array, "*steps"],
-    rate: Float[Array, ""],
-) -> tuple[Float[Array, "*steps k"], Float[Array, "*steps k"]]:
+    eigenvalues: Float[AnyArray, " k"],
+    reached: Bool[AnyArray, " k"],
+    steps: Shaped[AnyArray, "*steps"],
+    rate: Float[AnyArray, ""],
+) -> tuple[Float[AnyArray, "*steps k"], Float[AnyArray, "*steps k"]]:
     """Parts that remain and that are gained, after steps of gradient descent.
 
     Args:
@@ -30,25 +38,28 @@ def descent(
     Returns:
       ``(1 - eta lambda)^l`` and one minus it, shape ``(*steps, k)``.
     """
+    xp = namespace(eigenvalues)
     step_size = rate * eigenvalues
     # Beyond 1 a step overshoots, and what remains changes sign each time.
     overshoots = step_size > 1
     # log |1 - step_size|, accurate for small steps. At 1 all is gained in one step: there the
     # logarithm is that of the rounding error, so that its derivative exists.
-    eps = jnp.finfo(step_size.dtype).eps
-    beyond = jnp.log(jnp.maximum(step_size - 1, eps))
-    log_factor = jnp.where(overshoots, beyond, jnp.log1p(-jnp.minimum(step_size, 1 - eps)))
+    eps = xp.finfo(step_size.dtype).eps
+    beyond = xp.log(xp.maximum(step_size - 1, eps))
+    log_factor = xp.where(overshoots, beyond, xp.log1p(-xp.minimum(step_size, 1 - eps)))
     remaining, gained = _powers(log_factor, reached, steps.astype(step_size.dtype))
     # Odd or even is to be told before large numbers of steps are rounded.
-    odd = (jnp.mod(steps, 2) == 1)[..., None]
-    negative = odd & jnp.broadcast_to(overshoots, remaining.shape)
-    return jnp.where(negative, -remaining, remaining), jnp.where(negative, 1 + remaining, gained)
+    odd = (xp.mod(steps, 2) == 1)[..., None]
+    negative = odd & xp.broadcast_to(overshoots, remaining.shape)
+    return xp.where(negative, -remaining, remaining), xp.where(negative, 1 + remaining, gained)
 
 
-@jax.jit
+@compiled
 def flow(
-    eigenvalues: Float[Array, " k"], reached: Bool[Array, " k"], times: Float[Array, "*times"]
-) -> tuple[Float[Array, "*times k"], Float[Array, "*times k"]]:
+    eigenvalues: Float[AnyArray, " k"],
+    reached: Bool[AnyArray, " k"],
+    times: Float[AnyArray, "*times"],
+) -> tuple[Float[AnyArray, "*times k"], Float[AnyArray, "*times k"]]:
     """Parts that remain and that are gained, after times of gradient flow.
 
     Returns:
@@ -58,13 +69,14 @@ def flow(
 
 
 def _powers(
-    logs: Float[Array, " k"], reached: Bool[Array, " k"], steps: Float[Array, "*steps"]
-) -> tuple[Float[Array, "*steps k"], Float[Array, "*steps k"]]:
+    logs: Float[AnyArray, " k"], reached: Bool[AnyArray, " k"], steps: Float[AnyArray, "*steps"]
+) -> tuple[Float[AnyArray, "*steps k"], Float[AnyArray, "*steps k"]]:
     """``exp(steps * logs)`` and one minus it; 1 and 0 for ever where the data does not reach."""
+    xp = namespace(logs)
     shape = (*steps.shape, *logs.shape)
-    steps, logs, reached = (jnp.broadcast_to(a, shape) for a in (steps[..., None], logs, reached))
+    steps, logs, reached = (xp.broadcast_to(a, shape) for a in (steps[..., None], logs, reached))
     stays = (steps == 0) | ~reached
-    over = jnp.isinf(steps) & ~stays
+    over = xp.isinf(steps) & ~stays
     # What is not taken must be finite as well, or its derivative would be 0 * inf.
-    exponent = jnp.where(stays | over, 0, steps) * logs
-    return jnp.where(over, 0, jnp.exp(exponent)), jnp.where(over, 1, -jnp.expm1(exponent))
+    exponent = xp.where(stays | over, 0, steps) * logs
+    return xp.where(over, 0, xp.exp(exponent)), xp.where(over, 1, -xp.expm1(exponent))
