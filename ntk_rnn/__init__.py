@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from ntk_rnn.dynamics.training import TrainingPath, gradient_descent
     from ntk_rnn.hankel import hankel_singular_values
     from ntk_rnn.impulse import impulse_response
+    from ntk_rnn.kernels.blocks import write_ntk
     from ntk_rnn.kernels.empirical import empirical_ntk
     from ntk_rnn.kernels.finite_width import FiniteWidthGram, finite_width_gram
     from ntk_rnn.kernels.infinite_width import analytic_ntk, lag_weight_bound, lag_weights
     from ntk_rnn.kernels.monte_carlo import MonteCarloNTK, monte_carlo_ntk
+    from ntk_rnn.merging import compress_shards, merge_compressed
     from ntk_rnn.models import LinearRNN, ScaledConv
     from ntk_rnn.realization import realize
     from ntk_rnn.sequences import causal_conv, lagged_inputs, toeplitz, unit_impulses
+    from ntk_rnn.sharding import shard_params, shard_sequences
     from ntk_rnn.theory.drift import DriftBound, drift_bound
     from ntk_rnn.theory.evolution import StateEvolution, state_evolution
     from ntk_rnn.theory.initialization import (
@@ -63,6 +66,7 @@ _HOMES = {
     "analytic_ntk": "kernels.infinite_width",
     "causal_conv": "sequences",
     "compress": "compression",
+    "compress_shards": "merging",
     "drift_bound": "theory.drift",
     "empirical_ntk": "kernels.empirical",
     "ensemble": "dynamics.ensembles",
@@ -80,13 +84,17 @@ _HOMES = {
     "lag_weights": "kernels.infinite_width",
     "lagged_inputs": "sequences",
     "max_learning_rate": "dynamics.stability",
+    "merge_compressed": "merging",
     "monte_carlo_ntk": "kernels.monte_carlo",
     "realize": "realization",
+    "shard_params": "sharding",
+    "shard_sequences": "sharding",
     "simulate_evolution": "theory.recursion",
     "state_evolution": "theory.evolution",
     "toeplitz": "sequences",
     "train": "dynamics.runs",
     "unit_impulses": "sequences",
+    "write_ntk": "kernels.blocks",
 }
 
 __all__ = [
@@ -104,6 +112,7 @@ __all__ = [
     "analytic_ntk",
     "causal_conv",
     "compress",
+    "compress_shards",
     "data",
     "drift_bound",
     "empirical_ntk",
@@ -122,13 +131,17 @@ __all__ = [
     "lag_weights",
     "lagged_inputs",
     "max_learning_rate",
+    "merge_compressed",
     "monte_carlo_ntk",
     "realize",
+    "shard_params",
+    "shard_sequences",
     "simulate_evolution",
     "state_evolution",
     "toeplitz",
     "train",
     "unit_impulses",
+    "write_ntk",
 ]
 
 

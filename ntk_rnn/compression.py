@@ -162,13 +162,13 @@ def compress(
             pending.append(_rows(inputs[part], targets[part], mass[part]))
             # Small batches wait for others.
             if sum(map(len, pending)) >= size * seq_len:
-                triangle, pending = _factorized(triangle, pending), []
+                triangle, pending = factorized(triangle, pending), []
     if sizes is None:
         raise ValueError("x must hold at least one batch (x, y), got an empty iterable")
     if total == 0:
         raise ValueError("weights must not all be 0, got no positive one; there is nothing to fit")
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused
-        return _centred(_factorized(triangle, pending), sizes, total, kind)
+        return centred(factorized(triangle, pending), sizes, total, kind)
 
 
 def _rows(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -185,12 +185,13 @@ def _rows(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return rows * np.sqrt(weights[kept])[:, None]
 
 
-def _factorized(triangle: np.ndarray | None, rows: list[np.ndarray]) -> np.ndarray:
+def factorized(triangle: np.ndarray | None, rows: list[np.ndarray]) -> np.ndarray:
+    """The triangle of rows below a triangle so far."""
     blocks = rows if triangle is None else [triangle, *rows]
     return np.asarray(np.linalg.qr(np.concatenate(blocks), mode="r"))
 
 
-def _centred(
+def centred(
     factor: np.ndarray, sizes: tuple[int, int, int], total: float, kind: np.dtype
 ) -> CompressedData:
     """Splits ``[R z; 0 S]``, and takes a centre off its targets."""
