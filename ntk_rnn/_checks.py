@@ -46,9 +46,11 @@ def positive(name: str, value: Any) -> None:
     if is_traced(value):
         return
     try:
-        number = float(value)
+        number = None if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a positive number, got {value!r}") from None
+        number = None
+    if number is None:
+        raise ValueError(f"{name} must be a positive number, got {value!r}")
     if not np.isfinite(number) or number <= 0:
         raise ValueError(f"{name} must be positive and finite, got {number:g}")
 

@@ -110,7 +110,10 @@ class Theory:
 
     def __call__(self) -> int:
         """Runs the checks; returns the exit code."""
-        return 0 if console.run_checks(self.topics or TOPICS, self.seed, as_json=self.json) else 1
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"seed must be from 0 to 2^32 - 1, got {self.seed}")
+        topics = tuple(dict.fromkeys(self.topics or TOPICS))
+        return 0 if console.run_checks(topics, self.seed, as_json=self.json) else 1
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,8 @@ def compress(
     triangle so far, in float64 by NumPy; memory grows with that of a batch and of a chunk alone.
 
     Weights multiply squared errors, so weights of 0 give sequences of different lengths (padded
-    with anything), gaps in the targets, which may be NaN there, or targets at the last step only.
+    with any finite inputs), gaps in the targets, which may be NaN there, or targets at the last
+    step only.
 
     Args:
       x: inputs, shape ``(N, T, n_x)``, all finite; or, with neither ``y`` nor ``weights``, an

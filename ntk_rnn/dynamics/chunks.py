@@ -17,7 +17,7 @@ from ntk_rnn._types import ApplyFn
 from ntk_rnn.compression import CompressedData
 from ntk_rnn.dynamics.loss import Loss
 from ntk_rnn.dynamics.minibatch import epoch_order, take_batch
-from ntk_rnn.dynamics.objective import Data, model_inputs, response_shape, training_loss
+from ntk_rnn.dynamics.objective import Data, response_shape, training_loss
 from ntk_rnn.dynamics.observation import Observation, observe
 from ntk_rnn.dynamics.optimizers import Rule, lenient_promotion, make_optimizer
 
@@ -94,7 +94,8 @@ class Trainer(NamedTuple):
         if self.batch_size is not None and not isinstance(data, CompressedData):
             epoch = step // (len(data[0]) // self.batch_size)
             order = epoch_order(self.problem.key, epoch, len(data[0]))
-        loss = jnp.zeros((), model_inputs(data).dtype)
+        value = jax.eval_shape(lambda p: training_loss(self.apply_fn, p, data, self.loss), params)
+        loss = jnp.zeros((), value.dtype)
         state = State(params, opt_state, jnp.asarray(step, jnp.int32), order, loss)
         placed = jax.tree.leaves(params)[0]
         if placed.committed and len(placed.devices()) == 1:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from jaxtyping import PyTree
 
 from ntk_rnn import _checks
@@ -43,7 +44,7 @@ def ensemble(run: Callable[..., Any], members: PyTree, *, max_bytes: int | None 
       ValueError: if ``members`` have no arrays or different numbers of rows, or ``max_bytes`` is
         not positive.
     """
-    rows = {leaf.shape[:1] for leaf in jax.tree.leaves(members)}
+    rows = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(members)}
     if len(rows) != 1 or () in rows or (0,) in rows:
         raise ValueError(
             "members must be arrays with one row each for every member, got leading axes "
@@ -71,4 +72,6 @@ def _free_bytes() -> int:
     stats = jax.local_devices()[0].memory_stats()
     if stats is not None and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
+    if "SC_AVPHYS_PAGES" not in os.sysconf_names:  # no Linux: a size that any machine has
+        return 2**30
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

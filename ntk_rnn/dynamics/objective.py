@@ -15,9 +15,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
+from ntk_rnn._functions import as_apply_fn
 from ntk_rnn._types import AnyArray, ApplyFn
 from ntk_rnn.compression import CompressedData
 from ntk_rnn.dynamics.loss import Loss, loss_scale, squared_loss
+from ntk_rnn.models import LinearRNN
 from ntk_rnn.sequences import causal_conv, unit_impulses
 
 #: Inputs ``(N, T, n_x)`` and targets ``(N, T, n_y)``, or both compressed. Sizes are not bound to
@@ -53,7 +55,10 @@ def matching_data(name: str, apply_fn: ApplyFn, params: Any, data: Any) -> Data:
         f"impulses of {name}", (in_dim, seq_len, out_dim), "apply_fn's response", shape, "shape"
     )
     if not any(map(_checks.is_traced, jax.tree.leaves((params, data)))):
-        departure = float(_departure(apply_fn, params, data))
+        # At the start, where a small model may seem linear, and at parameters of order 1.
+        departure = max(
+            float(_departure(apply_fn, p, model_inputs(data))) for p in (params, _shaken(params))
+        )
         if not departure <= _LINEAR_TO:
             raise ValueError(
                 f"{name} may be compressed for causal linear models only, got an apply_fn that is "
@@ -99,12 +104,56 @@ def scaled_errors(apply_fn: ApplyFn, params: Any, data: Data, loss: Loss) -> Flo
     return loss_scale(loss, data[1].size) ** 0.5 * (outputs - data[1])
 
 
-@partial(jax.jit, static_argnums=0)
-def _departure(apply_fn: ApplyFn, params: Any, data: CompressedData) -> Float[Array, ""]:
-    """How far outputs are from the convolution with the impulse response, relative."""
-    impulses = model_inputs(data)
-    x = jax.random.normal(jax.random.key(0), (2, *impulses.shape[1:]), impulses.dtype)
-    outputs, response = apply_fn(params, x), apply_fn(params, impulses).transpose(1, 2, 0)
-    gap = jnp.linalg.norm(outputs - causal_conv(response, x))
-    size = jnp.linalg.norm(outputs)
-    return jnp.where(gap > 0, gap / size, 0)
+def check_linear_rnn(apply_fn: ApplyFn, params: Any, data: Data) -> None:
+    """Raises ``ValueError`` unless a model is the linear RNN that its parameters are those of."""
+    if any(map(_checks.is_traced, jax.tree.leaves((params, data)))):
+        return
+    seq_len, out_dim, in_dim = response_shape(data)
+    impulses = unit_impulses(seq_len, in_dim, model_inputs(data).dtype)
+    own = as_apply_fn(LinearRNN(len(params["params"]["W"]), out_dim))
+    departure = float(_departure(apply_fn, params, impulses, own))
+    if not departure <= _LINEAR_TO:
+        raise ValueError(
+            "kernel_drift is of a LinearRNN, got an apply_fn that is off by "
+            f"{departure:.2g} from the LinearRNN of its parameters; leave kernel_drift out"
+        )
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _departure(
+    apply_fn: ApplyFn,
+    params: Any,
+    impulses: Float[Array, "n_x T n_x"],
+    reference: ApplyFn | None = None,
+) -> Float[Array, ""]:
+    """How far outputs are from the convolution with the impulse response, relative.
+
+    For inputs of order 1, and for those that give outputs of order 10, where no saturation can
+    hide. The impulse response is that of ``reference``, or the model's own.
+    """
+    key = jax.random.key(0)
+    x = jax.random.normal(key, (2, *impulses.shape[1:]), impulses.dtype)
+    small = apply_fn(params, x)
+    size = jnp.sqrt(jnp.mean(small**2))
+    factor = jnp.where(size > 0, 10 / size, 1).astype(x.dtype)
+    large = apply_fn(params, factor * x)
+    response = (reference or apply_fn)(params, impulses).transpose(1, 2, 0)
+    expected = causal_conv(response, x)
+    gaps = jnp.stack(
+        [jnp.linalg.norm(small - expected), jnp.linalg.norm(large / factor - expected)]
+    )
+    return jnp.max(jnp.where(gaps > 0, gaps / jnp.linalg.norm(small), 0))
+
+
+@jax.jit
+def _shaken(params: Any) -> Any:
+    """Parameters moved at random, by numbers of order 1."""
+
+    def move(index: int, leaf: Array) -> Array:
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return leaf
+        key = jax.random.fold_in(jax.random.key(1), index)
+        return leaf + jax.random.normal(key, leaf.shape, leaf.dtype)
+
+    leaves, structure = jax.tree.flatten(params)
+    return jax.tree.unflatten(structure, [move(*item) for item in enumerate(leaves)])

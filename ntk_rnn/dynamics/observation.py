@@ -9,10 +9,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntk_rnn._types import ApplyFn
+from ntk_rnn.compression import CompressedData
 from ntk_rnn.dynamics.loss import Loss
 from ntk_rnn.dynamics.objective import Data, loss_of_outputs, model_inputs
 from ntk_rnn.kernels.finite_width import FiniteWidthGram, finite_width_gram
 from ntk_rnn.sequences import unit_impulses
+
+# Steps are counted in 32 bits.
+MOST_STEPS = 2**31 - 2
 
 
 class Observation(NamedTuple):
@@ -41,17 +45,18 @@ def observe(
 ) -> Observation:
     """The model at ``params``; its kernel too, if that at the start is given."""
     x = model_inputs(data)
-    inputs = [x, unit_impulses(x.shape[1], x.shape[2], x.dtype)]
-    if test is not None:
-        inputs.append(model_inputs(test))
+    inputs = [x] if test is None else [x, model_inputs(test)]
+    if not isinstance(data, CompressedData):  # whose inputs are the unit impulses
+        inputs.append(unit_impulses(x.shape[1], x.shape[2], x.dtype))
     outputs = _evaluate(apply_fn, params, inputs)
-    response = outputs[1].transpose(1, 2, 0)
+    impulses = outputs[0] if isinstance(data, CompressedData) else outputs[-1]
+    response = impulses.transpose(1, 2, 0)
     drift = None
     if initial_gram is not None:
         drift = finite_width_gram(params, len(response)).drift(initial_gram)
     return Observation(
         loss_of_outputs(outputs[0], data, loss),
-        None if test is None else loss_of_outputs(outputs[2], test, loss),
+        None if test is None else loss_of_outputs(outputs[1], test, loss),
         response,
         drift,
     )
@@ -71,6 +76,8 @@ def _evaluate(apply_fn: ApplyFn, params: Any, inputs: list[Array]) -> list[Array
 
 def record_steps(record_at: Any, steps: int) -> np.ndarray:
     """The steps at which to record, rising: those asked for, or all, and the last."""
+    if steps > MOST_STEPS:
+        raise ValueError(f"steps must be at most {MOST_STEPS}, got {steps}")
     if record_at is None:
         return np.arange(steps + 1)
     asked = np.asarray(record_at)

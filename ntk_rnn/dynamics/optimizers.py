@@ -34,6 +34,11 @@ def check_rule(
             "give either learning_rate or optimizer, got "
             f"learning_rate={learning_rate!r}, optimizer={optimizer!r}"
         )
+    if optimizer is not None and not isinstance(optimizer, optax.GradientTransformation):
+        raise ValueError(
+            f"optimizer must be one of optax, as optax.adam(1e-3), got {optimizer!r}; a plain "
+            "learning rate goes in as learning_rate"
+        )
     if learning_rate is None or callable(learning_rate):
         # A schedule, like an optimizer, is compiled in, and found again if it is the same object.
         return learning_rate or optimizer, None

@@ -26,14 +26,11 @@ from ntk_rnn.dynamics.interrupts import interrupts
 from ntk_rnn.dynamics.loss import Loss, check_loss
 from ntk_rnn.dynamics.minibatch import check_batches
 from ntk_rnn.dynamics.objective import Data, matching_data
-from ntk_rnn.dynamics.observation import record_steps
+from ntk_rnn.dynamics.observation import MOST_STEPS, record_steps
 from ntk_rnn.dynamics.optimizers import check_rule
 from ntk_rnn.dynamics.progress import progress_bar
 from ntk_rnn.dynamics.stability import max_learning_rate, refuse_unstable
 from ntk_rnn.dynamics.training import TrainingPath
-
-# Steps are counted in 32 bits.
-_MOST_STEPS = 2**31 - 2
 
 
 def train(
@@ -97,7 +94,7 @@ def train(
         more is written at the end, and where the run is interrupted.
       progress: whether to show a bar on stderr if that is a terminal, once 2 seconds have passed.
       allow_unstable: whether to take, with full batches, a learning rate past the largest that is
-        stable at the start, as ``gradient_descent`` says.
+        stable at the start, as ``gradient_descent`` says. Mini-batches are not checked.
 
     Returns:
       The path. After Ctrl-C (SIGINT) it ends at the step reached, recorded in addition, with a
@@ -188,6 +185,6 @@ def _num_steps(steps: Any, epochs: Any, epoch_steps: int) -> int:
         number = _checks.nonnegative_int("epochs", epochs) * epoch_steps
     else:
         number = _checks.nonnegative_int("steps", steps)
-    if number > _MOST_STEPS:
-        raise ValueError(f"steps must be at most {_MOST_STEPS}, got {number}")
+    if number > MOST_STEPS:
+        raise ValueError(f"steps must be at most {MOST_STEPS}, got {number}")
     return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -74,7 +75,8 @@ def refuse_unstable(
         return
     with jax.default_matmul_precision("highest"):
         eigenvalue = _largest_eigenvalue(apply_fn, loss, params, data, jax.random.key(0), _TRIAL)
-    largest = 2 / float(eigenvalue)
+    # Where nothing has a gradient, as at zero parameters, no rate is too large.
+    largest = 2 / float(eigenvalue) if eigenvalue > 0 else math.inf
     if learning_rate > largest:
         raise ValueError(
             f"learning_rate must be at most {largest:.4g}, past which gradient descent is unstable "

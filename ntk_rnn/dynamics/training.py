@@ -19,7 +19,13 @@ from ntk_rnn import _checks
 from ntk_rnn._functions import as_apply_fn
 from ntk_rnn._types import AnyArray, ApplyFn
 from ntk_rnn.dynamics.loss import Loss, check_loss
-from ntk_rnn.dynamics.objective import Data, matching_data, response_shape, training_loss
+from ntk_rnn.dynamics.objective import (
+    Data,
+    check_linear_rnn,
+    matching_data,
+    response_shape,
+    training_loss,
+)
 from ntk_rnn.dynamics.observation import Observation, observe, record_steps
 from ntk_rnn.dynamics.optimizers import Rule, check_rule, lenient_promotion, make_optimizer
 from ntk_rnn.dynamics.stability import max_learning_rate, refuse_unstable
@@ -90,7 +96,9 @@ def gradient_descent(
         0 for ever in the limit of infinite width. It costs both chains of the impulse response
         and ``O((T^2 n_y n_x)^2)`` a record.
       allow_unstable: whether to take a learning rate past the largest that is stable at the start.
-        It is looked for by 20 power iterations, so that a rate just past it may go unnoticed.
+        It is looked for by 20 power iterations, so that a rate just past it may go unnoticed; not
+        at all where the call is itself compiled or batched (``jax.jit``, ``jax.vmap``), and not for
+        schedules and optimizers.
 
     Returns:
       The path. Should the training loss turn non-finite, a ``RuntimeWarning`` names the step and
@@ -102,7 +110,7 @@ def gradient_descent(
         for a model that is not causal and linear; if neither or both of ``learning_rate`` and
         ``optimizer`` are given, or the learning rate is not positive or not stable; if
         ``record_at`` is out of range, the loss is not finite to begin with, or ``kernel_drift`` is
-        asked of parameters that are not those of a ``LinearRNN``.
+        asked of a model that is not a ``LinearRNN``.
     """
     apply_fn = as_apply_fn(apply_fn)
     steps = _checks.nonnegative_int("steps", steps)
@@ -113,7 +121,10 @@ def gradient_descent(
     rule, rate = check_rule(learning_rate, optimizer)
     if rate is not None and not allow_unstable:
         refuse_unstable(apply_fn, params, data, rate, loss)
-    gram = finite_width_gram(params, response_shape(data)[0]) if kernel_drift else None
+    gram = None
+    if kernel_drift:
+        gram = finite_width_gram(params, response_shape(data)[0])
+        check_linear_rnn(apply_fn, params, data)
     run = partial(_run, apply_fn, rule, loss, params, data, test, gram, rate)
     with jax.default_matmul_precision("highest"):
         path, taken, last_params = run(_gaps(records))

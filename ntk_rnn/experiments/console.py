@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -58,7 +59,10 @@ def run_checks(topics: Sequence[str], seed: int, *, as_json: bool) -> bool:
             check()
             all_hold &= outcome.holds
             if as_json:
-                line = json.dumps({**outcome._asdict(), "holds": outcome.holds})
+                found = {**outcome._asdict(), "holds": outcome.holds}
+                # JSON has no NaN.
+                found["error"] = outcome.error if math.isfinite(outcome.error) else None
+                line = json.dumps(found)
             else:
                 line = _checked(outcome)
             screen.print(line, soft_wrap=True)

@@ -53,7 +53,8 @@ class FiniteWidthGram(NamedTuple):
         entries = gram.shape[2] * gram.shape[4]
         rho = jnp.einsum("jjppqq->j", gram) / entries
         mass = entries * jnp.sum(rho**2)
-        return rho, jnp.sqrt(jnp.maximum(jnp.sum(gram**2) / mass - 1, 0))
+        beside = jnp.maximum(jnp.sum(gram**2) - mass, 0)
+        return rho, jnp.sqrt(_part(beside, mass))
 
     def drift(self, initial: FiniteWidthGram) -> Float[Array, ""]:
         """How far the kernel has moved: ``||G - G^0||_F / ||G^0||_F``, shape ``()``.
@@ -64,6 +65,11 @@ class FiniteWidthGram(NamedTuple):
         Args:
           initial: ``G^0``, of as many lags, inputs and outputs.
         """
+        if not isinstance(initial, FiniteWidthGram):
+            raise ValueError(
+                f"initial must be a FiniteWidthGram, got {type(initial).__name__}; pass "
+                "finite_width_gram(params, seq_len) at the start"
+            )
         for name, here, there in (("p", self.p, initial.p), ("q", self.q, initial.q)):
             _checks.same(
                 f"initial.{name}.shape", there.shape, f"this Gram's {name}.shape", here.shape,
@@ -109,7 +115,9 @@ class FiniteWidthGram(NamedTuple):
                 f"x1 must have at most {lags} steps, the lags of this Gram matrix, got {seq_len}; "
                 f"compute it with seq_len={seq_len}"
             )
-        p, q = self.p[:seq_len, :seq_len], self.q[:seq_len, :seq_len]
+        dtype = jnp.result_type(x1.dtype, x2.dtype, self.q.dtype)
+        x1, x2 = x1.astype(dtype), x2.astype(dtype)
+        p, q = (a[:seq_len, :seq_len].astype(dtype) for a in self)
         if full:
             gram = _gram(p, q)
             return _through(gram, x1, x2)
@@ -155,7 +163,12 @@ def _through(
 def _relative_distance(gram: FiniteWidthGram, initial: FiniteWidthGram) -> Float[Array, ""]:
     before = _gram(*initial)
     change = _gram(*gram) - before
-    return jnp.sqrt(jnp.sum(change**2) / jnp.sum(before**2))
+    return jnp.sqrt(_part(jnp.sum(change**2), jnp.sum(before**2)))
+
+
+def _part(amount: Float[Array, ""], whole: Float[Array, ""]) -> Float[Array, ""]:
+    """``amount / whole``, and 0 for nothing of nothing, as at zero parameters."""
+    return jnp.where(amount > 0, amount / whole, 0)
 
 
 @jax.jit

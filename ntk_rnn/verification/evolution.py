@@ -53,10 +53,8 @@ def gaussian_limit(key: Array) -> Iterator[Outcome]:
 
     found = np.stack([np.asarray(sample(k), float) for k in jax.random.split(key, seeds)])
     error = found.std(0, ddof=1) / seeds**0.5
-    first = [
-        nr.state_evolution(maps, (variances[0],) * 2, *law, horizon=_HORIZON).covariance,
-    ]
-    off = relative(np.asarray(first[0]).reshape(_HORIZON, _HORIZON), limit)
+    first = nr.state_evolution(maps, (variances[0],) * 2, *law, horizon=_HORIZON).covariance
+    off = relative(np.asarray(first).reshape(_HORIZON, _HORIZON), limit)
     yield Outcome(
         "Lemma C.1, eq. 70",
         f"covariance of q_1..q_3, mean of {seeds} runs at n = {width}, largest",

@@ -29,3 +29,23 @@ def delay(key: Array) -> Iterator[Outcome]:
         "relative",
         "y_t = x_{t-delay} cannot have n_x = 15 and n_y = 1: the teacher's output is delayed",
     )
+
+
+def loss(key: Array) -> Iterator[Outcome]:
+    """Figs. 1 and 2: what a learning rate of 1e-4 does to the summed and to the mean loss."""
+    x, y = nr.data.teacher(key, 50, 10)
+    rho = nr.lag_weights(10, 0.3, 1.0, 1.0)
+    left = {}
+    for which in ("sum", "mean"):
+        losses = nr.kernel_regression(rho, (x, y), loss=which).train_loss(
+            jnp.asarray([0, 1000]), 1e-4
+        )
+        left[which] = float(losses[1] / losses[0])
+    yield Outcome(
+        "Figs. 1, 2: loss",
+        "training loss after 1000 steps at rate 1e-4, summed, relative to the start",
+        left["sum"],
+        0.1,
+        "relative",
+        f"with the mean squared error, as the paper says, {left['mean']:.2f} of it would be left",
+    )

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 import ntk_rnn as nr
 from ntk_rnn.power_law import fit_power_law
-from ntk_rnn.verification.outcome import Outcome, deviation
+from ntk_rnn.verification.outcome import Outcome, deviation, slope_error
 
 
 def impulse_response(key: Array) -> Iterator[Outcome]:
@@ -73,7 +73,7 @@ def hidden_state(key: Array) -> Iterator[Outcome]:
     yield Outcome(
         "eq. 32",
         f"Wasserstein-2 distance of h_t from its limit, slope in n {law.slope:.2f} and -1/2",
-        abs(law.slope + 0.5),
+        slope_error(law, -0.5),
         0.15,
         "slope",
     )

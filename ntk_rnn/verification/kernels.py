@@ -11,7 +11,14 @@ from jaxtyping import Array
 
 import ntk_rnn as nr
 from ntk_rnn.power_law import fit_power_law
-from ntk_rnn.verification.outcome import Outcome, deviation, relative, rounding
+from ntk_rnn.verification.outcome import (
+    SLOPE_ALLOWANCE,
+    Outcome,
+    deviation,
+    relative,
+    rounding,
+    slope_error,
+)
 
 
 def lag_weights(key: Array) -> Iterator[Outcome]:
@@ -114,8 +121,8 @@ def infinite_width(key: Array) -> Iterator[Outcome]:
     yield Outcome(
         "Theorem 3.3(b)",
         f"distance of the RNN's kernel from the analytic one, slope in n {law.slope:.2f} and -1/2",
-        abs(law.slope + 0.5),
-        4 * law.stderr,
+        slope_error(law, -0.5),
+        SLOPE_ALLOWANCE,
         "slope",
     )
     widest = between[-1]

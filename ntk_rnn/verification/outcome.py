@@ -8,11 +8,16 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ntk_rnn._types import AnyArray
+from ntk_rnn.power_law import PowerLaw
 
 # "relative": Frobenius norm of the difference over that of what is expected. "standard errors":
 # the largest deviation over the entries compared. "of bound": the largest part of a bound that is
-# reached. "slope": of a power law in the width, whose allowance is four standard errors.
+# reached. "slope": of a power law in the width.
 Unit = Literal["relative", "standard errors", "of bound", "slope"]
+
+
+# Slopes must be this near what is expected, and this well known.
+SLOPE_ALLOWANCE, SLOPE_ERROR = 0.25, 0.15
 
 
 class Outcome(NamedTuple):
@@ -54,8 +59,23 @@ def rounding(dtype: Any, multiple: float = 100.0) -> float:
 
 
 def deviation(mean: AnyArray, standard_error: AnyArray, expected: AnyArray | float) -> float:
-    """The largest ``|mean - expected|`` in standard errors, over entries that vary at all."""
+    """The largest ``|mean - expected|`` in standard errors.
+
+    Entries without spread must be as expected, within what rounding leaves of 1000 terms. What is
+    not finite is not as expected either.
+    """
     mean, error = np.asarray(mean, float), np.asarray(standard_error, float)
     expected = np.broadcast_to(np.asarray(expected, float), mean.shape)
+    if not (np.all(np.isfinite(mean)) and np.all(np.isfinite(error))):
+        return math.nan
+    rounded = 1e-4 * max(np.abs(expected).max(), np.abs(mean).max())
+    gap = np.abs(mean - expected)
     varies = error > 1e-5 * np.abs(expected).max()
-    return float(np.max(np.abs(mean - expected)[varies] / error[varies]))
+    if np.any(gap[~varies] > rounded):
+        return math.inf
+    return float(np.max(gap[varies] / error[varies], initial=0.0))
+
+
+def slope_error(law: PowerLaw, expected: float) -> float:
+    """How far a slope is from what is expected; NaN if it is known too badly to tell."""
+    return abs(law.slope - expected) if law.stderr <= SLOPE_ERROR else math.nan

@@ -37,7 +37,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     ),
     "drift": (drift.bound, drift.counterexample),
     "evolution": (evolution.hidden_state, evolution.gaussian_limit),
-    "figures": (figures.delay,),
+    "figures": (figures.delay, figures.loss),
 }
 
 

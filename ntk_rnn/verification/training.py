@@ -13,7 +13,7 @@ from jaxtyping import Array
 import ntk_rnn as nr
 from ntk_rnn import _neural_tangents
 from ntk_rnn.power_law import fit_power_law
-from ntk_rnn.verification.outcome import Outcome, rounding
+from ntk_rnn.verification.outcome import SLOPE_ALLOWANCE, Outcome, rounding, slope_error
 
 _SEQ_LEN, _STEPS = 8, 200
 
@@ -101,8 +101,8 @@ def laziness(key: Array) -> Iterator[Outcome]:
         yield Outcome(
             result,
             f"{what}, slope in n {law.slope:.2f} +- {law.stderr:.2f} and {expected}",
-            abs(law.slope - expected),
-            4 * law.stderr,
+            slope_error(law, expected),
+            SLOPE_ALLOWANCE,
             "slope",
         )
 

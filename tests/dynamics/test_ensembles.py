@@ -63,5 +63,7 @@ def test_bad_arguments_are_refused():
         ensemble(jnp.sum, (jnp.ones(2), jnp.ones(3)))
     with pytest.raises(ValueError, match="members must be arrays"):
         ensemble(jnp.sum, {})
+    with pytest.raises(ValueError, match="members must be arrays"):
+        ensemble(jnp.sum, {"rate": 0.1})
     with pytest.raises(ValueError, match="max_bytes must be a positive integer, got 0"):
         ensemble(jnp.sum, jnp.ones((2, 3)), max_bytes=0)

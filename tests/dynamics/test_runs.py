@@ -251,6 +251,14 @@ def test_bad_arguments_are_refused(arguments, message):
         train(model, params, **{"data": data, "steps": 3, "learning_rate": 1e-3, **arguments})
 
 
+def test_losses_may_be_of_another_type_than_the_data():
+    model, params, (x, y), _ = small_problem()
+    data = x.astype(jnp.bfloat16), y.astype(jnp.bfloat16)
+    with jax.numpy_dtype_promotion("standard"):
+        path = train(model, params, data, steps=2, optimizer=optax.sgd(1e-3))
+    assert path.train_loss.dtype == np.float32 and np.all(np.isfinite(path.train_loss))
+
+
 def test_mini_batches_are_of_sequences():
     model, params, data, _ = small_problem()
     with pytest.raises(ValueError, match="batch_size must be left out with compressed data"):

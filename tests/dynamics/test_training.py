@@ -99,6 +99,8 @@ def test_kernel_drift_is_that_of_the_parameters(dtype, tol):
     assert path.kernel_drift[0] == 0 and np.all(np.diff(path.kernel_drift) > 0)
     last, first = (nr.finite_width_gram(p, 5) for p in (path.params, params))
     np.testing.assert_allclose(path.kernel_drift[-1], last.drift(first), rtol=100 * tol)
+    with pytest.raises(ValueError, match="kernel_drift is of a LinearRNN, got an apply_fn that is"):
+        nr.gradient_descent(lambda p, x: jnp.tanh(model.apply(p, x)), params, data, **given)
     conv = nr.ScaledConv([1.0] * 5, 1)
     with pytest.raises(ValueError, match="params must be those of a LinearRNN"):
         nr.gradient_descent(conv, conv.init(jax.random.key(0), data[0]), data, **given)
@@ -252,14 +254,21 @@ def test_compressed_data_are_for_causal_linear_models(dtype):
     model, params, data, _ = problem(dtype)
     small = nr.compress(*data)
     given = {"steps": 1, "learning_rate": 1e-4}
-    for bend in (jnp.tanh, lambda y: y[:, ::-1], lambda y: y + jnp.asarray(1, dtype)):
+    # Near 0 many a model seems linear.
+    tiny, zero = (jax.tree.map(lambda a, s=s: a * jnp.asarray(s, dtype), params) for s in (0.1, 0))
+    for bend, start in (
+        (jnp.tanh, tiny),
+        (jnp.tanh, zero),
+        (lambda y: y[:, ::-1], params),
+        (lambda y: y + jnp.asarray(1, dtype), params),
+    ):
 
         def bent(params, x, bend=bend):
             return bend(model.apply(params, x))
 
-        nr.gradient_descent(bent, params, data, **given)
         with pytest.raises(ValueError, match="data may be compressed for causal linear models"):
-            nr.gradient_descent(bent, params, small, **given)
+            nr.gradient_descent(bent, start, small, **given)
+    nr.gradient_descent(model, zero, small, **given)
     with pytest.raises(ValueError, match=r"impulses of test .* got \(2, 5, 2\) and \(2, 5, 1\)"):
         nr.gradient_descent(
             model, params, data, test=nr.compress(data[0], np.ones((6, 5, 2), dtype)), **given
@@ -271,6 +280,10 @@ def test_unstable_learning_rates_are_refused_unless_insisted_on(dtype):
     edge = float(nr.max_learning_rate(model, params, data[0]))
     with pytest.raises(ValueError, match=r"learning_rate must be at most .* allow_unstable=True"):
         nr.gradient_descent(model, params, data, steps=3, learning_rate=1.1 * edge)
+    # Where nothing has a gradient there is nothing to diverge.
+    zero = jax.tree.map(jnp.zeros_like, params)
+    still = nr.gradient_descent(model, zero, data, steps=1, learning_rate=1e3, kernel_drift=True)
+    assert still.train_loss[0] == still.train_loss[1] and np.all(still.kernel_drift == 0)
     insisted = nr.gradient_descent(
         model, params, data, steps=3, learning_rate=1.1 * edge, allow_unstable=True
     )
@@ -287,6 +300,9 @@ def test_unstable_learning_rates_are_refused_unless_insisted_on(dtype):
         ({"learning_rate": -1e-3}, "learning_rate must be positive and finite, got -0.001"),
         ({"learning_rate": np.nan}, "learning_rate must be positive and finite, got nan"),
         ({"learning_rate": None}, "give either learning_rate or optimizer, got learning_rate=None"),
+        ({"steps": 2**31}, "steps must be at most 2147483646, got 2147483648"),
+        ({"learning_rate": "1e-3"}, "learning_rate must be a positive number, got '1e-3'"),
+        ({"learning_rate": None, "optimizer": 0.01}, "optimizer must be one of optax, .* got 0.01"),
         ({"optimizer": optax.adam(0.1)}, "give either learning_rate or optimizer"),
         ({"loss": "mse"}, 'loss must be "sum"'),
         ({"apply_fn": lambda p, x: (x, x)}, r"apply_fn must return one array, got \(\(6, 5, 2\)"),

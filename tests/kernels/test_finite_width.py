@@ -26,7 +26,7 @@ def relative_error(actual, expected):
 # n, T, n_x, n_y: the sizes of the paper's claims at their corners.
 @pytest.mark.parametrize(
     "shape",
-    [(8, 1, 1, 1), (8, 30, 1, 1), (64, 2, 1, 3), (500, 7, 3, 2)],
+    [(8, 1, 1, 1), (8, 30, 1, 1), (64, 2, 2, 3), (500, 7, 3, 2)],
 )
 def test_is_the_kernel_of_neural_tangents(dtype, shape):
     model, params, x1, x2 = draw(dtype, *shape)
@@ -125,6 +125,8 @@ def test_drift_is_the_distance_of_the_dense_grams(dtype, tol):
     assert 0.05 < expected < 2
     np.testing.assert_allclose(grams[1].drift(grams[0]), expected, rtol=10 * tol)
     assert grams[0].drift(grams[0]) == 0
+    nothing = nr.finite_width_gram(jax.tree.map(jnp.zeros_like, before), 4)
+    assert nothing.drift(nothing) == 0 and nothing.lag_weights()[1] == 0
 
 
 @pytest.mark.usefixtures("unannotated")
@@ -143,3 +145,5 @@ def test_bad_arguments_are_refused():
         gram.ntk(x[:, :3], x[:, :2])
     with pytest.raises(ValueError, match=r"initial.p.shape .* same shape, got \(2, 2, 1, 1\) and"):
         gram.drift(nr.finite_width_gram(params, 2))
+    with pytest.raises(ValueError, match="initial must be a FiniteWidthGram, got dict"):
+        gram.drift(params)
