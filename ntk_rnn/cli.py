@@ -46,7 +46,8 @@ class Reproduce:
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results")
     """Folder of the results."""
     seeds: Annotated[
-        int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: 8; smoke: fewer)")
+        int | None,
+        tyro.conf.arg(metavar="INT", help_behavior_hint="(default: as each study has it)"),
     ] = None
     """Number of seeds."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Shaped
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which colour-blind readers tell apart as well.
@@ -53,6 +54,36 @@ def bands(
     if band and len(samples) > 1:
         ax.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
     ax.plot(x, median, color=color, linestyle=linestyle, linewidth=1.8, label=label)
+
+
+def points(
+    ax: Axes,
+    x: Shaped[np.ndarray, " R"],
+    samples: Float[np.ndarray, "S R"],
+    label: str,
+    *,
+    color: str = BLUE,
+) -> None:
+    """The median of samples at each ``x`` as a point, and a bar between the quartiles.
+
+    For abscissas too few to draw a line through; arguments as :func:`bands` has them.
+    """
+    low, median, high = np.quantile(samples, [0.25, 0.5, 0.75], axis=0)
+    ax.errorbar(
+        x, median, (median - low, high - median),
+        color=color, fmt="o", markersize=4.5, elinewidth=1.2, capsize=2, label=label,
+    )  # fmt: skip
+
+
+def shades(count: int, color: str = BLUE) -> list[str]:
+    """Shades of a colour from light to full, for an ordered quantity; greyscale keeps the order."""
+    parts = np.linspace(0.3, 1, count) if count > 1 else [1.0]
+    return [_mixed(color, part) for part in parts]
+
+
+def _mixed(color: str, part: float) -> str:
+    red, green, blue = (1 - part * (1 - c) for c in to_rgb(color))
+    return to_hex((red, green, blue))
 
 
 def save(fig: Figure, folder: Path) -> None:

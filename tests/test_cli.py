@@ -38,7 +38,7 @@ def mistake(capsys, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("args", "parts"),
     [
-        (["reproduce", "fig0"], ["NAMES", "'fig0'", "fig1, fig2, kernels"]),
+        (["reproduce", "fig0"], ["NAMES", "'fig0'", "fig1, fig2, fig3, fig4, kernels"]),
         (["reproduce", "fig1", "--seeds", "0"], ["seeds", "got 0", "default is 8"]),
         (["reproduce", "--seeds", "many"], ["--seeds", "'many'", "ntk-rnn reproduce --help"]),
         (["kernel", "--widths", "64", "0"], ["widths", "got 0", "64 128 256"]),

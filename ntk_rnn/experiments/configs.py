@@ -65,8 +65,7 @@ class DynamicsConfig:
         )  # fmt: skip
         _positive(self, "nu_w", "nu_f", "nu_c", "learning_rate")
         _seed(self.first_seed)
-        if not math.isfinite(self.snr_db):
-            raise UserError(f"snr_db must be finite, got {self.snr_db}; e.g. 20")
+        _snr(self.snr_db)
 
 
 @dataclass(frozen=True)
@@ -104,16 +103,133 @@ class KernelsConfig:
         _at_least_one(self, "seeds", "num_sequences", "seq_len", "in_dim", "out_dim")
         _positive(self, "nu_w", "nu_f", "nu_c")
         _seed(self.first_seed)
-        if not self.widths:
-            raise UserError("widths must not be empty, got (); give at least one, e.g. 64 128 256")
-        for width in self.widths:
-            if width < 1:
-                raise UserError(f"widths must be at least 1, got {width}; e.g. 64 128 256")
-        if len(set(self.widths)) < len(self.widths):
-            raise UserError(f"widths must differ, got {self.widths}; give each width once")
+        _different(self, "widths", 1)
 
 
-Config = DynamicsConfig | KernelsConfig
+@dataclass(frozen=True)
+class DelayConfig:
+    """Test error against the delay of the task, of an RNN, a scaled and an unscaled convolution.
+
+    Sizes are those of Fig. 3 of the paper, which gives neither steps nor learning rate nor seeds.
+
+    Raises:
+      ValueError: if a number is out of range; names the field, the value and the remedy.
+    """
+
+    width: int = 1000
+    """Number n of hidden units of the RNN that is trained."""
+    target: Literal["teacher", "copy"] = "teacher"
+    """What is delayed: the output of an RNN, or the first input."""
+    teacher_width: int = 4
+    """Number of hidden units of the RNN that makes the data."""
+    in_dim: int = 15
+    """Number n_x of inputs; there is one output."""
+    seq_len: int = 20
+    """Length T of the sequences; delays are from 0 to T - 1."""
+    nu_w: float = 0.3
+    """Variance of the entries of W, for teacher and student."""
+    nu_f: float = 1.0
+    """Variance of the entries of F."""
+    nu_c: float = 1.0
+    """Variance of the entries of C."""
+    snr_db: float = 20.0
+    """Signal-to-noise ratio of the outputs in decibels, after the delay."""
+    num_train: int = 10
+    """Number of training sequences."""
+    num_test: int = 10
+    """Number of test sequences."""
+    learning_rate: float = 1e-4
+    """Learning rate of gradient descent on the sum loss, 1/2 of the summed squared error."""
+    steps: tuple[int, ...] = (100, 1000, 10_000)
+    """Numbers of steps to compare; infinitely many are added."""
+    rnn_steps: int = 1000
+    """The RNN is trained for those numbers of steps that are not above this one."""
+    rnn_delays: tuple[int, ...] = (0, 2, 4, 6, 10, 19)
+    """Delays for which the RNN is trained; the convolutions are solved for all."""
+    seeds: int = 40
+    """Number of seeds: of the teacher, the data and the student together."""
+    rnn_seeds: int = 6
+    """The RNN is trained for this many of them, or all if there are fewer."""
+    first_seed: int = 0
+    """The first seed; the others follow it."""
+
+    def __post_init__(self) -> None:
+        _at_least_one(
+            self, "width", "teacher_width", "in_dim", "seq_len", "num_train", "num_test",
+            "seeds", "rnn_seeds",
+        )  # fmt: skip
+        _positive(self, "nu_w", "nu_f", "nu_c", "learning_rate")
+        _seed(self.first_seed)
+        _snr(self.snr_db)
+        _different(self, "steps", 1)
+        _different(self, "rnn_delays", 0)
+        if min(self.steps) > self.rnn_steps:
+            raise UserError(
+                f"rnn_steps must be at least the smallest of steps, {min(self.steps)}, got "
+                f"{self.rnn_steps}; the default is 1000"
+            )
+        if len(self.rnn_delays) < 2 or max(self.rnn_delays) >= self.seq_len:
+            raise UserError(
+                f"rnn_delays must be two or more below seq_len, {self.seq_len}, got "
+                f"{self.rnn_delays}; e.g. 0 {self.seq_len - 1}"
+            )
+
+
+@dataclass(frozen=True)
+class WidthConfig:
+    """The distance of a linear RNN from its equivalent scaled convolution against its width.
+
+    Data and learning rate are those of Figs. 1 and 2 of the paper, the teacher is that of Fig. 4.
+
+    Raises:
+      ValueError: if a number is out of range; names the field, the value and the remedy.
+    """
+
+    widths: tuple[int, ...] = (10, 40, 200, 1000, 4000)
+    """Widths n of the RNNs that are trained."""
+    teacher_width: int = 20
+    """Number of hidden units of the RNN that makes the data."""
+    in_dim: int = 1
+    """Number n_x of inputs."""
+    out_dim: int = 1
+    """Number n_y of outputs."""
+    seq_len: int = 10
+    """Length T of the sequences."""
+    nu_w: float = 0.3
+    """Variance of the entries of W, for teacher and student."""
+    nu_f: float = 1.0
+    """Variance of the entries of F."""
+    nu_c: float = 1.0
+    """Variance of the entries of C."""
+    snr_db: float = 20.0
+    """Signal-to-noise ratio of the outputs in decibels."""
+    num_train: int = 50
+    """Number of training sequences."""
+    num_test: int = 50
+    """Number of test sequences."""
+    learning_rate: float = 1e-4
+    """Learning rate of gradient descent on the sum loss, 1/2 of the summed squared error."""
+    steps: int = 100
+    """Number of steps."""
+    seeds: int = 8
+    """Number of seeds: of the teacher, the data and the student together."""
+    first_seed: int = 0
+    """The first seed; the others follow it."""
+
+    def __post_init__(self) -> None:
+        _at_least_one(
+            self, "teacher_width", "in_dim", "out_dim", "seq_len", "num_train", "num_test",
+            "steps", "seeds",
+        )  # fmt: skip
+        _positive(self, "nu_w", "nu_f", "nu_c", "learning_rate")
+        _seed(self.first_seed)
+        _snr(self.snr_db)
+        _different(self, "widths", 1)
+        if len(self.widths) < 2:
+            raise UserError(f"widths must be two or more, got {self.widths}; e.g. 10 40 200")
+
+
+Config = DynamicsConfig | KernelsConfig | DelayConfig | WidthConfig
 
 
 def seed_list(config: Config) -> list[int]:
@@ -138,6 +254,23 @@ def _positive(config: Config, *names: str) -> None:
                 f"{name} must be positive and finite, got {value:g}; "
                 f"the default is {getattr(type(config), name):g}"
             )
+
+
+def _different(config: Config, name: str, least: int) -> None:
+    values = getattr(config, name)
+    example = " ".join(map(str, getattr(type(config), name)[:3]))
+    if not values:
+        raise UserError(f"{name} must not be empty, got (); give at least one, e.g. {example}")
+    for value in values:
+        if value < least:
+            raise UserError(f"{name} must be at least {least}, got {value}; e.g. {example}")
+    if len(set(values)) < len(values):
+        raise UserError(f"{name} must differ, got {values}; give each once")
+
+
+def _snr(snr_db: float) -> None:
+    if not math.isfinite(snr_db):
+        raise UserError(f"snr_db must be finite, got {snr_db}; e.g. 20")
 
 
 def _seed(first_seed: int) -> None:

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from ntk_rnn.experiments.claims import Claim, UserError
-from ntk_rnn.experiments.configs import Config, DynamicsConfig, KernelsConfig
+from ntk_rnn.experiments.configs import (
+    Config,
+    DelayConfig,
+    DynamicsConfig,
+    KernelsConfig,
+    WidthConfig,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,6 +84,29 @@ _ALL = (
         "dynamics",
         DynamicsConfig(steps=10),
         DynamicsConfig(width=100, steps=10, seeds=3),
+    ),
+    Study(
+        "fig3",
+        "linear RNNs and scaled convolutions against the delay (Fig. 3)",
+        "delay",
+        DelayConfig(),
+        DelayConfig(
+            width=100,
+            in_dim=3,
+            seq_len=8,
+            steps=(10, 100),
+            rnn_steps=100,
+            rnn_delays=(0, 3, 7),
+            seeds=4,
+            rnn_seeds=2,
+        ),
+    ),
+    Study(
+        "fig4",
+        "the wider a linear RNN, the closer to its convolution (Fig. 4)",
+        "width",
+        WidthConfig(),
+        WidthConfig(widths=(16, 128), steps=20, seeds=3),
     ),
     Study(
         "kernels",
