@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +16,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from ntk_rnn.dynamics.fingerprints import difference, digest
+from ntk_rnn.dynamics.fingerprints import difference, digest, other_versions
 from ntk_rnn.dynamics.observation import Observation
-from ntk_rnn.dynamics.snapshots import Snapshot
+from ntk_rnn.dynamics.snapshots import Snapshot, restored, stored
 
 # The newest, one before it that may be damaged as well, and one for peace of mind.
 _KEPT = 3
+
+# The parts of a checkpoint, each a subfolder of it.
+_PARTS = {"state", "records", "about"}
+
+# Of the errors of the system, those that damage leads to.
+_DAMAGE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 class Checkpoints:
@@ -41,6 +50,7 @@ class Checkpoints:
         )
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            _refuse_others(self._folder)
             self._manager = ocp.CheckpointManager(self._folder, options=options)
         except OSError as error:
             raise ValueError(
@@ -55,28 +65,52 @@ class Checkpoints:
     def latest(self, template: Snapshot) -> tuple[Snapshot, np.ndarray, Observation] | None:
         """The newest checkpoint that can be read: its state and what was recorded, and when.
 
-        Damaged ones are moved out of the way, with a ``RuntimeWarning`` that names them.
+        Damaged ones are moved out of the way, with a ``RuntimeWarning`` that names them. Another
+        one says so if the versions under which it was written leave open whether it is of this run.
 
         Args:
           template: a snapshot of the same structure, shapes and types.
 
         Raises:
           ValueError: if the checkpoints are those of another configuration.
+          OSError: if the system cannot read them, as without the right to do so.
         """
-        damaged: list[str] = []
-        found = None
-        while found is None and (step := self._manager.latest_step()) is not None:
+        damaged: dict[int, str] = {}
+        found, changed = None, []
+        for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 about = self._about(step)
                 found = self._restored(step, about, template)
             except _Foreign as error:
                 raise ValueError(str(error)) from None
+            except MemoryError:
+                raise
             except Exception as error:  # whatever a damaged file leads to
-                damaged.append(f"{self._moved_aside(step)} ({_first_line(error)})")
+                cause = _os_error(error)
+                if cause is not None and not isinstance(cause, _DAMAGE):
+                    raise OSError(
+                        cause.errno or errno.EIO,
+                        f"the checkpoint of step {step} in {self._folder} could not be read "
+                        f"({_first_line(error)}), and was left as it is",
+                    ) from error
+                damaged[step] = _first_line(error)
+                continue
+            changed = other_versions(about["configuration"], self._configuration)
+            break
         if damaged:
+            moved = [f"{self._moved_aside(step)} ({why})" for step, why in damaged.items()]
+            self._manager.reload()
             goes_on = "starts anew" if found is None else f"goes on from step {found[0].step}"
             warnings.warn(
-                f"checkpoint is damaged, and was moved to {', '.join(damaged)}; training {goes_on}",
+                f"checkpoint is damaged, and was moved to {', '.join(moved)}; training {goes_on}",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        if changed:
+            warnings.warn(
+                f"checkpoint in {self._folder} was written by {', '.join(changed)}; functions "
+                "cannot be compared across versions, so make sure that apply_fn and the optimizer "
+                "are those that it was written with",
                 RuntimeWarning,
                 stacklevel=4,
             )
@@ -91,8 +125,8 @@ class Checkpoints:
         """
         if snapshot.step == self._saved:
             return
-        rows = {"step": recorded_at, **_present(records)}
-        state = _as_tree(snapshot)
+        rows = _padded({"step": recorded_at, **_present(records)})
+        state = stored(snapshot)
         about = _sealed(self._configuration, state, rows)
         save = self._args.StandardSave
         with self._explained(snapshot.step):
@@ -124,41 +158,56 @@ class Checkpoints:
     ) -> tuple[Snapshot, np.ndarray, Observation]:
         read = self._args.StandardRestore
         content = self._manager.restore(
-            step, args=self._args.Composite(state=read(_as_tree(template)), records=read())
+            step, args=self._args.Composite(state=read(stored(template)), records=read())
         )
         state, rows = content["state"], content["records"]
         if _sealed(self._configuration, state, rows)["arrays"] != about["arrays"]:
             raise ValueError("its arrays are not those that were written")
-        leaves = [state["optimizer"][name] for name in sorted(state["optimizer"])]
-        opt_state = jax.tree.unflatten(jax.tree.structure(template.opt_state), leaves)
+        rows = jax.tree.map(lambda padded: padded[1:], rows)
         records = Observation(**{name: rows.get(name) for name in Observation._fields})
-        return Snapshot(step, state["params"], opt_state), rows["step"], records
+        return restored(step, state, template), rows["step"], records
 
     def _moved_aside(self, step: int) -> Path:
         source, count = self._folder / str(step), 0
         while (target := self._folder / f"damaged-{step}-{count}").exists():
             count += 1
         source.rename(target)
-        self._manager.reload()
         return target
 
     @contextmanager
     def _explained(self, step: int) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # of the file system, in the words of several libraries
+        except Exception as error:
+            cause = _os_error(error)
+            if cause is None:
+                raise
             kept = "there is none before it" if self._saved is None else (
                 f"that of step {self._saved} is still there"
             )  # fmt: skip
             raise OSError(
+                cause.errno or errno.EIO,
                 f"the checkpoint of step {step} could not be written to {self._folder} "
                 f"({_first_line(error)}); {kept}. Make room or mend the folder, and call train "
-                "with the same arguments to go on from there"
+                "with the same arguments to go on from there",
             ) from error
 
 
 class _Foreign(Exception):
     """A checkpoint of another configuration."""
+
+
+def _refuse_others(folder: Path) -> None:
+    """Raises ``ValueError`` for what orbax would take for a checkpoint, and in time delete."""
+    for entry in sorted(folder.iterdir()):
+        if not (entry.name.isdecimal() and entry.is_dir()):
+            continue
+        # One part may have been lost; what lacks more is no checkpoint of a run.
+        if len(_PARTS & set(os.listdir(entry))) < len(_PARTS) - 1:
+            raise ValueError(
+                "checkpoint must be a folder whose numbered subfolders are checkpoints, got "
+                f"{folder}, where {entry.name} is none; choose another folder, or move it away"
+            )
 
 
 def _sealed(configuration: dict[str, Any], *trees: Any) -> dict[str, Any]:
@@ -170,17 +219,30 @@ def _sealed(configuration: dict[str, Any], *trees: Any) -> dict[str, Any]:
     }
 
 
-def _as_tree(snapshot: Snapshot) -> dict[str, Any]:
-    """Parameters as they are; the optimizer's by number, since orbax cannot store every type."""
-    leaves = jax.tree.leaves(snapshot.opt_state)
+def _padded(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """With zeros before the first row, since there may be none, which orbax cannot store."""
     return {
-        "params": snapshot.params,
-        "optimizer": {f"{index:04d}": leaf for index, leaf in enumerate(leaves)},
+        name: np.concatenate([np.zeros_like(array, shape=(1, *array.shape[1:])), array])
+        for name, array in rows.items()
     }
 
 
 def _present(records: Observation) -> dict[str, np.ndarray]:
     return {name: rows for name, rows in records._asdict().items() if rows is not None}
+
+
+def _os_error(error: BaseException | None) -> OSError | None:
+    """The error of the system that led to an exception, if one did.
+
+    tensorstore, by which orbax writes, raises a ``ValueError`` with its number in the text.
+    """
+    while error is not None:
+        if isinstance(error, OSError):
+            return error
+        if code := re.search(r"os[ _]error\D{0,8}(\d+)", str(error), re.IGNORECASE):
+            return OSError(int(code[1]), os.strerror(int(code[1])))
+        error = error.__cause__
+    return None
 
 
 def _first_line(error: Exception) -> str:

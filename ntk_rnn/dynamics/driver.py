@@ -18,6 +18,9 @@ from ntk_rnn.dynamics.snapshots import Snapshot, take_snapshot, way_back
 # Seconds of a chunk, the time for which a run cannot be interrupted.
 _CHUNK_SECONDS = 0.5
 
+# What no chunk takes less than.
+_LEAST_SECONDS = 1e-6
+
 # Seconds between copies of the state, from which the last good step of a run is found again.
 _SNAPSHOT_SECONDS = 10.0
 
@@ -102,22 +105,24 @@ def drive(
         safe, recorded_at, recorded = found
         history = [_asked_for(records, safe.step, recorded_at, recorded)]
         state, step = back_to(safe), safe.step
-    copied = saved = time.monotonic()
+    copied = saved = time.perf_counter()
     # The first chunk takes no step, but compiles, and makes the record of the start.
     length = 0
     while made() < len(records):
         if checkpoint_every is not None:
             length = min(length, checkpoint_every - step % checkpoint_every)
         ahead = records[made() :]
-        began, before = time.monotonic(), step
+        began, before = time.perf_counter(), step
         state, new = trainer.advance(state, ahead, min(step + length, trainer.reach(ahead)))
         step, loss = int(state.step), float(state.loss)
-        now = time.monotonic()
+        now = time.perf_counter()
         history.append(new)
         if not np.isfinite(loss):
             return ended(step)
-        # At most 4 times as many steps as before, lest one quick chunk lead to a slow one.
-        length = max(1, min(4 * length, int(_CHUNK_SECONDS * (step - before) / (now - began))))
+        # At most 4 times as many steps as before, lest one quick chunk lead to a slow one. A chunk
+        # may take no time by a coarse clock.
+        pace = (step - before) / max(now - began, _LEAST_SECONDS)
+        length = max(1, min(4 * length, int(_CHUNK_SECONDS * pace)))
         show(step, loss)
         if interrupted():
             save()

@@ -11,6 +11,7 @@ import flax
 import jax
 import numpy as np
 import optax
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 import ntk_rnn
 from ntk_rnn.compression import CompressedData
@@ -55,6 +56,8 @@ def configuration(trainer: Trainer, params: Any) -> dict[str, Any]:
         # What is told by programs comes last: they differ if what goes into them does.
         "apply_fn": _program(apply_fn, params, model_inputs(data)),
         "optimizer": _program(update, problem.rate, params, opt_state),
+        # Unlike programs, it can be compared across versions.
+        "optimizer_state": _layout(opt_state),
         "versions": {module.__name__: module.__version__ for module in (ntk_rnn, jax, flax, optax)},
     }
 
@@ -68,11 +71,28 @@ def difference(saved: dict[str, Any], current: dict[str, Any]) -> str | None:
     return None
 
 
+def other_versions(saved: dict[str, Any], current: dict[str, Any]) -> list[str]:
+    """The packages whose versions differ in two configurations, with both versions."""
+    before = saved.get("versions", {})
+    return [
+        f"{name} {before.get(name)} (now {version})"
+        for name, version in current["versions"].items()
+        if before.get(name) != version
+    ]
+
+
 def described(tree: Any) -> str:
-    """Shapes, types and a hash of the arrays of a pytree."""
+    """Names, types, shapes and a hash of the arrays of a pytree."""
     arrays = [np.asarray(plain(leaf)) for leaf in jax.tree.leaves(tree)]
-    shapes = ", ".join(f"{a.dtype.name}{list(a.shape)}" for a in arrays)
-    return f"{shapes} with hash {digest(arrays)}"
+    return f"{_layout(tree)} with hash {digest(arrays)}"
+
+
+def _layout(tree: Any) -> str:
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return ", ".join(
+        f"{jax.tree_util.keystr(path)} {leaf.dtype.name}{list(leaf.shape)}".lstrip()
+        for path, leaf in leaves
+    )
 
 
 def digest(arrays: list[np.ndarray]) -> str:
@@ -87,5 +107,33 @@ def _program(function: Callable[..., Any], *args: Any) -> str:
     """A hash of what JAX traces of a function, but for where it lies in memory."""
     traced = jax.make_jaxpr(function)(*args)
     text = re.sub(r" at 0x[0-9a-f]+", "", str(traced))
-    constants = digest([np.asarray(plain(c)) for c in map(jax.numpy.asarray, traced.consts)])
-    return hashlib.sha256((text + constants).encode()).hexdigest()[:16]
+    return hashlib.sha256((text + _numbers(traced, {})).encode()).hexdigest()[:16]
+
+
+def _numbers(part: Any, known: dict[int, str]) -> str:
+    """A hash of all arrays in a part of a program, of which its text has the shapes at best.
+
+    Functions that are compiled by themselves keep the arrays that they close over to themselves,
+    so all programs within are gone through.
+
+    Args:
+      part: a program, an array, or anything that a program holds.
+      known: hashes of programs by identity, since one may be called at many places.
+    """
+    if isinstance(part, ClosedJaxpr | Jaxpr):
+        if id(part) not in known:
+            inner = getattr(part, "jaxpr", part)  # from JAX 0.12 on, both are one type
+            ends = [*inner.outvars, *(v for equation in inner.eqns for v in equation.invars)]
+            literals = [v.val for v in ends if isinstance(v, Literal)]
+            arrays = [_host(array) for array in (*getattr(part, "consts", ()), *literals)]
+            params = [value for equation in inner.eqns for value in equation.params.values()]
+            known[id(part)] = digest(arrays) + _numbers(params, known)
+        return known[id(part)]
+    if isinstance(part, tuple | list):
+        parts = "".join(f"({_numbers(value, known)})" for value in part)
+        return hashlib.sha256(parts.encode()).hexdigest()[:16]
+    return digest([_host(part)]) if isinstance(part, np.ndarray | jax.Array) else ""
+
+
+def _host(array: Any) -> np.ndarray:
+    return np.asarray(plain(array) if isinstance(array, jax.Array) else array)

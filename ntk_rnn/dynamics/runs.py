@@ -109,7 +109,8 @@ def train(
         learning rate is not positive or not stable, ``record_at`` is out of
         range, the loss is not finite to begin with, or ``checkpoint`` cannot be written to, or
         has the checkpoints of another run.
-      OSError: if a checkpoint cannot be written, as on a full disk; earlier ones are still there.
+      OSError: if a checkpoint cannot be written, as on a full disk, or read; those that are there
+        stay as they are.
     """
     apply_fn = as_apply_fn(apply_fn)
     if any(_checks.is_traced(leaf) for leaf in jax.tree.leaves((params, data, test, key))):

@@ -39,6 +39,31 @@ def way_back(tree: Any) -> Callable[[Any], Any]:
     return to_device
 
 
+def stored(snapshot: Snapshot) -> dict[str, Any]:
+    """What orbax can store: parameters as they are, and the optimizer's leaves by number.
+
+    For arrays without entries, which it cannot store either, a number stands.
+    """
+    params, opt_state = jax.tree.map(
+        lambda leaf: leaf if leaf.size else np.zeros((), leaf.dtype), snapshot[1:]
+    )
+    leaves = jax.tree.leaves(opt_state)
+    return {
+        "params": params,
+        "optimizer": {f"{index:04d}": leaf for index, leaf in enumerate(leaves)},
+    }
+
+
+def restored(step: int, tree: dict[str, Any], template: Snapshot) -> Snapshot:
+    """The snapshot of what :func:`stored` made, with the structure of ``template``."""
+    leaves = [tree["optimizer"][name] for name in sorted(tree["optimizer"])]
+    opt_state = jax.tree.unflatten(jax.tree.structure(template.opt_state), leaves)
+    params, opt_state = jax.tree.map(
+        lambda own, leaf: leaf if own.size else own, template[1:], (tree["params"], opt_state)
+    )
+    return Snapshot(step, params, opt_state)
+
+
 class _Place:
     """Where an array is, and the kind of random keys that it holds, if any."""
 

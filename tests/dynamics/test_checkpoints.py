@@ -20,6 +20,11 @@ import optax
 import pytest
 
 import ntk_rnn as nr
+from ntk_rnn.dynamics.checkpoints import Checkpoints
+from ntk_rnn.dynamics.chunks import Problem, Trainer
+from ntk_rnn.dynamics.fingerprints import _program, configuration
+from ntk_rnn.dynamics.observation import Observation
+from ntk_rnn.dynamics.optimizers import check_rule
 from ntk_rnn.dynamics.runs import train
 from ntk_rnn.dynamics.snapshots import take_snapshot, way_back
 
@@ -117,6 +122,105 @@ def test_checkpoints_of_another_run_are_refused(tmp_path):
     assert saved_steps(tmp_path) == [10]
 
 
+def scaled_in(place, table):
+    """A model with a table in a function that JAX compiles, repeats, chooses or remembers."""
+
+    def scaled(p, x):
+        return nr.causal_conv(p, x) * table
+
+    inner = jax.jit(scaled)
+    return {
+        "jit": lambda p, x: inner(p, x),
+        "jit in jit": jax.jit(lambda p, x: inner(p, x) + inner(p, x)),
+        "checkpoint": jax.checkpoint(lambda p, x: inner(p, x)),
+        "scan": lambda p, x: jax.lax.scan(
+            lambda y, _: (y + inner(p, x), None), 0 * x[..., :1], length=2
+        )[0],
+        "cond": lambda p, x: jax.lax.cond(p[0, 0, 0] > 0, inner, nr.causal_conv, p, x),
+    }[place]
+
+
+@pytest.mark.parametrize("place", ["jit", "jit in jit", "checkpoint", "scan", "cond"])
+def test_programs_are_told_apart_by_arrays_within_compiled_functions(place):
+    table = np.linspace(0, 1, 15, dtype="float32").reshape(3, 5, 1)
+    args = problem()["params"], problem()["data"][0][:3]
+    first, again, other = (
+        _program(scaled_in(place, jax.numpy.asarray(t)), *args) for t in (table, table, table + 1)
+    )
+    assert first == again != other
+
+
+def test_checkpoints_of_another_table_are_refused(tmp_path):
+    arguments = problem() | {"steps": 2, "record_at": [0], "checkpoint": tmp_path}
+    tables = jax.random.normal(jax.random.key(1), (2, 5, 1), "float32")
+    train(**arguments | {"apply_fn": scaled_in("jit", tables[:1])})
+    with pytest.raises(ValueError, match="another run: its apply_fn is"):
+        train(**arguments | {"apply_fn": scaled_in("jit", tables[1:])})
+
+
+RECORDS = Observation(np.ones(2), None, np.ones((2, 5, 1, 2)), None)
+
+
+def store(folder, tx, optax_version=None):
+    """A store of a run with an optimizer, and a snapshot of it; as of another version of optax."""
+    params = np.ones((5, 1, 2), "float32")
+    rule, rate = check_rule(None, tx)
+    trainer = Trainer(
+        nr.causal_conv, rule, "sum", None, Problem(problem()["data"], None, rate, None)
+    )
+    about = configuration(trainer, jax.numpy.asarray(params))
+    if optax_version is not None:
+        about["versions"]["optax"] = optax_version
+    return Checkpoints(folder, about), take_snapshot(4, params, tx.init(params))
+
+
+def test_functions_cannot_be_compared_across_versions(tmp_path):
+    old, snapshot = store(tmp_path, optax.sgd(1e-3), "0.0.1")
+    old.save(snapshot, np.array([0, 3]), RECORDS)
+    old.close()
+    new, template = store(tmp_path, optax.sgd(2e-3))
+    said = rf"written by optax 0\.0\.1 \(now {optax.__version__}\); functions cannot be compared"
+    with pytest.warns(RuntimeWarning, match=said):
+        found = new.latest(template)
+    assert_same_bits(found, (snapshot, np.array([0, 3]), RECORDS))
+    # The state of another optimizer is another one in any version.
+    for tx in (optax.adam(1e-3), optax.sgd(1e-3, momentum=0.9)):
+        other, template = store(tmp_path, tx)
+        with pytest.raises(ValueError, match=r"its optimizer_state is '', that .* is '\[0\]\.\w+ "):
+            other.latest(template)
+    assert saved_steps(tmp_path) == [4]
+    assert not list(tmp_path.glob("damaged*"))
+
+
+def test_other_numbered_folders_are_refused(tmp_path):
+    (tmp_path / "2024").mkdir()
+    (tmp_path / "2024" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match=r"checkpoint must be .* where 2024 is none; choose"):
+        train(**problem(), steps=STEPS, checkpoint=tmp_path)
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["2024", "thesis.txt"]
+
+
+def test_what_the_system_cannot_read_is_left_as_it_is(tmp_path):
+    writer, snapshot = store(tmp_path, optax.sgd(1e-3))
+    writer.save(snapshot, np.array([0, 3]), RECORDS)
+    writer.save(snapshot._replace(step=5), np.array([0, 3]), RECORDS)
+    (tmp_path / "5" / "about" / "metadata").unlink()
+    # A link to itself is a file that nobody can open, root or not; tensorstore raises ValueError.
+    manifest = tmp_path / "4" / "state" / "manifest.ocdbt"
+    content = manifest.read_bytes()
+    manifest.unlink()
+    manifest.symlink_to(manifest)
+    with pytest.raises(OSError, match=r"step 4 .* could not be read .* left as it is"):
+        writer.latest(snapshot)
+    assert saved_steps(tmp_path) == [4, 5]
+    manifest.unlink()
+    manifest.write_bytes(content)
+    # What is missing is damage.
+    with pytest.warns(RuntimeWarning, match=r"damaged-5-0 .* goes on from step 4"):
+        assert_same_bits(writer.latest(snapshot)[0], snapshot)
+    assert saved_steps(tmp_path) == [4]
+
+
 def truncate(file):
     os.truncate(file, file.stat().st_size // 2)
 
@@ -163,6 +267,30 @@ def test_full_disk_loses_nothing(tmp_path):
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert saved_steps(tmp_path) == [20]
     assert_same_bits(train(**arguments, steps=STEPS), whole())
+
+
+def test_arrays_without_entries_are_stored(tmp_path):
+    params = {"L": problem()["params"], "none": jax.numpy.zeros((0, 3))}
+    arguments = problem() | {"apply_fn": of_dict, "params": params, "checkpoint": tmp_path}
+    # There is no record either, up to the first checkpoint.
+    train(**arguments | {"record_at": [5]}, steps=5, checkpoint_every=2)
+    for step in (4, 5):
+        shutil.rmtree(tmp_path / str(step))
+    path = train(**arguments | {"record_at": [5]}, steps=5)
+    once = train(**arguments | {"record_at": [5], "checkpoint": None}, steps=5)
+    assert_same_bits(path, once)
+    assert path.params["none"].shape == (0, 3)
+
+
+def of_dict(p, x):
+    return nr.causal_conv(p["L"], x)
+
+
+def test_errors_that_are_not_of_the_disk_pass_unchanged(tmp_path):
+    writer, snapshot = store(tmp_path, optax.sgd(1e-3))
+    text = snapshot._replace(params=np.array(["a"]))  # a type that orbax cannot store
+    with pytest.raises(ValueError, match="Unsupported data type"):
+        writer.save(text, np.array([0, 3]), RECORDS)
 
 
 def test_divergence_after_a_checkpoint(tmp_path):
