@@ -7,7 +7,9 @@ Run with ``uv run python -m benchmarks.training_step``. Both run the same number
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 import ntk_rnn as nr
 from benchmarks.timing import interleaved_medians
@@ -66,8 +68,44 @@ def compare_compressed(width: int, seq_len: int, nums: tuple[int, ...]) -> None:
         print(f"  {name:28s}{10 * seconds:9.3f} ms a step")
 
 
+def compare_with_reads(width: int, seq_len: int) -> None:
+    """Prints a step beside the time to read ``W`` as often as it must be, ``2 T`` times.
+
+    Forward and backward chain read it ``T - 1`` times each, the update once more, and writes it. A
+    read is timed as a product with one row, repeated, with nothing else to do.
+    """
+    k1, k2, k3 = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(k1, (50, seq_len, 1))
+    y = jax.random.normal(k2, (50, seq_len, 1))
+    model = nr.LinearRNN(width, 1)
+    params = model.init(k3, x)
+    w, row = params["params"]["W"], jnp.ones((1, width))
+    reads = 100
+
+    @jax.jit
+    def read(w: jax.Array, row: jax.Array) -> jax.Array:
+        # Scaled, so that it does not grow; the last row depends on all before.
+        return lax.fori_loop(0, reads, lambda _, r: r @ w / width**0.5, row)
+
+    def train():
+        return nr.gradient_descent(
+            model, params, (x, y), steps=STEPS, learning_rate=1e-9, record_at=[STEPS],
+            allow_unstable=True,
+        )  # fmt: skip
+
+    medians = interleaved_medians({"read": lambda: read(w, row), "train": train}, repeats=7)
+    once, step = medians["read"] / reads, medians["train"] / STEPS
+    print(
+        f"n={width} T={seq_len}: {w.nbytes / once / 1e9:.1f} GB/s, a step takes {1e3 * step:.2f} ms"
+    )
+    print(f"  2 T reads of W   {1e3 * 2 * seq_len * once:9.2f} ms")
+    print(f"  step / 2 T reads {step / (2 * seq_len * once):9.2f}")
+
+
 if __name__ == "__main__":
     print(f"device: {jax.devices()[0].device_kind}, jax {jax.__version__}")
     for size in SIZES:
         compare(*size)
     compare_compressed(1000, 10, (50, 20_000))
+    for width in (1000, 4000):
+        compare_with_reads(width, 10)

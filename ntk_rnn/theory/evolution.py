@@ -25,9 +25,9 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.theory.expectations import AffineMaps, Rule, affine_maps, gauss_hermite
-from ntk_rnn.theory.innovations import evolve_by_moments, evolve_by_paths
-from ntk_rnn.theory.recursion import RowMap, checked_problem, map_name
+from ntk_rnn.theory.expectations import Rule, affine_maps, affine_under, gauss_hermite
+from ntk_rnn.theory.innovations import Evolved, evolve_by_moments, evolve_by_paths
+from ntk_rnn.theory.recursion import RowMap, checked_key, checked_problem, map_name
 from ntk_rnn.theory.rows import GaussianRows
 
 # Repetitions whose spread is the standard error: enough to know it to a fifth.
@@ -81,6 +81,15 @@ def state_evolution(
     ``"auto"`` that is: linear if all maps are affine, quadrature if states and those inputs that
     are random have one dimension, and Monte Carlo otherwise.
 
+    A map counts as affine if it is one at 128 points: at lengths from 0.01 to 1e8 on both sides of
+    0, and within 6 standard deviations of the means of states and inputs at each time, so far as
+    those are not traced. A bend that all of these miss, narrower than they are dense or, where
+    laws are traced, far from 0 but narrow, is not seen: name the method for such maps.
+
+    Derivatives by the variances and by the laws are those of the numbers computed. Two remain
+    undefined and count as 0: by the variance of a direction of a law that has none, except in
+    the covariance form of affine maps, and those of ``standard_error``.
+
     Monte Carlo runs 16 independent repetitions of the whole recursion and returns their mean, with
     an error that so covers what errors of early steps do to later ones. It does not cover the
     bias of a repetition, relatively of the order of ``16 / num_samples``, which is far below the
@@ -107,8 +116,8 @@ def state_evolution(
 
     Raises:
       ValueError: if a variance is not positive, a number or a shape does not fit, a law is not
-        one, a map is not affine though ``method="linear"``, an option is unknown or too small,
-        or Monte Carlo has no key.
+        one, a map is no hashable function, or not affine though ``method="linear"``, an option is
+        unknown or too small, or Monte Carlo has no random key.
     """
     maps, variances, initial, inputs = checked_problem(maps, variances, initial, inputs, horizon)
     if form not in ("covariance", "innovations"):
@@ -117,39 +126,47 @@ def state_evolution(
         raise ValueError(
             f'method must be "auto", "linear", "quadrature" or "monte_carlo", got {method!r}'
         )
-    random = _checks.is_traced(inputs.covariance) or bool(np.any(inputs.covariance))
-    dim, in_dim = initial.mean.size, inputs.mean.shape[1] * random
     with jax.default_matmul_precision("highest"):
-        expectation = None
+        found = None
         if method in ("auto", "linear"):
-            expectation = _affine(maps, initial, inputs, required=method == "linear")
-        if method == "auto" and expectation is None:
-            method = "quadrature" if dim == 1 and in_dim <= 1 else "monte_carlo"
-        if method == "quadrature":
-            expectation = _rule(order, 2 * (dim + in_dim), initial.mean.dtype)
-        if expectation is not None:
-            found = evolve_by_moments(maps, form, variances, initial, inputs, expectation)
-        else:
-            keys, num = _keys(key, num_samples), num_samples // _BATCHES
-            found = evolve_by_paths(maps, form, num, variances, initial, inputs, keys)
+            found = _affinely(maps, form, variances, initial, inputs, method == "linear")
+        if found is None:
+            random = _checks.is_traced(inputs.covariance) or bool(np.any(inputs.covariance))
+            dim, in_dim = initial.mean.size, inputs.mean.shape[1] * random
+            if method == "auto":
+                method = "quadrature" if dim == 1 and in_dim <= 1 else "monte_carlo"
+            if method == "quadrature":
+                rule = _rule(order, 2 * (dim + in_dim), initial.mean.dtype)
+                found = evolve_by_moments(maps, form, variances, initial, inputs, rule)
+            else:
+                keys, num = _keys(key, num_samples), num_samples // _BATCHES
+                found = evolve_by_paths(maps, form, num, variances, initial, inputs, keys)
     covariance, error, innovations = found
     return StateEvolution(covariance, error, *(innovations or (None, None)))
 
 
-def _affine(
-    maps: tuple[RowMap, ...], initial: GaussianRows, inputs: GaussianRows, required: bool
-) -> AffineMaps | None:
-    """The maps as affine ones, or ``None`` if some are not."""
+def _affinely(
+    maps: tuple[RowMap, ...],
+    form: str,
+    variances: Array,
+    initial: GaussianRows,
+    inputs: GaussianRows,
+    required: bool,
+) -> Evolved | None:
+    """The evolution if all maps are affine, or ``None`` if some are not."""
     sizes = initial.mean.size, inputs.mean.shape[1]
     affine = affine_maps(maps, *sizes, np.dtype(initial.mean.dtype))
-    holds = np.asarray(affine.holds)
+    found, holds = None, np.asarray(affine.holds)
+    if holds.all():
+        found = evolve_by_moments(maps, form, variances, initial, inputs, affine)
+        holds = affine_under(maps, initial, inputs, found[0])
     if required and not holds.all():
         first = int(np.argmin(holds))
         raise ValueError(
             f'{map_name(first, maps[first])} must be affine for method="linear"; take '
             '"quadrature" or "monte_carlo"'
         )
-    return affine if holds.all() else None
+    return found if holds.all() else None
 
 
 def _rule(order: int | None, dim: int, dtype: Any) -> Rule:
@@ -170,4 +187,4 @@ def _keys(key: Array | None, num_samples: int) -> Array:
         )
     if _checks.positive_int("num_samples", num_samples) < 2 * _BATCHES:
         raise ValueError(f"num_samples must be at least {2 * _BATCHES}, got {num_samples}")
-    return jax.random.split(key, _BATCHES)
+    return jax.random.split(checked_key(key), _BATCHES)

@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
+from scipy.special import roots_hermitenorm
 
+from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 from ntk_rnn.theory.recursion import RowMap, apply_maps
 from ntk_rnn.theory.rows import GaussianRows, triangular_root
@@ -25,7 +27,7 @@ class AffineMaps(NamedTuple):
     Attributes:
       slope: shape ``(k, d, d + d_u)``.
       offset: shape ``(k, d)``.
-      holds: whether each map is affine, shape ``(k,)``.
+      holds: whether each map is affine at the points it was tried at, shape ``(k,)``.
     """
 
     slope: Float[Array, "k d both"]
@@ -46,13 +48,58 @@ class Rule(NamedTuple):
 
 
 def affine_maps(maps: tuple[RowMap, ...], dim: int, in_dim: int, dtype: np.dtype) -> AffineMaps:
-    """Slopes and offsets of maps at 0, and whether they hold at 16 points of lengths 0.1 to 100."""
-    points = np.random.default_rng(0).standard_normal((16, dim + in_dim))
-    points = (points * np.logspace(-1, 2, 16)[:, None]).astype(dtype)
+    """Slopes and offsets of maps at 0, and whether they hold near and far.
+
+    At 64 points on both sides of 0, of lengths from 0.01 to 1e8, so that a map that saturates or
+    bends at any such scale is not affine.
+    """
+    points = np.random.default_rng(0).standard_normal((32, dim + in_dim))
+    points = points / np.linalg.norm(points, axis=1, keepdims=True)
+    points = points * np.logspace(-2, 8, 32)[:, None]
+    return _affine_at(maps, dim, np.concatenate([points, -points]).astype(dtype))
+
+
+def affine_under(
+    maps: tuple[RowMap, ...], initial: GaussianRows, inputs: GaussianRows, evolved: Array
+) -> Bool[AnyArray, " k"]:
+    """Whether maps are affine where ``(Q_t, U_t)`` live: at 64 points up to 6 deviations away.
+
+    ``evolved``, the covariance ``(H, d, H, d)`` of ``Q_1, ..., Q_H`` if they are, is right up to
+    the first time at which they are not, so that time is found. Where laws are traced there is
+    nothing to look at; where only ``evolved`` is, the first time is looked at alone.
+    """
+    if any(_checks.is_traced(a) for a in (*initial, *inputs)):
+        return np.ones(len(maps), bool)
+    times = 1 if _checks.is_traced(evolved) else len(inputs.mean)
+    states = np.zeros((2, times, initial.mean.size))
+    states[:, 0] = initial.mean, _variances(initial.covariance)
+    if times > 1:
+        states[1, 1:] = _variances(evolved)[:-1]
+    driving = np.stack([np.asarray(inputs.mean), _variances(inputs.covariance)])[:, :times]
+    mean, variance = np.concatenate([states, driving], axis=2)
+    noise = np.random.default_rng(0).standard_normal((32, 1, mean.shape[1]))
+    noise = noise / np.max(np.abs(noise), axis=2, keepdims=True)
+    noise = noise * np.linspace(0.2, 6, 32)[:, None, None]
+    # An evolution that overflows says nothing against a map.
+    deviation = np.sqrt(np.where(np.isfinite(variance), np.maximum(variance, 0), 0))
+    points = mean + np.concatenate([noise, -noise]) * deviation
+    points = points.reshape(-1, mean.shape[1]).astype(initial.mean.dtype)
+    return np.asarray(_affine_at(maps, initial.mean.size, points).holds)
+
+
+def _variances(covariance: Float[AnyArray, " ..."]) -> Float[np.ndarray, " ..."]:
+    """The diagonal, of the shape of the mean."""
+    shape = covariance.shape[: covariance.ndim // 2]
+    size = int(np.prod(shape))
+    return np.asarray(covariance, float).reshape(size, size).diagonal().reshape(shape)
+
+
+def _affine_at(maps: tuple[RowMap, ...], dim: int, points: np.ndarray) -> AffineMaps:
     # Nothing here depends on traced values, and whether maps are affine decides what is traced.
     with jax.ensure_compile_time_eval():
-        points = jnp.asarray(points)
-        return _affine_maps(maps, dim, points, jnp.zeros_like(points[0]))
+        return _affine_maps(
+            maps, dim, jnp.asarray(points), jnp.zeros(points.shape[1], points.dtype)
+        )
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -127,11 +174,9 @@ def gauss_hermite(order: int, dim: int) -> Rule:
 
     The second is filled up with a point of no weight, so that both run as one program.
     """
-    nodes, weights = (
-        np.stack([np.polynomial.hermite_e.hermegauss(order)[part],
-                  np.append(np.polynomial.hermite_e.hermegauss(order - 1)[part], 0.0)])
-        for part in (0, 1)
-    )  # fmt: skip
+    # Not hermegauss of NumPy, whose weights are NaN from an order of 372 on.
+    rules = [roots_hermitenorm(n) for n in (order, order - 1)]
+    nodes, weights = (np.stack([rules[0][part], np.append(rules[1][part], 0.0)]) for part in (0, 1))
     weights = weights / np.sum(weights, axis=1, keepdims=True)
     grid = np.indices((order,) * dim).reshape(dim, -1).T
     return Rule(nodes[:, grid], np.prod(weights[:, grid], axis=2))

@@ -66,7 +66,7 @@ def evolve_by_moments(
         return covariance, jnp.zeros_like(covariance), innovations
     covariances, innovations = lax.map(evolve, expectation)
     error = jnp.abs(covariances[0] - covariances[1])
-    return covariances[0], error, jax.tree.map(lambda a: a[0], innovations)
+    return covariances[0], lax.stop_gradient(error), jax.tree.map(lambda a: a[0], innovations)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -117,9 +117,10 @@ def evolve_by_paths(
         return jnp.sum(state[-1], axis=0), _matrices_first(innovations)
 
     covariances, innovations = lax.map(evolve, keys)
-    error = jnp.std(covariances, axis=0, ddof=1) / len(keys) ** 0.5
+    # A spread of 0 has no derivative, and would turn that of the covariance into NaN.
+    spread = jnp.std(lax.stop_gradient(covariances), axis=0, ddof=1)
     mean = jax.tree.map(partial(jnp.mean, axis=0), (covariances, innovations))
-    return mean[0], error, mean[1] if form == "innovations" else None
+    return mean[0], spread / len(keys) ** 0.5, mean[1] if form == "innovations" else None
 
 
 def _matrices_first(innovations: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial, reduce
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.theory.rows import GaussianRows, checked_rows, rows_from
+from ntk_rnn.theory.rows import GaussianRows, checked_rows, real_array, rows_from
 
 #: A map of one row, ``(q (d,), u (d_u,)) -> (d,)``.
 RowMap: TypeAlias = Callable[[Any, Any], Any]
@@ -47,9 +47,10 @@ def simulate_evolution(
       ``q_0, ..., q_H``, shape ``(H + 1, n, d)``.
 
     Raises:
-      ValueError: as :func:`state_evolution`, and if ``width`` is not a positive integer.
+      ValueError: as :func:`state_evolution`, and if ``width`` is not a positive integer or
+        ``key`` not a random key.
     """
-    width = _checks.positive_int("width", width)
+    width, key = _checks.positive_int("width", width), checked_key(key)
     maps, variances, initial, inputs = checked_problem(maps, variances, initial, inputs, horizon)
     with jax.default_matmul_precision("highest"):
         return _simulate(maps, width, variances, initial, inputs, key)
@@ -88,9 +89,12 @@ def checked_problem(
 ) -> tuple[tuple[RowMap, ...], Array, GaussianRows, GaussianRows]:
     """The arguments, checked, in one floating type."""
     horizon = _checks.positive_int("horizon", horizon)
-    maps = tuple(maps)
-    if not maps:
-        raise ValueError("maps must hold at least one map, got none")
+    maps, variances = _checked_maps(maps), real_array("variances", variances)
+    if variances.ndim != 1:
+        raise ValueError(
+            f"variances must have shape (k,), one for each map, got shape {variances.shape}; pass "
+            "(variance,) for one map"
+        )
     _checks.same("len(maps)", len(maps), "len(variances)", len(variances), "number of matrices")
     for i, variance in enumerate(variances):
         _checks.positive(f"variances[{i}]", variance)
@@ -113,7 +117,42 @@ def checked_problem(
                 f"{map_name(i, g)} must return shape {initial.mean.shape}, that of a row of q, "
                 f"got {got}"
             )
-    return maps, jnp.asarray(variances, dtype), initial, inputs
+    return maps, variances.astype(dtype), initial, inputs
+
+
+def _checked_maps(maps: Any) -> tuple[RowMap, ...]:
+    if not isinstance(maps, Iterable):
+        raise ValueError(
+            f"maps must be a sequence of functions (q, u) -> q, got {maps!r}; pass (g,) for one"
+        )
+    maps = tuple(maps)
+    if not maps:
+        raise ValueError("maps must hold at least one map, got none")
+    for i, g in enumerate(maps):
+        if not callable(g):
+            raise ValueError(f"maps[{i}] must be a function (q, u) -> q, got {g!r}")
+        try:
+            hash(g)
+        except TypeError:
+            raise ValueError(
+                f"{map_name(i, g)} must be hashable, because what is compiled for it is found "
+                "again by its hash; pass a function, or make its class a frozen dataclass without "
+                "arrays"
+            ) from None
+    return maps
+
+
+def checked_key(key: Any) -> Array:
+    """``key``; raises ``ValueError`` unless it is one random key of JAX."""
+    if not isinstance(key, jax.Array):
+        raise ValueError(f"key must be a random key, got {key!r}; pass jax.random.key(seed)")
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if key.ndim != 1 - typed or not (typed or key.dtype == jnp.uint32):
+        raise ValueError(
+            f"key must be a single random key, got {key.dtype} of shape {key.shape}; pass "
+            "jax.random.key(seed)"
+        )
+    return key
 
 
 def map_name(index: int, g: RowMap) -> str:
