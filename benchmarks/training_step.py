@@ -16,7 +16,7 @@ from benchmarks.timing import interleaved_medians
 from ntk_rnn.dynamics.objective import Data
 from ntk_rnn.models import Evaluation
 
-STEPS = 20
+STEPS = 50
 # width, sequences, length, inputs, outputs: the paper's synthetic data, and a batch of its real.
 SIZES = [(1000, 50, 10, 1, 1), (1000, 128, 15, 52, 2)]
 
@@ -95,9 +95,8 @@ def compare_with_reads(width: int, seq_len: int) -> None:
 
     medians = interleaved_medians({"read": lambda: read(w, row), "train": train}, repeats=7)
     once, step = medians["read"] / reads, medians["train"] / STEPS
-    print(
-        f"n={width} T={seq_len}: {w.nbytes / once / 1e9:.1f} GB/s, a step takes {1e3 * step:.2f} ms"
-    )
+    print(f"n={width} T={seq_len} n_x=1 n_y=1, reading at {4e-9 * width**2 / once:.1f} GB/s")
+    print(f"  a step           {1e3 * step:9.2f} ms")
     print(f"  2 T reads of W   {1e3 * 2 * seq_len * once:9.2f} ms")
     print(f"  step / 2 T reads {step / (2 * seq_len * once):9.2f}")
 

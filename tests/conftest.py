@@ -29,6 +29,13 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jaxtyping.install_import_hook("ntk_rnn", "beartype.beartype")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def compiled():
+    """What a module compiled goes with it: left behind, it takes gigabytes and slows the rest."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
     """The precision a test runs in; float64 is enabled for as long as the test lasts."""

@@ -361,4 +361,6 @@ def main():
 
 
 if __name__ == "__main__":
+    # As in a terminal, wherever the tests run.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main()

@@ -207,9 +207,18 @@ def test_interrupts_are_the_callers_again():
     assert paths[0].step.tolist() == [0, 1, 2, 3]
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal: in the background of a shell, where tests may run, it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_run_returns_its_path():
     model, params, data, _ = small_problem()
-    steps = 10**9  # hours, were it not for the interrupt
+    steps = 10**7  # a minute or more, were it not for the interrupt
     threading.Timer(1.0, os.kill, [os.getpid(), signal.SIGINT]).start()
     with pytest.warns(RuntimeWarning, match=rf"interrupted at step \d+ of {steps}") as caught:
         path = train(model, params, data, steps=steps, learning_rate=1e-3, record_at=[0, 8])
