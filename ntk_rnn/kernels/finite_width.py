@@ -115,15 +115,7 @@ class FiniteWidthGram(NamedTuple):
                 f"x1 must have at most {lags} steps, the lags of this Gram matrix, got {seq_len}; "
                 f"compute it with seq_len={seq_len}"
             )
-        dtype = jnp.result_type(x1.dtype, x2.dtype, self.q.dtype)
-        x1, x2 = x1.astype(dtype), x2.astype(dtype)
-        p, q = (a[:seq_len, :seq_len].astype(dtype) for a in self)
-        if full:
-            gram = _gram(p, q)
-            return _through(gram, x1, x2)
-        out_dim = p.shape[2]
-        mean = jnp.einsum("abpp->ab", p)[:, :, None, None] / out_dim
-        return _through(_gram(mean, q), x1, x2)[..., 0, 0]
+        return _kernel(self, x1, x2, full)
 
 
 def finite_width_gram(params: Params, seq_len: int) -> FiniteWidthGram:
@@ -146,6 +138,19 @@ def finite_width_gram(params: Params, seq_len: int) -> FiniteWidthGram:
     seq_len = _checks.positive_int("seq_len", seq_len)
     w, f, c = rnn_matrices(params)
     return _factors(w, f, c, seq_len)
+
+
+@partial(jax.jit, static_argnames="full")
+def _kernel(gram: FiniteWidthGram, x1: Array, x2: Array, full: bool) -> Array:
+    """:meth:`FiniteWidthGram.ntk` as one program: for few sequences, calls would outlast it."""
+    seq_len = x1.shape[1]
+    dtype = jnp.result_type(x1.dtype, x2.dtype, gram.q.dtype)
+    x1, x2 = x1.astype(dtype), x2.astype(dtype)
+    p, q = (a[:seq_len, :seq_len].astype(dtype) for a in gram)
+    if full:
+        return _through(_gram(p, q), x1, x2)
+    mean = jnp.einsum("abpp->ab", p)[:, :, None, None] / p.shape[2]
+    return _through(_gram(mean, q), x1, x2)[..., 0, 0]
 
 
 @jax.jit
