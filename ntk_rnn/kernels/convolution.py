@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -58,7 +60,7 @@ def fourier_conv_2d(p: Float[Array, "T T c"], q: Float[Array, "T T d"]) -> Float
     rate = lax.stop_gradient(jnp.maximum(_decay_rate(p), _decay_rate(q)))
     rate = jnp.where(jnp.isfinite(rate), rate, 0)
     # Where this clips, what it multiplies has already underflowed to 0.
-    limit = 0.98 * np.log(float(jnp.finfo(dtype).max))
+    limit = 0.98 * math.log(float(jnp.finfo(dtype).max))
     grow, decay = (jnp.exp(jnp.clip(sign * rate * lag, -limit, limit)) for sign in (-1, 1))
 
     def transform(m: Float[Array, "T T c"]) -> Array:

@@ -54,7 +54,7 @@ def test_batches_are_of_as_many_as_memory_holds():
     for at_once in (1, 3, 12):
         batched = partial(ensemble, run, max_bytes=at_once * size)
         text = str(jax.make_jaxpr(batched)(members))
-        assert f"f32[{12 // at_once},{at_once}] = reshape" in text
+        assert f"[{12 // at_once},{at_once}] = reshape" in text
 
 
 @pytest.mark.usefixtures("unannotated")
