@@ -23,6 +23,10 @@ def plain_kernel(x1, x2):
     return np.einsum("it,ks->ikts", x1.sum(axis=2), x2.sum(axis=2))
 
 
+def scaled_kernel(factor):
+    return lambda x1, x2: np.float32(factor) * plain_kernel(x1, x2)
+
+
 def counted(kernel_fn):
     calls = []
 
@@ -132,13 +136,11 @@ def test_a_file_of_another_kernel_is_refused(tmp_path, unannotated):
         with pytest.raises(ValueError, match=f"with {field} ") as error:
             call()
         assert str(record[field]) in str(error.value)
-    other = lambda a, b: np.float32(1.0001) * plain_kernel(a, b)  # noqa: E731
     with pytest.raises(ValueError, match="begun with another kernel_fn"):
-        write_ntk(path, other, x, y, block_size=3)
+        write_ntk(path, scaled_kernel(1.0001), x, y, block_size=3)
     assert before == (path.read_bytes(), (tmp_path / "k.npy.json").read_bytes())
     # What rounding may do is not another kernel.
-    rounded = lambda a, b: np.float32(1 + 1e-6) * plain_kernel(a, b)  # noqa: E731
-    write_ntk(path, rounded, x, y, block_size=3)
+    write_ntk(path, scaled_kernel(1 + 1e-6), x, y, block_size=3)
 
     (tmp_path / "k.npy.json").unlink()
     with pytest.raises(ValueError, match=r"no record k\.npy\.json of its blocks; move it"):
