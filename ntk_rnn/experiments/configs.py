@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from ntk_rnn.experiments import config_checks
 from ntk_rnn.experiments.claims import UserError
 
 Implementation = Literal[
@@ -18,17 +19,13 @@ Implementation = Literal[
 
 
 @dataclass(frozen=True)
-class DynamicsConfig:
-    """Gradient descent of a wide linear RNN and of its equivalent scaled convolution.
-
-    Defaults are those of Figs. 1 and 2 of the paper.
+class TeacherConfig:
+    """Data from a small linear RNN, the teacher, and gradient descent of a student on them.
 
     Raises:
       ValueError: if a number is out of range; names the field, the value and the remedy.
     """
 
-    width: int = 1000
-    """Number n of hidden units of the RNN that is trained."""
     teacher_width: int = 4
     """Number of hidden units of the RNN that makes the data."""
     in_dim: int = 1
@@ -51,21 +48,36 @@ class DynamicsConfig:
     """Number of test sequences."""
     learning_rate: float = 1e-4
     """Learning rate of gradient descent on the sum loss, 1/2 of the summed squared error."""
-    steps: int = 1000
-    """Number of steps; each sees all training sequences, so a step is an epoch."""
     seeds: int = 8
     """Number of seeds: of the teacher, the data and the student together."""
     first_seed: int = 0
     """The first seed; the others follow it."""
 
     def __post_init__(self) -> None:
-        _at_least_one(
-            self, "width", "teacher_width", "in_dim", "out_dim", "seq_len", "num_train", "num_test",
-            "steps", "seeds",
-        )  # fmt: skip
-        _positive(self, "nu_w", "nu_f", "nu_c", "learning_rate")
-        _seed(self.first_seed)
-        _snr(self.snr_db)
+        config_checks.at_least_one(
+            self, "teacher_width", "in_dim", "out_dim", "seq_len", "num_train", "num_test", "seeds"
+        )
+        config_checks.positive(self, "nu_w", "nu_f", "nu_c", "learning_rate")
+        config_checks.seed(self.first_seed)
+        if not math.isfinite(self.snr_db):
+            raise UserError(f"snr_db must be finite, got {self.snr_db}; e.g. 20")
+
+
+@dataclass(frozen=True)
+class DynamicsConfig(TeacherConfig):
+    """Gradient descent of a wide linear RNN and of its equivalent scaled convolution.
+
+    Defaults are those of Figs. 1 and 2 of the paper.
+    """
+
+    width: int = 1000
+    """Number n of hidden units of the RNN that is trained."""
+    steps: int = 1000
+    """Number of steps; each sees all training sequences, so a step is an epoch."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        config_checks.at_least_one(self, "width", "steps")
 
 
 @dataclass(frozen=True)
@@ -100,46 +112,32 @@ class KernelsConfig:
     """How neural-tangents computes the kernels. The result is the same; only times differ."""
 
     def __post_init__(self) -> None:
-        _at_least_one(self, "seeds", "num_sequences", "seq_len", "in_dim", "out_dim")
-        _positive(self, "nu_w", "nu_f", "nu_c")
-        _seed(self.first_seed)
-        _different(self, "widths", 1)
+        config_checks.at_least_one(self, "seeds", "num_sequences", "seq_len", "in_dim", "out_dim")
+        config_checks.positive(self, "nu_w", "nu_f", "nu_c")
+        config_checks.seed(self.first_seed)
+        config_checks.different(self, "widths", 1)
 
 
 @dataclass(frozen=True)
-class DelayConfig:
+class DelayConfig(TeacherConfig):
     """Test error against the delay of the task, of an RNN, a scaled and an unscaled convolution.
 
     Sizes are those of Fig. 3 of the paper, which gives neither steps nor learning rate nor seeds.
-
-    Raises:
-      ValueError: if a number is out of range; names the field, the value and the remedy.
+    The noise is added after the delay, and delays are from 0 to T - 1.
     """
 
     width: int = 1000
     """Number n of hidden units of the RNN that is trained."""
     target: Literal["teacher", "copy"] = "teacher"
     """What is delayed: the output of an RNN, or the first input."""
-    teacher_width: int = 4
-    """Number of hidden units of the RNN that makes the data."""
     in_dim: int = 15
-    """Number n_x of inputs; there is one output."""
+    """Number n_x of inputs."""
     seq_len: int = 20
-    """Length T of the sequences; delays are from 0 to T - 1."""
-    nu_w: float = 0.3
-    """Variance of the entries of W, for teacher and student."""
-    nu_f: float = 1.0
-    """Variance of the entries of F."""
-    nu_c: float = 1.0
-    """Variance of the entries of C."""
-    snr_db: float = 20.0
-    """Signal-to-noise ratio of the outputs in decibels, after the delay."""
+    """Length T of the sequences."""
     num_train: int = 10
     """Number of training sequences."""
     num_test: int = 10
     """Number of test sequences."""
-    learning_rate: float = 1e-4
-    """Learning rate of gradient descent on the sum loss, 1/2 of the summed squared error."""
     steps: tuple[int, ...] = (100, 1000, 10_000)
     """Numbers of steps to compare; infinitely many are added."""
     rnn_steps: int = 1000
@@ -150,19 +148,14 @@ class DelayConfig:
     """Number of seeds: of the teacher, the data and the student together."""
     rnn_seeds: int = 6
     """The RNN is trained for this many of them, or all if there are fewer."""
-    first_seed: int = 0
-    """The first seed; the others follow it."""
 
     def __post_init__(self) -> None:
-        _at_least_one(
-            self, "width", "teacher_width", "in_dim", "seq_len", "num_train", "num_test",
-            "seeds", "rnn_seeds",
-        )  # fmt: skip
-        _positive(self, "nu_w", "nu_f", "nu_c", "learning_rate")
-        _seed(self.first_seed)
-        _snr(self.snr_db)
-        _different(self, "steps", 1)
-        _different(self, "rnn_delays", 0)
+        super().__post_init__()
+        config_checks.at_least_one(self, "width", "rnn_seeds")
+        if self.out_dim != 1:
+            raise UserError(f"out_dim must be 1, as one output is delayed, got {self.out_dim}")
+        config_checks.different(self, "steps", 1)
+        config_checks.different(self, "rnn_delays", 0)
         if min(self.steps) > self.rnn_steps:
             raise UserError(
                 f"rnn_steps must be at least the smallest of steps, {min(self.steps)}, got "
@@ -176,103 +169,30 @@ class DelayConfig:
 
 
 @dataclass(frozen=True)
-class WidthConfig:
+class WidthConfig(TeacherConfig):
     """The distance of a linear RNN from its equivalent scaled convolution against its width.
 
     Data and learning rate are those of Figs. 1 and 2 of the paper, the teacher is that of Fig. 4.
-
-    Raises:
-      ValueError: if a number is out of range; names the field, the value and the remedy.
     """
 
     widths: tuple[int, ...] = (10, 40, 200, 1000, 4000)
     """Widths n of the RNNs that are trained."""
     teacher_width: int = 20
     """Number of hidden units of the RNN that makes the data."""
-    in_dim: int = 1
-    """Number n_x of inputs."""
-    out_dim: int = 1
-    """Number n_y of outputs."""
-    seq_len: int = 10
-    """Length T of the sequences."""
-    nu_w: float = 0.3
-    """Variance of the entries of W, for teacher and student."""
-    nu_f: float = 1.0
-    """Variance of the entries of F."""
-    nu_c: float = 1.0
-    """Variance of the entries of C."""
-    snr_db: float = 20.0
-    """Signal-to-noise ratio of the outputs in decibels."""
-    num_train: int = 50
-    """Number of training sequences."""
-    num_test: int = 50
-    """Number of test sequences."""
-    learning_rate: float = 1e-4
-    """Learning rate of gradient descent on the sum loss, 1/2 of the summed squared error."""
     steps: int = 100
     """Number of steps."""
-    seeds: int = 8
-    """Number of seeds: of the teacher, the data and the student together."""
-    first_seed: int = 0
-    """The first seed; the others follow it."""
 
     def __post_init__(self) -> None:
-        _at_least_one(
-            self, "teacher_width", "in_dim", "out_dim", "seq_len", "num_train", "num_test",
-            "steps", "seeds",
-        )  # fmt: skip
-        _positive(self, "nu_w", "nu_f", "nu_c", "learning_rate")
-        _seed(self.first_seed)
-        _snr(self.snr_db)
-        _different(self, "widths", 1)
+        super().__post_init__()
+        config_checks.at_least_one(self, "steps")
+        config_checks.different(self, "widths", 1)
         if len(self.widths) < 2:
             raise UserError(f"widths must be two or more, got {self.widths}; e.g. 10 40 200")
 
 
-Config = DynamicsConfig | KernelsConfig | DelayConfig | WidthConfig
+Config = TeacherConfig | KernelsConfig
 
 
 def seed_list(config: Config) -> list[int]:
     """The seeds of a study, one after the other."""
     return list(range(config.first_seed, config.first_seed + config.seeds))
-
-
-def _at_least_one(config: Config, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) < 1:
-            raise UserError(
-                f"{name} must be at least 1, got {getattr(config, name)}; "
-                f"the default is {getattr(type(config), name)}"
-            )
-
-
-def _positive(config: Config, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if not (math.isfinite(value) and value > 0):
-            raise UserError(
-                f"{name} must be positive and finite, got {value:g}; "
-                f"the default is {getattr(type(config), name):g}"
-            )
-
-
-def _different(config: Config, name: str, least: int) -> None:
-    values = getattr(config, name)
-    example = " ".join(map(str, getattr(type(config), name)[:3]))
-    if not values:
-        raise UserError(f"{name} must not be empty, got (); give at least one, e.g. {example}")
-    for value in values:
-        if value < least:
-            raise UserError(f"{name} must be at least {least}, got {value}; e.g. {example}")
-    if len(set(values)) < len(values):
-        raise UserError(f"{name} must differ, got {values}; give each once")
-
-
-def _snr(snr_db: float) -> None:
-    if not math.isfinite(snr_db):
-        raise UserError(f"snr_db must be finite, got {snr_db}; e.g. 20")
-
-
-def _seed(first_seed: int) -> None:
-    if not 0 <= first_seed < 2**31:
-        raise UserError(f"first_seed must be from 0 to 2^31 - 1, got {first_seed}; e.g. 0")
