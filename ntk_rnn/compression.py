@@ -29,7 +29,7 @@ _CHUNK_ROWS, _CHUNK_ENTRIES = 2**14, 2**22
 
 @struct.dataclass
 class CompressedData:
-    """A data set as a triangular least-squares problem, from :func:`compress`.
+    """A data set as a triangular least-squares problem, from ``compress``.
 
     With ``A`` the lagged inputs, ``b`` the targets and ``W = diag(weights)``, for every ``L``
     ``1/2 ||W^{1/2} (A L - b)||^2 = 1/2 ||R (L - C) - r||^2 + constant`` with the triangle ``R``
@@ -47,6 +47,18 @@ class CompressedData:
       constant: loss of targets that ``Q`` does not span, which no ``L`` changes, shape ``()``.
       num_targets: what the mean loss divides by: ``n_y`` times the sum of the weights, shape
         ``()``.
+
+    Example:
+      >>> import jax
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> x, y = nr.data.teacher(jax.random.key(0), 20, 5)
+      >>> data = nr.compress(x, y)
+      >>> data.triangle.shape, data.shape  # (K, T, n_x) and (T, n_y, n_x)
+      ((5, 5, 1), (5, 1, 1))
+      >>> L = np.zeros(data.shape)
+      >>> np.allclose(data.loss(L), np.sum(y**2) / 2, rtol=1e-5)  # as of the data themselves
+      True
     """
 
     triangle: Float[Array, "K T n_x"]
@@ -66,7 +78,7 @@ class CompressedData:
     ) -> Float[Array, "*batch K n_y"]:
         """Outputs minus targets as the loss sees them, ``R (L - C) - r``.
 
-        Half of their summed squares is the sum loss, but for :attr:`constant`. Lags beyond ``T``
+        Half of their summed squares is the sum loss, but for ``constant``. Lags beyond ``T``
         are not reached, and those beyond the impulse response are 0.
 
         Args:
@@ -145,6 +157,18 @@ def compress(
     Raises:
       ValueError: if shapes do not match, anything is empty or not finite, a weight is negative or
         all are 0, or sequences of a stream differ in length or in numbers of inputs or outputs.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> x = np.random.default_rng(0).normal(size=(1000, 5, 1))
+      >>> y = np.cumsum(x, axis=1)
+      >>> y[0, 3:] = np.nan  # of the first sequence only three targets are known
+      >>> data = nr.compress(x, y, weights=np.isfinite(y[..., 0]).astype(float))
+      >>> data.triangle.shape  # in place of (1000, 5, 5, 1)
+      (5, 5, 1)
+      >>> print(np.round(data.centre[:, 0, 0], 3))
+      [1. 1. 1. 1. 1.]
     """
     if chunk_size is not None:
         chunk_size = _checks.positive_int("chunk_size", chunk_size)
@@ -168,8 +192,7 @@ def compress(
         raise ValueError("x must hold at least one batch (x, y), got an empty iterable")
     if total == 0:
         raise ValueError("weights must not all be 0, got no positive one; there is nothing to fit")
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused
-        return centred(factorized(triangle, pending), sizes, total, kind)
+    return centred(factorized(triangle, pending), sizes, total, kind)
 
 
 def _rows(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -192,6 +215,7 @@ def factorized(triangle: np.ndarray | None, rows: list[np.ndarray]) -> np.ndarra
     return np.asarray(np.linalg.qr(np.concatenate(blocks), mode="r"))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is refused
 def centred(
     factor: np.ndarray, sizes: tuple[int, int, int], total: float, kind: np.dtype
 ) -> CompressedData:

@@ -25,14 +25,24 @@ def merge_compressed(parts: Iterable[CompressedData]) -> CompressedData:
     the rows ``[R_i, R_i C_i + r_i]`` are factorized once more, in float64.
 
     Args:
-      parts: results of :func:`compress`, of sequences of one length, gone through once.
+      parts: results of ``compress``, of sequences of one length, gone through once.
 
     Returns:
-      What :func:`compress` gives for all of their data at once, up to rounding to the type of the
+      What ``compress`` gives for all of their data at once, up to rounding to the type of the
       parts.
 
     Raises:
       ValueError: if there is no part, or they differ in length or numbers of inputs or outputs.
+
+    Example:
+      >>> import jax
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> x, y = nr.data.teacher(jax.random.key(0), 20, 5)
+      >>> parts = [nr.compress(x[:10], y[:10]), nr.compress(x[10:], y[10:])]
+      >>> L = np.zeros((5, 1, 1))
+      >>> np.allclose(nr.merge_compressed(parts).loss(L), nr.compress(x, y).loss(L), rtol=1e-5)
+      True
     """
     triangle, total, first, kind = None, 0.0, None, np.dtype(np.float32)
     for index, part in enumerate(parts):
@@ -60,16 +70,25 @@ def compress_shards(
     process needs to hold, or to see, the data of another one. All of them must call it.
 
     Args:
-      x: inputs, shape ``(N, T, n_x)``, from :func:`~ntk_rnn.sharding.shard_sequences`, say.
+      x: inputs, shape ``(N, T, n_x)``, from ``shard_sequences``, say.
       y: targets, shape ``(N, T, n_y)``, finite where the weight is not 0.
-      weights: at least 0, shape ``(N, T)``, not all 0 in any one process; 1 if ``None``.
+      weights: at least 0, shape ``(N, T)``, not all 0; 1 if ``None``.
 
     Returns:
       The compressed data, the same in each process.
 
     Raises:
-      ValueError: as :func:`compress`, and if the arrays are not split over the same devices, along
+      ValueError: as ``compress``, and if the arrays are not split over the same devices, along
         sequences alone.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> mesh = jax.sharding.Mesh(jax.devices(), ("devices",))
+      >>> x, y = nr.data.teacher(jax.random.key(0), 20 * len(jax.devices()), 5)
+      >>> data = nr.compress_shards(*nr.shard_sequences((x, y), mesh))
+      >>> data.triangle.shape
+      (5, 5, 1)
     """
     arrays = {"x": x, "y": y} if weights is None else {"x": x, "y": y, "weights": weights}
     for name, array in arrays.items():
@@ -78,25 +97,27 @@ def compress_shards(
                 f"{name} must be an array on devices, got {type(array).__name__}; pass it through "
                 "shard_sequences, or use compress"
             )
-    own = _own(arrays)
     if jax.process_count() == 1:
-        return own
-    stacked = multihost_utils.process_allgather(_padded(own))
-    return merge_compressed(
+        return compress(_batches(arrays))
+    stacked = multihost_utils.process_allgather(_padded(_own(arrays)))
+    merged = merge_compressed(
         CompressedData(*(jnp.asarray(leaf[i]) for leaf in stacked))
         for i in range(jax.process_count())
     )
+    if not merged.num_targets > 0:
+        raise ValueError("weights must not all be 0, got no positive one; there is nothing to fit")
+    return merged
 
 
 def _own(arrays: dict[str, Array]) -> CompressedData:
     """What this process holds, compressed; of sequences that several devices hold, one copy."""
-    x, y = arrays["x"], arrays["y"]
-    if any(shard.replica_id == 0 for shard in x.addressable_shards):
+    held = arrays.get("weights", arrays["x"]).addressable_shards
+    own = [shard.data for shard in held if shard.replica_id == 0]
+    if own and ("weights" not in arrays or any(np.any(np.asarray(mass)) for mass in own)):
         return compress(_batches(arrays))
-    (_, seq_len, in_dim), out_dim = x.shape, y.shape[2]
-    kind = jnp.promote_types(jnp.promote_types(x.dtype, y.dtype), jnp.float32)
-    shapes = [(1, seq_len, in_dim), (seq_len, out_dim, in_dim), (1, out_dim), (), ()]
-    return CompressedData(*(jnp.zeros(shape, kind) for shape in shapes))
+    # Of nothing, in the type and shape of something.
+    some = compress(*(np.ones((1, *a.shape[1:]), a.dtype) for a in arrays.values()))
+    return jax.tree.map(jnp.zeros_like, some)
 
 
 def _batches(arrays: dict[str, Array]) -> Iterator[tuple[np.ndarray, ...]]:

@@ -1,49 +1,7 @@
 """Several devices: the rows of ``W`` and the sequences of a data set, split over a mesh.
 
-The functions of this library are the same on one device and on many. What is split is said once,
-by where the arrays lie, and JAX compiles the exchanges between devices::
-
-    mesh = jax.sharding.Mesh(jax.devices(), ("devices",))
-    params = nr.shard_params(params, mesh)      # W by rows: width / devices of them on each
-    x, y = nr.shard_sequences((x, y), mesh)     # N / devices sequences on each
-    kernel = nr.finite_width_gram(params, T).ntk(x)
-    path = nr.gradient_descent(model, params, (x, y), steps=1000, learning_rate=1e-4)
-
-No device ever holds all of ``W``, neither in the chains of the impulse response nor in a training
-step: what goes round is of the size of a chain, ``T n min(n_x, n_y)``. At ``n = 2048`` each of
-eight devices keeps 2.1 of the 17 MB of ``W``, and a training step takes 2.2 MB more.
-A ``W`` too large for one device is drawn where it belongs, by
-``jax.jit(lambda key: nr.shard_params(model.init(key, x), mesh))(key)``. This is so for
-``evaluation="impulse"``, which ``"auto"`` takes for all but few or short sequences. Stepped through
-time, ``"scan"``, a device may have to gather ``W``, unless sequences lie along another axis of the
-mesh than its rows::
-
-    mesh = jax.sharding.Mesh(np.reshape(jax.devices(), (2, 4)), ("data", "width"))
-    params = nr.shard_params(params, mesh, axis="width")
-    x, y = nr.shard_sequences((x, y), mesh, axis="data")
-
-``empirical_ntk`` gives the same numbers on split arrays, but gathers Jacobians, of the size of all
-parameters for every sequence and time: ``finite_width_gram`` does not.
-
-**Several hosts.** Start the same script on each; every process gets the same arrays (draw them
-from the same seed or read the same file), and keeps its part of them::
-
-    from jax.experimental.multihost_utils import process_allgather
-
-    jax.distributed.initialize("host0:1234", num_processes=2, process_id=rank)  # first of all
-    mesh = jax.sharding.Mesh(jax.devices(), ("devices",))    # the devices of all hosts
-    params, data = nr.shard_params(params, mesh), nr.shard_sequences((x, y), mesh)
-    train = jax.jit(lambda p, d: nr.gradient_descent(model, p, d, steps=9, learning_rate=1e-4))
-    path = train(params, data)
-    response = process_allgather(path.impulse_response, tiled=True)  # whole, on every host
-
-On a cluster that Slurm, Open MPI or Kubernetes manages, and on Cloud TPUs,
-``jax.distributed.initialize()`` finds the arguments itself. No process can look at arrays that
-are spread over all: compile what takes them with ``jax.jit``, as here, which leaves out the checks
-of their entries, and let ``process_allgather`` fetch the parts of a result. Data sets are
-compressed by ``nr.compress_shards``, each part where it is. All processes must make the same calls
-in the same order. Two processes of one computer do for a trial: pass ``"localhost:1234"``, and set
-``JAX_PLATFORMS=cpu``.
+The functions of this library are the same on one device and on many: what is split is said once,
+by where the arrays lie. ``ntk_rnn.guide.devices`` has the recipe, for one host and for many.
 """
 
 from __future__ import annotations
@@ -69,7 +27,7 @@ def shard_params(
     of ``C (n_y, n)``. What is computed from them is split alike; trained parameters stay split.
 
     Args:
-      params: what ``LinearRNN.init`` returned; with several processes, the same in each.
+      params: what ``init`` of a ``LinearRNN`` returned; with several processes, the same in each.
       mesh: the devices. How axes are used is left to the compiler, also for a mesh with explicit
         axes.
       axis: the axis of the mesh along which to split, or several; all of them if ``None``.
@@ -80,6 +38,17 @@ def shard_params(
     Raises:
       ValueError: if ``params`` are not those of a linear RNN, ``axis`` is not one of the mesh, or
         the mesh does not divide the width.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> x = jax.numpy.ones((3, 5, 2))
+      >>> width = 50 * len(jax.devices())
+      >>> params = nr.LinearRNN(width, out_dim=1).init(jax.random.key(0), x)
+      >>> mesh = jax.sharding.Mesh(jax.devices(), ("devices",))
+      >>> params = nr.shard_params(params, mesh)
+      >>> params["params"]["W"].addressable_shards[0].data.shape[0]  # rows on the first device
+      50
     """
     w, f, c = rnn_matrices(params)
     names = _axis_names(mesh, axis)
@@ -115,6 +84,14 @@ def shard_sequences(x: Any, mesh: Mesh, *, axis: str | tuple[str, ...] | None = 
       ValueError: if an array is empty, ``axis`` is not one of the mesh, or the mesh does not divide
         the number of sequences. None are added here: padding is data to a kernel, and to a loss
         without weights.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> mesh = jax.sharding.Mesh(jax.devices(), ("devices",))
+      >>> x = nr.shard_sequences(jax.numpy.ones((4 * len(jax.devices()), 5, 2)), mesh)
+      >>> x.addressable_shards[0].data.shape  # on the first device
+      (4, 5, 2)
     """
     names = _axis_names(mesh, axis)
     size = math.prod(mesh.shape[name] for name in names)

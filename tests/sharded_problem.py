@@ -15,6 +15,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh
 
 import ntk_rnn as nr
+from ntk_rnn._functions import as_apply_fn
+from ntk_rnn.dynamics.chunks import Problem, Trainer, _advance
 from ntk_rnn.merging import compress_shards
 from ntk_rnn.sharding import shard_params, shard_sequences
 
@@ -40,6 +42,7 @@ def main():
     check_kernels(params, x, split, x_split)
     check_training((params, x, y), (split, x_split, y_split))
     check_compression(mesh, x, y, x_split, y_split)
+    check_long_runs(split, x_split, y_split)
     if not DISTRIBUTED:
         check_chain(params, split)
         check_other_meshes(params, x, y)
@@ -88,6 +91,26 @@ def check_training(whole, split):
         assert local_shapes(trained[2]) == local_shapes(split[0])
 
 
+def check_long_runs(split, x, y):
+    """No device holds the moments of all of ``W``, and chunks are compiled once."""
+    if DISTRIBUTED:
+        try:
+            nr.train(MODEL, split, (x, y), steps=1, learning_rate=1e-3)
+        except ValueError as error:
+            assert "spread over several processes; use gradient_descent" in str(error)
+            return
+        raise AssertionError("no error")
+    rule = optax.adam(1e-3)
+    run = Trainer(as_apply_fn(MODEL), rule, "sum", None, Problem((x, y), None, None, None))
+    moments = optax.tree.get(run.start(split).opt_state, "mu")
+    assert local_shapes(moments) == local_shapes(split)
+    before = _advance._cache_size()
+    path = nr.train(MODEL, split, (x, y), steps=20, optimizer=rule)
+    assert _advance._cache_size() == before + 1
+    assert local_shapes(path.params) == local_shapes(split)
+    assert path.train_loss[-1] < path.train_loss[0]
+
+
 def check_compression(mesh, x, y, x_split, y_split):
     weights = np.random.default_rng(0).gamma(1.0, size=(NUM, SEQ_LEN)).astype(np.float32)
     data = compress_shards(x_split, y_split, shard_sequences(weights, mesh))
@@ -95,6 +118,12 @@ def check_compression(mesh, x, y, x_split, y_split):
     response = np.ones(whole.shape, np.float32)
     assert_same(data.loss(response, "mean"), whole.loss(response, "mean"))
     assert_same(data.centre, whole.centre)
+    # Of those of one process, none may count at all; and whole numbers are numbers.
+    first = np.arange(NUM)[:, None] < np.array([[NUM // 2] * SEQ_LEN])
+    half = [np.round(10 * a).astype(np.int32) for a in (x, y)]
+    some = compress_shards(*shard_sequences((*half, first.astype(np.float32)), mesh))
+    fewer = nr.compress(*(a[: NUM // 2] for a in half))
+    assert_same(some.loss(response, "mean"), fewer.loss(response, "mean"))
     # Each sequence lies on two devices, one of each process if there are two, and counts once.
     pairs = Mesh(np.reshape(jax.devices(), (2, 4)).T, ("data", "copies"))
     copied = compress_shards(*shard_sequences((x, y), pairs, axis="data"))

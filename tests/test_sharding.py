@@ -75,6 +75,13 @@ def test_merged_parts_are_the_data_compressed_at_once(dtype, tol):
     np.testing.assert_allclose(losses(alone)[1], losses(whole)[1], rtol=tol, atol=tol)
 
 
+def test_parts_that_are_too_much_together_are_refused():
+    x = np.full((1, 1, 1), 1.5e38, np.float32)
+    part = compress(x, np.zeros_like(x))
+    with pytest.raises(ValueError, match=r"compressed, must be finite, .* rescale them to fit"):
+        merge_compressed([part] * 9)
+
+
 def test_parts_that_do_not_fit_are_refused(unannotated):
     x = np.ones((2, 3, 1))
     with pytest.raises(ValueError, match="at least one CompressedData"):

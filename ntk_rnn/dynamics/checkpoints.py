@@ -9,13 +9,14 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from ntk_rnn._locks import locked
 from ntk_rnn.dynamics.fingerprints import difference, digest, other_versions
 from ntk_rnn.dynamics.observation import Observation
 from ntk_rnn.dynamics.snapshots import Snapshot, restored, stored
@@ -23,8 +24,8 @@ from ntk_rnn.dynamics.snapshots import Snapshot, restored, stored
 # The newest, one before it that may be damaged as well, and one for peace of mind.
 _KEPT = 3
 
-# The parts of a checkpoint, each a subfolder of it.
-_PARTS = {"state", "records", "about"}
+# What there may be in a checkpoint: its parts, each a subfolder, and notes of orbax.
+_PARTS = {"state", "records", "about", "_CHECKPOINT_METADATA", "commit_success.txt"}
 
 # Of the errors of the system, those that damage leads to.
 _DAMAGE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
@@ -48,19 +49,28 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=_KEPT, cleanup_tmp_directories=True, enable_async_checkpointing=False
         )
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            _refuse_others(self._folder)
-            self._manager = ocp.CheckpointManager(self._folder, options=options)
-        except OSError as error:
-            raise ValueError(
-                f"checkpoint must be a folder that can be written, but {self._folder} cannot "
-                f"({error.strerror or error}); choose another"
-            ) from error
+        with ExitStack() as held:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                held.enter_context(locked(self._folder, wait=False))
+                _refuse_others(self._folder)
+                self._manager = ocp.CheckpointManager(self._folder, options=options)
+            except BlockingIOError as error:
+                raise ValueError(
+                    f"checkpoint must be a folder of one run at a time, but another one that has "
+                    f"not ended uses {self._folder}; wait for it, or choose another"
+                ) from error
+            except OSError as error:
+                raise ValueError(
+                    f"checkpoint must be a folder that can be written, but {self._folder} cannot "
+                    f"({error.strerror or error}); choose another"
+                ) from error
+            self._held = held.pop_all()
 
     def close(self) -> None:
-        """Ends the threads that orbax started."""
-        self._manager.close()
+        """Ends the threads that orbax started, and leaves the folder to other runs."""
+        with self._held:
+            self._manager.close()
 
     def latest(self, template: Snapshot) -> tuple[Snapshot, np.ndarray, Observation] | None:
         """The newest checkpoint that can be read: its state and what was recorded, and when.
@@ -202,8 +212,8 @@ def _refuse_others(folder: Path) -> None:
     for entry in sorted(folder.iterdir()):
         if not (entry.name.isdecimal() and entry.is_dir()):
             continue
-        # One part may have been lost; what lacks more is no checkpoint of a run.
-        if len(_PARTS & set(os.listdir(entry))) < len(_PARTS) - 1:
+        # Parts may be missing, of a checkpoint that was being deleted when its run was killed.
+        if not _PARTS.issuperset(os.listdir(entry)):
             raise ValueError(
                 "checkpoint must be a folder whose numbered subfolders are checkpoints, got "
                 f"{folder}, where {entry.name} is none; choose another folder, or move it away"

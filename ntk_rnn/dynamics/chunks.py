@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Int, Shaped
 
 from ntk_rnn._types import ApplyFn
@@ -20,6 +21,7 @@ from ntk_rnn.dynamics.minibatch import epoch_order, take_batch
 from ntk_rnn.dynamics.objective import Data, response_shape, training_loss
 from ntk_rnn.dynamics.observation import Observation, observe
 from ntk_rnn.dynamics.optimizers import Rule, lenient_promotion, make_optimizer
+from ntk_rnn.dynamics.placement import beside, settled
 
 # Numbers that the records of one chunk may hold, and their number.
 _BUFFER_ENTRIES = 2**20
@@ -83,13 +85,15 @@ class Trainer(NamedTuple):
 
     def start(self, params: Any) -> State:
         """The state before the first step, with arrays of its own."""
-        opt_state = first_opt_state(self.rule, self.problem.rate, params)
+        rule, rate = self.rule, self.problem.rate
+        shapes = jax.eval_shape(lambda p: first_opt_state(rule, rate, p), params)
+        opt_state = first_opt_state(rule, rate, params, beside(params, shapes))
         # One by one, for an optimizer may start from several names of one array.
         own = [jnp.array(a, dtype=a.dtype, copy=True) for a in jax.tree.leaves((params, opt_state))]
         return self.state(0, *jax.tree.unflatten(jax.tree.structure((params, opt_state)), own))
 
     def state(self, step: int, params: Any, opt_state: Any) -> State:
-        """The state at a step, of arrays that :meth:`advance` may overwrite."""
+        """The state at a step, of arrays that ``advance`` may overwrite."""
         data, order = self.problem.data, None
         if self.batch_size is not None and not isinstance(data, CompressedData):
             epoch = step // (len(data[0]) // self.batch_size)
@@ -97,11 +101,7 @@ class Trainer(NamedTuple):
         value = jax.eval_shape(lambda p: training_loss(self.apply_fn, p, data, self.loss), params)
         loss = jnp.zeros((), value.dtype)
         state = State(params, opt_state, jnp.asarray(step, jnp.int32), order, loss)
-        placed = jax.tree.leaves(params)[0]
-        if placed.committed and len(placed.devices()) == 1:
-            # As all of it is after a chunk, or the next one would be compiled once more.
-            return jax.device_put(state, placed.sharding)
-        return state
+        return settled(state, self.problem)
 
     def reach(self, records: np.ndarray) -> int:
         """The last step to which one chunk can go that is to make the first of ``records``."""
@@ -115,7 +115,7 @@ class Trainer(NamedTuple):
         Args:
           state: where to go on. Its memory is reused.
           records: all steps to come at which to record.
-          stop: the step to end at, at most :meth:`reach` of these.
+          stop: the step to end at, at most ``reach`` of these.
 
         Returns:
           The state, and what was recorded, on the host. Should the loss have turned non-finite,
@@ -141,11 +141,18 @@ class Trainer(NamedTuple):
         return min(_BUFFER_LENGTH, max(1, _BUFFER_ENTRIES // entries))
 
 
-@partial(jax.jit, static_argnums=0)
-def first_opt_state(rule: Rule, rate: Any, params: Any) -> Any:
-    """The state of the optimizer before the first step."""
+@partial(jax.jit, static_argnums=(0, 3))
+def first_opt_state(
+    rule: Rule, rate: Any, params: Any, places: tuple[NamedSharding | None, ...] | None = None
+) -> Any:
+    """The state of the optimizer before the first step, its arrays split as ``places`` says."""
     with lenient_promotion():
-        return _without_weak_types(make_optimizer(rule, rate).init(params))
+        state = _without_weak_types(make_optimizer(rule, rate).init(params))
+    leaves, structure = jax.tree.flatten(state)
+    for i, place in enumerate(places or ()):
+        if place is not None:
+            leaves[i] = lax.with_sharding_constraint(leaves[i], place)
+    return jax.tree.unflatten(structure, leaves)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3), donate_argnums=4)
@@ -184,7 +191,9 @@ def _advance(
         end = jnp.minimum(records[count], stop)
         if batch_size is not None:
             state = _renew_order(state, problem.key, epoch_steps, num)
-            end = jnp.minimum(end, (state.step // epoch_steps + 1) * epoch_steps)
+            # Counted from here, for the end of an epoch may be past the largest number of 32 bits.
+            ahead = jnp.minimum(end - state.step, epoch_steps - state.step % epoch_steps)
+            end = state.step + ahead
         state = lax.while_loop(lambda s: (s.step < end) & jnp.isfinite(s.loss), take_step, state)
         due = (state.step == records[count]) & jnp.isfinite(state.loss)
         record = lax.cond(due, look, lambda _: nothing, state.params)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from ntk_rnn import sequences
 from ntk_rnn._types import AnyArray
-from ntk_rnn.compression import CompressedData
+from ntk_rnn.compression import CompressedData, factorized
 from ntk_rnn.dynamics import host
 from ntk_rnn.dynamics.host import einsum, namespace
 from ntk_rnn.dynamics.loss import Loss, loss_scale
 
+# Rows of the matrix of lagged inputs that are factorized at once on the host, at least.
+_CHUNK_ROWS = 2**14
+
 
 class Decomposition(NamedTuple):
-    """``A G^{1/2} = U S V^T`` and what is to be learned; :class:`KernelRegression` has the rest.
+    """``A G^{1/2} = U S V^T`` and what is to be learned; ``KernelRegression`` has the rest.
 
     Attributes:
       singular_values: ``S``, falling, shape ``(k,)``.
@@ -34,32 +36,22 @@ class Decomposition(NamedTuple):
     irreducible: Float[AnyArray, ""]
 
 
+@partial(host.compiled, static_argnames="loss")
 def decompose(
-    half: Float[AnyArray, "T a n_x P"],
+    root: Float[AnyArray, " T"] | Float[AnyArray, "T n_y n_x P"],
     data: tuple[AnyArray, AnyArray] | CompressedData,
     initial: Float[AnyArray, "T n_y n_x"],
     loss: Loss,
 ) -> Decomposition:
-    """The directions by QR, then by singular values: on the host if ``half`` is there.
+    """The directions by QR, then by singular values: on the host if ``root`` is there.
 
     Args:
-      half: ``G^{1/2}``, with ``a = 1`` if it is the same for every output.
+      root: ``sqrt(rho)``, one a lag, or ``G^{1/2}`` of a Gram matrix.
       data: inputs and targets, or both compressed.
       initial: ``L^0``.
       loss: whose directions and losses these are.
     """
-    if namespace(half) is jnp:
-        return _compiled(half, data, initial, loss)
-    return _decompose(half, data, initial, loss)
-
-
-def _decompose(
-    half: Float[AnyArray, "T a n_x P"],
-    data: tuple[AnyArray, AnyArray] | CompressedData,
-    initial: Float[AnyArray, "T n_y n_x"],
-    loss: Loss,
-) -> Decomposition:
-    xp, a = namespace(half), half.shape[1]
+    xp, of_lags = namespace(root), root.ndim == 1
     if isinstance(data, CompressedData):
         parts = data.triangle, data.centre, data.residual, data.constant, data.num_targets
         if xp is np:
@@ -73,17 +65,36 @@ def _decompose(
     # The mean loss of the data is the sum loss of data scaled by the root of its factor.
     triangle, goal = scale**0.5 * triangle, scale**0.5 * goal
 
-    features = einsum("rtq,taqk->rak", triangle, half)
-    features, goal = (m.reshape(len(triangle) * a, -1) for m in (features, goal))
+    if of_lags:
+        features = (triangle * root[None, :, None]).reshape(len(triangle), -1)
+    else:
+        features = einsum("rtq,taqk->rak", triangle, root).reshape(goal.size, -1)
+        goal = goal.reshape(-1, 1)
+    if xp is np and isinstance(data, CompressedData):
+        features = _without_rounding(np.asarray(features), data.triangle.dtype)
     u, s, vt = xp.linalg.svd(features, full_matrices=False)
-    directions = einsum("taqe,ke->taqk", half, vt)
+    if of_lags:
+        directions = vt.T.reshape(len(root), 1, -1, len(s)) * root[:, None, None, None]
+    else:
+        directions = einsum("taqe,ke->taqk", root, vt)
     targets = einsum("rk,rb->kb", u, goal)
     unreached = goal - einsum("rk,kb->rb", u, targets)
     irreducible = scale * beyond + xp.sum(unreached**2) / 2
     return Decomposition(s, directions, targets, xp.asarray(irreducible))
 
 
-_compiled = partial(jax.jit, static_argnames="loss")(_decompose)
+def _without_rounding(
+    features: Float[np.ndarray, "K P"], stored: np.dtype
+) -> Float[np.ndarray, "K P"]:
+    """Features without the directions that are there but for the rounding of data as stored.
+
+    Rounding is relative in every column, whose weights may differ by orders of magnitude.
+    """
+    norms = np.linalg.norm(features, axis=0)
+    norms = np.where(norms > 0, norms, 1)
+    u, s, vt = np.linalg.svd(features / norms, full_matrices=False)
+    kept = s > np.finfo(stored).eps * max(features.shape) * s[0]
+    return (u[:, kept] * s[kept]) @ (vt[kept] * norms)
 
 
 def _triangular(
@@ -92,12 +103,32 @@ def _triangular(
     initial: Float[AnyArray, "T n_y n_x"],
 ) -> tuple[Float[AnyArray, "K T n_x"], Float[AnyArray, "K n_y"], Float[AnyArray, ""]]:
     """``R`` and ``Q^T (y - A L^0)`` with ``A = Q R``, and the loss that ``Q`` does not span."""
-    xp = namespace(x)
-    convolution: Any = host if xp is np else sequences
     lags, _, in_dim = initial.shape
-    design = convolution.lagged_inputs(x).reshape(-1, lags * in_dim)
-    residual = (y - convolution.causal_conv(initial, x)).reshape(len(design), -1)
-    basis, triangle = xp.linalg.qr(design)
+    if namespace(x) is np:
+        return _triangular_on_host(*map(np.asarray, (x, y, initial)))
+    design = sequences.lagged_inputs(x).reshape(-1, lags * in_dim)
+    residual = (y - sequences.causal_conv(initial, x)).reshape(len(design), -1)
+    basis, triangle = jnp.linalg.qr(design)
     goal = einsum("rk,rb->kb", basis, residual)
     beyond = residual - einsum("rk,kb->rb", basis, goal)
-    return triangle.reshape(-1, lags, in_dim), goal, xp.asarray(xp.sum(beyond**2) / 2)
+    return triangle.reshape(-1, lags, in_dim), goal, jnp.sum(beyond**2) / 2
+
+
+def _triangular_on_host(
+    x: Float[np.ndarray, "N T n_x"],
+    y: Float[np.ndarray, "N T n_y"],
+    initial: Float[np.ndarray, "T n_y n_x"],
+) -> tuple[Float[np.ndarray, "K T n_x"], Float[np.ndarray, "K n_y"], Float[np.ndarray, ""]]:
+    """As ``[A (y - A L^0)] = Q [R z; 0 S]``, some sequences at a time."""
+    lags, _, in_dim = initial.shape
+    columns, triangle = lags * in_dim, None
+    size = -(-max(_CHUNK_ROWS, 4 * columns) // lags)
+    for start in range(0, len(x), size):
+        inputs, targets = x[start : start + size], y[start : start + size]
+        design = host.lagged_inputs(inputs).reshape(-1, columns)
+        residual = (targets - host.causal_conv(initial, inputs)).reshape(len(design), -1)
+        triangle = factorized(triangle, [np.concatenate([design, residual], axis=1)])
+    factor = np.asarray(triangle)
+    beyond = np.sum(factor[columns:, columns:] ** 2) / 2
+    top = factor[:columns]
+    return top[:, :columns].reshape(-1, lags, in_dim), top[:, columns:], np.asarray(beyond)

@@ -70,8 +70,10 @@ def drive(
     """
     state, step = trainer.start(params), 0
     to_device = way_back((state.params, state.opt_state))
-    # The last state on the host; the first one can be made again from the parameters.
+    # The last state on the host from which a step was good; the first one can be made again from
+    # the parameters. A newer one is not known to be good before a step has been taken from it.
     safe: Snapshot | None = None
+    newer: Snapshot | None = None
     history: list[Observation] = []
 
     def back_to(snapshot: Snapshot | None) -> State:
@@ -119,6 +121,7 @@ def drive(
         history.append(new)
         if not np.isfinite(loss):
             return ended(step)
+        safe, newer = newer or safe, None
         # At most 4 times as many steps as before, lest one quick chunk lead to a slow one. A chunk
         # may take no time by a coarse clock.
         pace = (step - before) / max(now - began, _LEAST_SECONDS)
@@ -133,9 +136,9 @@ def drive(
             due = step % checkpoint_every == 0 and step > before
         if due:
             save()
-            saved = now
+            saved = time.perf_counter()
         if now - copied > _SNAPSHOT_SECONDS:
-            safe, copied = _snapshot(state, step), now
+            newer, copied = _snapshot(state, step), time.perf_counter()
     save()
     return End(records, _joined(history), state.params, None)
 

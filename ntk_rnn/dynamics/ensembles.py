@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -20,16 +21,7 @@ def ensemble(run: Callable[..., Any], members: PyTree, *, max_bytes: int | None 
     """``[run(member) for member in members]``, stacked, with as many at once as memory holds.
 
     ``run`` is compiled once and batched (``jax.vmap``), so it takes what may differ between
-    members as arrays: random keys, ``nu_w``, learning rates. For example::
-
-        def run(member):
-            model = nr.LinearRNN(1000, 1, nu_w=member["nu_w"])
-            params = model.init(member["key"], x)
-            path = nr.gradient_descent(model, params, (x, y), steps=100,
-                                       learning_rate=member["learning_rate"])
-            return path.train_loss
-
-        losses = nr.ensemble(run, {"key": keys, "nu_w": variances, "learning_rate": rates})
+    members as arrays: random keys, ``nu_w``, learning rates.
 
     Args:
       run: a function of one member, that JAX can compile; what it returns is stacked.
@@ -43,6 +35,25 @@ def ensemble(run: Callable[..., Any], members: PyTree, *, max_bytes: int | None 
     Raises:
       ValueError: if ``members`` have no arrays or different numbers of rows, or ``max_bytes`` is
         not positive.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> x, y = nr.data.teacher(jax.random.key(0), 20, 5)
+      >>> def run(member):
+      ...     model = nr.LinearRNN(width=50, out_dim=1, nu_w=member["nu_w"])
+      ...     params = model.init(member["key"], x)
+      ...     path = nr.gradient_descent(
+      ...         model, params, (x, y), steps=20, learning_rate=member["learning_rate"]
+      ...     )
+      ...     return path.train_loss
+      >>> members = {
+      ...     "key": jax.random.split(jax.random.key(1), 4),
+      ...     "nu_w": jax.numpy.array([0.1, 0.2, 0.3, 0.4]),
+      ...     "learning_rate": jax.numpy.full(4, 1e-3),
+      ... }
+      >>> nr.ensemble(run, members).shape
+      (4, 21)
     """
     rows = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(members)}
     if len(rows) != 1 or () in rows or (0,) in rows:
@@ -56,6 +67,11 @@ def ensemble(run: Callable[..., Any], members: PyTree, *, max_bytes: int | None 
     max_bytes = _checks.positive_int("max_bytes", max_bytes)
     one = jax.tree.map(lambda leaf: jax.eval_shape(lambda a: a[0], leaf), members)
     batch = min(count, max(1, max_bytes // _bytes_of(run, one)))
+    return _batched(run, members, batch)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _batched(run: Callable[..., Any], members: PyTree, batch: int) -> PyTree:
     return jax.lax.map(run, members, batch_size=batch)
 
 

@@ -1,15 +1,28 @@
-"""Roots of kernels: ``G = G^{1/2} G^{1/2}^T`` over the entries of the impulse response."""
+"""Roots of kernels: ``G = G^{1/2} G^{1/2}^T`` over the entries of the impulse response.
+
+Of lag weights it is ``diag(sqrt(rho))``, of which the diagonal is kept.
+"""
 
 from __future__ import annotations
 
 import math
 from types import ModuleType
+from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
+
+
+def check_kernel(kernel: Any) -> None:
+    """Raises ``ValueError`` for what is neither lag weights nor a Gram matrix, at a glance."""
+    if hasattr(kernel, "dense"):
+        raise ValueError(f"kernel must be an array, got {type(kernel).__name__}; pass .dense()")
+    if np.iscomplexobj(kernel):
+        raise ValueError("kernel must be real, got complex numbers; pass its real part")
 
 
 def lag_roots(
@@ -21,18 +34,6 @@ def lag_roots(
     return xp.sqrt(rho)
 
 
-def lag_factor(
-    lag_weights: Float[AnyArray, " T"], shape: tuple[int, int, int], xp: ModuleType = jnp
-) -> Float[AnyArray, "T 1 n_x P"]:
-    """``G^{1/2}`` of lag weights, ``diag(sqrt(rho))``, which is the same for every output.
-
-    Computed by ``xp``, which is ``jax.numpy`` or ``numpy``.
-    """
-    lags, _, in_dim = shape
-    roots = lag_roots(lag_weights, lags, xp)
-    return xp.diag(xp.repeat(roots, in_dim)).reshape(lags, 1, in_dim, -1)
-
-
 def gram_factor(
     gram: Float[AnyArray, "T n_y n_x T n_y n_x"],
     shape: tuple[int, int, int],
@@ -42,14 +43,16 @@ def gram_factor(
 
     Computed by ``xp``, which is ``jax.numpy`` or ``numpy``.
     """
-    if xp.shape(gram) != shape + shape:
+    if np.shape(gram) != shape + shape:
         raise ValueError(
             f"kernel must have shape (T,) = {shape[:1]} for lag weights, or (T, n_y, n_x, T, n_y, "
-            f"n_x) = {shape + shape} for a Gram matrix, got {xp.shape(gram)}"
+            f"n_x) = {shape + shape} for a Gram matrix, got {np.shape(gram)}"
         )
     _checks.finite("kernel", gram)
     size = math.prod(shape)
     matrix = xp.asarray(gram).reshape(size, size)
+    kind = matrix.dtype if jnp.issubdtype(matrix.dtype, jnp.floating) else xp.result_type(float)
+    matrix = matrix.astype(np.promote_types(kind, np.float32))
     eigenvalues, vectors = xp.linalg.eigh(matrix)
     if not _checks.is_traced(matrix):
         largest = float(xp.max(xp.abs(eigenvalues)))

@@ -49,7 +49,7 @@ def configuration(trainer: Trainer, params: Any) -> dict[str, Any]:
         "learning_rate": problem.rate,
         "loss": loss,
         "batch_size": batch_size,
-        "key": None if problem.key is None else np.asarray(plain(problem.key)).tolist(),
+        "key": None if problem.key is None else _key(problem.key),
         "params": described(params),
         "data": described(problem.data),
         "test": None if problem.test is None else described(problem.test),
@@ -85,6 +85,13 @@ def described(tree: Any) -> str:
     """Names, types, shapes and a hash of the arrays of a pytree."""
     arrays = [np.asarray(plain(leaf)) for leaf in jax.tree.leaves(tree)]
     return f"{_layout(tree)} with hash {digest(arrays)}"
+
+
+def _key(key: jax.Array) -> str:
+    """The numbers of a random key, and which generator they are for."""
+    numbers = np.asarray(plain(key))
+    typed = key if plain(key) is not key else jax.random.wrap_key_data(key)
+    return f"{jax.random.key_impl(typed)} {numbers.tolist()}"
 
 
 def _layout(tree: Any) -> str:

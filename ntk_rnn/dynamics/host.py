@@ -24,9 +24,14 @@ def namespace(array: Any) -> ModuleType:
     return np if isinstance(array, np.ndarray) else jnp
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``jax.jit`` where the first argument is JAX's, and the function as it is on the host."""
-    jitted = jax.jit(function)
+def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """``jax.jit`` where the first argument is JAX's, and the function as it is on the host.
+
+    Args:
+      function: takes positional arguments.
+      options: those of ``jax.jit``.
+    """
+    jitted = jax.jit(function, **options)
 
     @wraps(function)
     def either(*args: Any) -> Any:
@@ -51,7 +56,7 @@ def float64(array: Any) -> Float[np.ndarray, ...]:
 
 
 def lagged_inputs(x: Float[np.ndarray, "N T n_x"]) -> Float[np.ndarray, "N T T n_x"]:
-    """:func:`ntk_rnn.sequences.lagged_inputs`, on the host."""
+    """``lagged_inputs``, on the host."""
     seq_len = x.shape[1]
     padded = np.pad(x, ((0, 0), (seq_len - 1, 0), (0, 0)))
     lag = np.arange(seq_len)
@@ -61,7 +66,7 @@ def lagged_inputs(x: Float[np.ndarray, "N T n_x"]) -> Float[np.ndarray, "N T T n
 def causal_conv(
     impulse_response: Float[np.ndarray, "lags n_y n_x"], x: Float[np.ndarray, "N T n_x"]
 ) -> Float[np.ndarray, "N T n_y"]:
-    """:func:`ntk_rnn.sequences.causal_conv`, on the host and without a matrix of lagged inputs."""
+    """``causal_conv``, on the host and without a matrix of lagged inputs."""
     seq_len = x.shape[1]
     outputs = np.zeros((*x.shape[:2], impulse_response.shape[1]))
     for lag, response in enumerate(impulse_response[:seq_len]):

@@ -32,6 +32,8 @@ def bidiagonalize(
 ) -> Iterator[Bidiagonalization]:
     """Block Golub-Kahan bidiagonalization of ``F`` from the targets, one block after the other.
 
+    Nothing comes where ``F^T`` makes nothing of the targets.
+
     Every block is orthogonalized against all before, so ``B`` is full above the bands that it has
     in exact arithmetic, and no direction is found twice.
 
@@ -52,11 +54,13 @@ def bidiagonalize(
         new = right.extend(operator.rmatmat(block), floor)[:, : max_rank - start]
         right.size = start + new.shape[1]
         complete = new.shape[1] == 0
+        if right.size == 0:
+            return
         if not complete:
             images = operator.matmat(new)
             block = left.extend(images, floor)
             small[: left.size, start : right.size] = left.vectors.T @ images
-            complete = block.shape[1] == 0
+            complete = block.shape[1] == 0 or right.size == min(operator.shape)
         b = small[: left.size, : right.size]
         yield Bidiagonalization(right.vectors, b, known[: left.size], complete)
 

@@ -54,7 +54,10 @@ class LaggedInputs(LinearOperator):
     def _matmat(self, X: Float[np.ndarray, "P m"]) -> Float[np.ndarray, "R m"]:
         _, seq_len, in_dim = self._sizes
         self.products += X.shape[1]
-        response = (self._roots * X).reshape(seq_len, in_dim, -1)
+        return self.convolve((self._roots * X).reshape(seq_len, in_dim, -1))
+
+    def convolve(self, response: Float[np.ndarray, "T n_x m"]) -> Float[np.ndarray, "R m"]:
+        """``A`` times impulse responses, without the weights."""
         outputs = self._restore(self._inputs @ self._transform(response))
         return outputs.swapaxes(0, 1).reshape(self.shape[0], -1)
 
@@ -106,7 +109,9 @@ def decompose_matrix_free(
     roots, initial, x, y = map(host.float64, (roots, initial, *data))
     scale = loss_scale(loss, y.size) ** 0.5
     operator = LaggedInputs(x, scale * roots)
-    goal = scale * (y - host.causal_conv(initial, x)).reshape(operator.shape[0], -1)
+    max_rank = min(max_rank, *operator.shape)
+    outputs = operator.convolve(initial.swapaxes(1, 2))
+    goal = scale * (y.reshape(outputs.shape) - outputs)
     largest = _largest_singular_value(operator)
     # Products are right to some units of rounding, which must not pass for directions.
     floor = 10 * float(np.finfo(np.float64).eps) * largest
@@ -115,7 +120,7 @@ def decompose_matrix_free(
     s, targets = np.zeros(0), np.zeros((0, goal.shape[1]))
     directions = np.zeros((operator.shape[1], 0))
     irreducible, change, check = np.sum(goal**2) / 2, 0.0, step
-    earlier: list[tuple[int, np.ndarray]] = []
+    earlier: list[tuple[int, Any]] = [(0, 0.0)]
     for right, small, known, complete in bidiagonalize(operator, goal, floor, max_rank):
         rank = right.shape[1]
         last = complete or rank == max_rank
@@ -128,7 +133,7 @@ def decompose_matrix_free(
         path = _path(s, directions, targets)
         # Over a longer stretch than from check to check, so that slow progress is seen as well.
         before = [p for r, p in earlier if r <= rank // 2]
-        change = 0.0 if complete else _change(before[-1], path) if before else np.inf
+        change = 0.0 if complete else _change(before[-1], path)
         earlier.append((rank, path))
         if change <= tolerance:
             break
@@ -148,11 +153,11 @@ def decompose_matrix_free(
 
 
 def _largest_singular_value(operator: LinearOperator) -> float:
-    if min(operator.shape) == 1:  # too small for the Lanczos iteration, and a vector
-        one = np.ones((1, 1))
-        product = operator.matmat(one) if operator.shape[1] == 1 else operator.rmatmat(one)
-        return float(np.linalg.norm(product))
-    start = np.random.default_rng(0).normal(size=min(operator.shape))
+    rows, columns = operator.shape
+    start = np.random.default_rng(0).normal(size=min(rows, columns))
+    product = operator.matvec(start) if columns <= rows else operator.rmatvec(start)
+    if len(start) == 1 or not np.any(product):  # a vector, or 0: neither is for ARPACK
+        return float(np.linalg.norm(product) / np.linalg.norm(start))
     found: Any = svds(operator, 1, v0=start, return_singular_vectors=False)
     return float(found[0])
 
@@ -165,5 +170,5 @@ def _path(s: np.ndarray, directions: np.ndarray, targets: np.ndarray) -> np.ndar
     return np.asarray(host.einsum("pk,lk,kb->lpb", directions, gained, goals))
 
 
-def _change(before: np.ndarray, after: np.ndarray) -> float:
+def _change(before: Any, after: np.ndarray) -> float:
     return float(np.max(np.abs(after - before)) / np.max(np.abs(after)))

@@ -35,7 +35,10 @@ def by_size(rows: int, columns: int) -> Literal["dense", "compress", "matrix_fre
 
 
 def prepare(
-    choice: str, kernel: Any, data: tuple[AnyArray, AnyArray] | CompressedData
+    choice: str,
+    kernel: Any,
+    data: tuple[AnyArray, AnyArray] | CompressedData,
+    on_host: bool = False,
 ) -> tuple[Method, tuple[AnyArray, AnyArray] | CompressedData]:
     """The method for a kernel and data, and the data, compressed if that is better for them.
 
@@ -46,13 +49,17 @@ def prepare(
       choice: ``"auto"``, ``"dense"`` or ``"matrix_free"``.
       kernel: lag weights or a Gram matrix.
       data: inputs and targets, or both compressed.
+      on_host: whether factorizations are in float64: data are then never compressed, but
+        factorized in chunks of rows as they are.
 
     Raises:
-      ValueError: if the choice is unknown, or matrix-free where it cannot be.
+      ValueError: if the choice is unknown, or matrix-free or on the host where it cannot be.
     """
     if choice not in ("auto", "dense", "matrix_free"):
         raise ValueError(f'method must be "auto", "dense" or "matrix_free", got {choice!r}')
     traced = any(map(_checks.is_traced, jax.tree.leaves((kernel, data))))
+    if on_host and traced:
+        raise ValueError("on_host must be False for what JAX is tracing, got True")
     if isinstance(data, CompressedData):
         what, (rows, seq_len, in_dim) = "compressed data", data.triangle.shape
     else:
@@ -67,6 +74,6 @@ def prepare(
     dense: Method = "primal" if rows >= columns else "dual"
     if choice == "auto" and not isinstance(data, CompressedData) and not traced:
         choice = by_size(rows, columns)
-        if choice == "compress":
+        if choice == "compress" and not on_host:
             return dense, compress(*data)
     return ("matrix_free" if choice == "matrix_free" and not what else dense), data

@@ -38,13 +38,7 @@ def matching_data(name: str, apply_fn: ApplyFn, params: Any, data: Any) -> Data:
     """
     if not isinstance(data, CompressedData):
         data = _checks.data_set(name, data)
-    outputs = jax.eval_shape(apply_fn, params, model_inputs(data))
-    shape = getattr(outputs, "shape", None)
-    if shape is None:
-        raise ValueError(
-            f"apply_fn must return one array, got {jax.tree.map(jnp.shape, outputs)}; take what "
-            "is to match the targets"
-        )
+    shape = output_of(apply_fn, params, model_inputs(data)).shape
     if not isinstance(data, CompressedData):
         _checks.same(
             f"{name}[1].shape", data[1].shape, f"apply_fn(params, {name}[0]).shape", shape, "shape"
@@ -68,6 +62,17 @@ def matching_data(name: str, apply_fn: ApplyFn, params: Any, data: Any) -> Data:
     return data
 
 
+def output_of(apply_fn: ApplyFn, params: Any, x: Float[AnyArray, "N T n_x"]) -> Any:
+    """Shape and type of a model's outputs; raises ``ValueError`` unless they are one array."""
+    outputs = jax.eval_shape(apply_fn, params, x)
+    if not hasattr(outputs, "shape"):
+        raise ValueError(
+            f"apply_fn must return one array, got {jax.tree.map(jnp.shape, outputs)}; take what "
+            "is to match the targets"
+        )
+    return outputs
+
+
 def model_inputs(data: Data) -> Float[Array, "N T n_x"]:
     """The sequences on which the loss needs the model: the inputs, or unit impulses."""
     if isinstance(data, CompressedData):
@@ -85,7 +90,7 @@ def response_shape(data: Data) -> tuple[int, int, int]:
 
 
 def loss_of_outputs(outputs: Float[Array, "N T n_y"], data: Data, loss: Loss) -> Float[Array, ""]:
-    """The loss of a model with such outputs on :func:`model_inputs`."""
+    """The loss of a model with such outputs on ``model_inputs``."""
     if isinstance(data, CompressedData):
         return data.loss(outputs.transpose(1, 2, 0), loss)
     return squared_loss(outputs, data[1], loss)

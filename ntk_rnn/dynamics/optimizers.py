@@ -48,7 +48,7 @@ def check_rule(
 
 
 def make_optimizer(rule: Rule, rate: Any) -> optax.GradientTransformationExtraArgs:
-    """The optax optimizer of what :func:`check_rule` returned."""
+    """The optax optimizer of what ``check_rule`` returned."""
     if not isinstance(rule, optax.GradientTransformation):
         rule = optax.sgd(rate if rule is None else rule)
     return optax.with_extra_args_support(rule)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from types import ModuleType
 from typing import Any
 
-from jaxtyping import Bool, Float
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
@@ -34,6 +37,7 @@ def progress(
     Raises:
       ValueError: if neither or both of step and time are given, or a value is not as said.
     """
+    _check_momentum(momentum)
     without_steps = learning_rate is None and (_checks.is_traced(momentum) or momentum == 0)
     if (step is None) == (time is None) or (time is not None and not without_steps):
         raise ValueError(
@@ -46,31 +50,48 @@ def progress(
         return modes.flow(eigenvalues, reached, xp.asarray(time, dtype))
     _checks.nonnegative("step", step)
     _checks.whole("step", step)
-    _check_momentum(momentum)
     _check_learning_rate(learning_rate, momentum, eigenvalues[0])
-    rate, steps = xp.asarray(learning_rate, dtype), xp.asarray(step)
+    rate, steps = xp.asarray(learning_rate, dtype), _numbers(step, xp)
     if not _checks.is_traced(momentum) and momentum == 0:
         return modes.descent(eigenvalues, reached, steps, rate)
     return heavy_ball(eigenvalues, reached, steps, rate, xp.asarray(momentum, dtype))
 
 
+def _numbers(step: Any, xp: ModuleType) -> Shaped[AnyArray, "*steps"]:
+    """Steps as integers, or as floats if one is beyond integers, which would wrap around.
+
+    By then a direction whose sign changes with every step has arrived, so nothing depends on
+    whether such a number is odd.
+    """
+    if _checks.is_traced(step):
+        return step
+    numbers = np.asarray(step, float)
+    integer = xp.result_type(int)
+    if np.any(numbers >= float(np.iinfo(integer).max)):
+        return xp.asarray(numbers)
+    return xp.asarray(np.asarray(step).astype(integer))
+
+
 def _check_momentum(momentum: Any) -> None:
-    if not _checks.is_traced(momentum) and not 0 <= momentum < 1:
-        raise ValueError(f"momentum must be at least 0 and below 1, got {momentum}")
+    if _checks.is_traced(momentum):
+        return
+    number = np.asarray(momentum)
+    if number.ndim or number.dtype.kind not in "biuf" or not 0 <= number < 1:
+        raise ValueError(f"momentum must be at least 0 and below 1, got {momentum!r}")
 
 
 def _check_learning_rate(learning_rate: Any, momentum: Any, largest: Any) -> None:
     """Raises ``ValueError`` unless ``eta < 2 (1 + beta) / lambda_max``."""
+    bound = math.inf
+    if not any(map(_checks.is_traced, (momentum, largest))) and largest > 0:
+        bound = 2 * (1 + float(momentum)) / float(largest)
     if learning_rate is None:
         raise ValueError(
-            "learning_rate must be given with step; it must be below max_learning_rate = "
-            f"{2 / largest}"
+            "learning_rate must be given with step; it must be below 2 (1 + momentum) / "
+            f"lambda_max = {bound:.4g}"
         )
     _checks.positive("learning_rate", learning_rate)
-    if any(_checks.is_traced(value) for value in (learning_rate, momentum, largest)):
-        return
-    bound = 2 * (1 + float(momentum)) / float(largest) if largest > 0 else float("inf")
-    if learning_rate >= bound:
+    if not _checks.is_traced(learning_rate) and learning_rate >= bound:
         raise ValueError(
             f"learning_rate must be below 2 (1 + momentum) / lambda_max = {bound:.4g}, past which "
             f"gradient descent with this kernel and data diverges, got {float(learning_rate):g}"

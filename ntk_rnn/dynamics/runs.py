@@ -65,7 +65,7 @@ def train(
     ``N % batch_size`` sequences that are left are for other epochs.
 
     Beside its own copy of the parameters and what a step takes, a run keeps one copy on the host,
-    once it has lasted for 10 seconds.
+    once it has lasted for 10 seconds, and two for the time of a chunk.
 
     Args:
       apply_fn: ``apply_fn(params, x) -> y``, as ``LinearRNN(...).apply``, or a Flax module;
@@ -77,16 +77,17 @@ def train(
       epochs: number of epochs, instead of ``steps``: each has ``N // batch_size`` steps, or one
         without mini-batches.
       batch_size: number of sequences a step; all of them if ``None``.
-      key: random key for the order of the data; not used without ``batch_size``.
+      key: random key, shape ``()``, for the order of the data; not used without ``batch_size``.
       learning_rate: ``eta``, or an optax schedule of it, for plain gradient descent.
       optimizer: any optax optimizer, instead of ``learning_rate``.
       test: test inputs and targets, of any number and length, or compressed ones.
       loss: ``"sum"`` for ``1/2 sum ||y_hat - y||^2`` (Appendix B.4) over the batch, or ``"mean"``
         for its mean squared error.
-      record_at: the steps at which to record, from 0 to the last, which always is. If ``None``,
-        those are the beginnings of all epochs, or, without mini-batches, the multiples of a power
-        of 2, 100 to 200 of them. A record costs one evaluation of the model on all training data
-        and all of ``test``: the training loss is over all data, also with mini-batches.
+      record_at: the steps at which to record, shape ``(R,)``, from 0 to the last, which always
+        is. If ``None``, those are the beginnings of all epochs, or, without mini-batches, the
+        multiples of a power of 2, 100 to 200 of them. A record costs one evaluation of the model on
+        all training data and all of ``test``: the training loss is over all data, also with
+        mini-batches.
       checkpoint: folder for checkpoints. If it has any, the run goes on from the newest, or only
         reads off the result if it had ended. Fewer records or more steps than before may be asked
         for. The last 3 are kept. One run at a time may use a folder.
@@ -111,12 +112,31 @@ def train(
         has the checkpoints of another run.
       OSError: if a checkpoint cannot be written, as on a full disk, or read; those that are there
         stay as they are.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> x, y = nr.data.teacher(jax.random.key(0), 20, 5)
+      >>> model = nr.LinearRNN(width=50, out_dim=1)
+      >>> params = model.init(jax.random.key(1), x)
+      >>> path = nr.train(
+      ...     model, params, (x, y), epochs=3, learning_rate=1e-3,
+      ...     batch_size=10, key=jax.random.key(2),
+      ... )
+      >>> path.step.tolist()  # where epochs begin
+      [0, 2, 4, 6]
     """
     apply_fn = as_apply_fn(apply_fn)
-    if any(_checks.is_traced(leaf) for leaf in jax.tree.leaves((params, data, test, key))):
+    arrays = jax.tree.leaves((params, data, test, key))
+    if any(_checks.is_traced(array) for array in arrays):
         raise ValueError(
             "train cannot be compiled, differentiated or batched, got traced arguments; use "
             "gradient_descent there"
+        )
+    if any(isinstance(a, jax.Array) and not a.is_fully_addressable for a in arrays):
+        raise ValueError(
+            "train must have all arrays on devices of its own process, got some that are spread "
+            "over several processes; use gradient_descent there, compiled with jax.jit"
         )
     loss = check_loss(loss)
     params = jax.tree.map(jnp.asarray, params)

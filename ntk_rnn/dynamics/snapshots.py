@@ -40,28 +40,26 @@ def way_back(tree: Any) -> Callable[[Any], Any]:
 
 
 def stored(snapshot: Snapshot) -> dict[str, Any]:
-    """What orbax can store: parameters as they are, and the optimizer's leaves by number.
+    """What orbax can store: leaves by number, for two names of a tree may be one to it.
 
     For arrays without entries, which it cannot store either, a number stands.
     """
-    params, opt_state = jax.tree.map(
-        lambda leaf: leaf if leaf.size else np.zeros((), leaf.dtype), snapshot[1:]
-    )
-    leaves = jax.tree.leaves(opt_state)
-    return {
-        "params": params,
-        "optimizer": {f"{index:04d}": leaf for index, leaf in enumerate(leaves)},
-    }
+
+    def numbered(tree: Any) -> dict[str, np.ndarray]:
+        leaves = enumerate(jax.tree.leaves(tree))
+        return {f"{i:04d}": a if a.size else np.zeros((), a.dtype) for i, a in leaves}
+
+    return {"params": numbered(snapshot.params), "optimizer": numbered(snapshot.opt_state)}
 
 
 def restored(step: int, tree: dict[str, Any], template: Snapshot) -> Snapshot:
-    """The snapshot of what :func:`stored` made, with the structure of ``template``."""
-    leaves = [tree["optimizer"][name] for name in sorted(tree["optimizer"])]
-    opt_state = jax.tree.unflatten(jax.tree.structure(template.opt_state), leaves)
-    params, opt_state = jax.tree.map(
-        lambda own, leaf: leaf if own.size else own, template[1:], (tree["params"], opt_state)
-    )
-    return Snapshot(step, params, opt_state)
+    """The snapshot of what ``stored`` made, with the structure of ``template``."""
+    leaves = [
+        tree[part][name] for part in ("params", "optimizer") for name in sorted(tree[part], key=int)
+    ]
+    own, structure = jax.tree.flatten(template[1:])
+    kept = [leaf if a.size else a for a, leaf in zip(own, leaves, strict=True)]
+    return Snapshot(step, *jax.tree.unflatten(structure, kept))
 
 
 class _Place:

@@ -17,7 +17,7 @@ from ntk_rnn._functions import as_apply_fn
 from ntk_rnn._types import AnyArray, ApplyFn
 from ntk_rnn.compression import CompressedData
 from ntk_rnn.dynamics.loss import Loss, check_loss
-from ntk_rnn.dynamics.objective import Data, matching_data, scaled_errors
+from ntk_rnn.dynamics.objective import Data, matching_data, output_of, scaled_errors
 
 # Power iterations at most, for the eigenvalue and for a trial.
 _MOST, _TRIAL = 10_000, 20
@@ -33,11 +33,11 @@ def max_learning_rate(
 ) -> Float[Array, ""]:
     """Largest stable learning rate: ``2 / lambda_max(J J^T)``.
 
-    It is that of the model linearized at ``params``, of which ``J J^T`` is the neural tangent
-    kernel on ``x``. The eigenvalue is found by power iteration with Jacobian-vector products, to
-    a relative change of 1e-5 a step, so no kernel is formed. It is approached from below: the
-    learning rate is an upper estimate, as a rule by less than 1e-3. The wider the model, the
-    better the linearization holds while it trains.
+    It is that of the model linearized at ``params`` (Proposition 3.1), of which ``J J^T`` is the
+    neural tangent kernel on ``x``. The eigenvalue is found by power iteration with Jacobian-vector
+    products, to a relative change of 1e-5 a step, so no kernel is formed. It is approached from
+    below: the learning rate is an upper estimate, as a rule by less than 1e-3. The wider the model,
+    the better the linearization holds while it trains.
 
     Args:
       apply_fn: ``apply_fn(params, x) -> y``, or a Flax module.
@@ -52,11 +52,21 @@ def max_learning_rate(
 
     Raises:
       ValueError: if ``data`` are empty or not finite, or ``loss`` is unknown.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> x, y = nr.data.teacher(jax.random.key(0), 20, 5)
+      >>> model = nr.LinearRNN(width=50, out_dim=1)
+      >>> params = model.init(jax.random.key(1), x)
+      >>> bool(1e-3 < nr.max_learning_rate(model, params, (x, y)) < 1e-1)
+      True
     """
     apply_fn = as_apply_fn(apply_fn)
     if not isinstance(data, tuple | list | CompressedData):
         x = _checks.sequences("data", data)
-        data = x, jnp.zeros_like(jax.eval_shape(apply_fn, params, x))
+        outputs = output_of(apply_fn, params, x)
+        data = x, jnp.zeros(outputs.shape, outputs.dtype)
     data = matching_data("data", apply_fn, params, data)
     key = jax.random.key(0) if key is None else key
     with jax.default_matmul_precision("highest"):

@@ -33,7 +33,7 @@ from ntk_rnn.kernels.finite_width import FiniteWidthGram, finite_width_gram
 
 
 class TrainingPath(NamedTuple):
-    """What :func:`gradient_descent` recorded, at ``R`` steps.
+    """A path of training, from ``gradient_descent`` or ``train``, recorded at ``R`` steps.
 
     Attributes:
       step: the steps, rising, shape ``(R,)``; step 0 is the start.
@@ -46,6 +46,20 @@ class TrainingPath(NamedTuple):
       params: the parameters at the last of these steps, which is the end.
       diverged_at: the first step with a non-finite training loss, or ``None``; the path then
         ends one step before it.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> x, y = nr.data.teacher(jax.random.key(0), 20, 5)
+      >>> model = nr.LinearRNN(width=50, out_dim=1)
+      >>> params = model.init(jax.random.key(1), x)
+      >>> path = nr.gradient_descent(
+      ...     model, params, (x, y), steps=20, learning_rate=1e-3, record_at=[0, 10, 20]
+      ... )
+      >>> path.step.tolist(), path.impulse_response.shape
+      ([0, 10, 20], (3, 5, 1, 1))
+      >>> path.test_loss is None and path.diverged_at is None
+      True
     """
 
     step: Int[np.ndarray, " R"]
@@ -81,7 +95,7 @@ def gradient_descent(
         sequences must not depend on each other.
       params: where to start, any pytree of arrays. They are left as they are.
       data: training inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``, or both compressed
-        (:func:`~ntk_rnn.compression.compress`), for a causal linear model: then the time of a step
+        (``compress``), for a causal linear model: then the time of a step
         does not depend on the number of sequences.
       steps: number of steps.
       learning_rate: ``eta``, or an optax schedule of it, for plain gradient descent.
@@ -90,8 +104,8 @@ def gradient_descent(
       loss: ``"sum"`` for ``1/2 sum ||y_hat - y||^2`` (Appendix B.4), or ``"mean"`` for the mean
         squared error; a learning rate ``eta`` for the sum does what ``eta N T n_y / 2`` does for
         the mean.
-      record_at: the steps at which to record, from 0 to ``steps``, which always is; every step
-        if ``None``. A record costs one evaluation of the model beside the step itself.
+      record_at: the steps at which to record, shape ``(R,)``, from 0 to ``steps``, which always
+        is; every step if ``None``. A record costs one evaluation of the model beside the step.
       kernel_drift: whether to record how far the exact kernel of a linear RNN has moved, which is
         0 for ever in the limit of infinite width. It costs both chains of the impulse response
         and ``O((T^2 n_y n_x)^2)`` a record.
@@ -111,6 +125,18 @@ def gradient_descent(
         ``optimizer`` are given, or the learning rate is not positive or not stable; if
         ``record_at`` is out of range, the loss is not finite to begin with, or ``kernel_drift`` is
         asked of a model that is not a ``LinearRNN``.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> x, y = nr.data.teacher(jax.random.key(0), 20, 5)
+      >>> model = nr.LinearRNN(width=50, out_dim=1)
+      >>> params = model.init(jax.random.key(1), x)
+      >>> path = nr.gradient_descent(
+      ...     model, params, (x, y), steps=20, learning_rate=1e-3, record_at=[0, 10, 20]
+      ... )
+      >>> bool(path.train_loss[-1] < path.train_loss[0])
+      True
     """
     apply_fn = as_apply_fn(apply_fn)
     steps = _checks.nonnegative_int("steps", steps)

@@ -7,10 +7,13 @@ import math
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ntk_rnn._locks import locked
 
 
 class KernelFile:
@@ -29,7 +32,6 @@ class KernelFile:
         path: Path,
         configuration: dict[str, Any],
         counts: tuple[int, int],
-        first_block: np.ndarray,
     ) -> None:
         """Takes up the file, or makes it.
 
@@ -37,34 +39,68 @@ class KernelFile:
           path: the file.
           configuration: what the kernel follows from, with its ``shape`` and ``dtype``.
           counts: numbers of blocks a side.
-          first_block: block ``(0, 0)``, which tells kernel functions apart.
 
         Raises:
-          ValueError: if the file is not of this configuration, or the disk is too small.
+          ValueError: if the file is not of this configuration, another call writes to it, or the
+            disk is too small.
         """
         self.path, self._configuration = path, configuration
         self._record = path.with_name(path.name + ".json")
         self._shape = tuple(configuration["shape"])
         self._dtype = np.dtype(configuration["dtype"])
-        there = path.exists()
-        saved = self._saved() if there else {}
+        if not path.absolute().parent.is_dir():
+            raise ValueError(f"path must be in a folder that exists, got {path}; make it")
+        with ExitStack() as held:
+            try:
+                take = self._taken_up if path.exists() else self._made
+                self.finished = take(held, counts)
+            except BlockingIOError:
+                raise ValueError(
+                    "path must be a file to which one call writes at a time, but another one that "
+                    f"has not ended writes to {path}; wait for it, or choose another path"
+                ) from None
+            self._offset = self._opened().offset
+            self._held = held.pop_all()
+
+    def _taken_up(self, held: ExitStack, counts: tuple[int, int]) -> np.ndarray:
+        held.enter_context(locked(self.path, wait=False))
+        finished = self._saved(counts)
         self._check_space()
+        return finished
+
+    def _made(self, held: ExitStack, counts: tuple[int, int]) -> np.ndarray:
+        self._check_space()
+        begun = self.path.with_name(self.path.name + ".new")
+        begun.touch()
+        held.enter_context(locked(begun, wait=False))
+        if self.path.exists():  # of another call, since it was looked for
+            raise BlockingIOError
         self.finished = np.zeros(counts, bool)
-        if there:
-            bits = np.frombuffer(bytes.fromhex(saved["finished"]), np.uint8)
-            self.finished = np.unpackbits(bits, count=math.prod(counts)).reshape(counts) > 0
-            self._check_kernel(first_block)
-        else:
-            self._save()
-            # Renamed once it has its full size, of which the disk holds nothing yet.
-            begun = path.with_name(path.name + ".new")
-            np.lib.format.open_memmap(begun, "w+", self._dtype, self._shape)
-            begun.replace(path)
-        self._offset = self.read().offset
+        self._save()
+        # Renamed, lock and all, once it has its full size, of which the disk holds nothing yet.
+        np.lib.format.open_memmap(begun, "w+", self._dtype, self._shape)
+        begun.replace(self.path)
+        return self.finished
+
+    def close(self) -> None:
+        """Leaves the file to other calls."""
+        self._held.close()
 
     def read(self) -> np.memmap:
         """The kernel, shape ``shape``, read-only."""
         return np.load(self.path, mmap_mode="r")
+
+    def check(self, where: tuple[slice, slice], block: np.ndarray) -> None:
+        """Raises ``ValueError`` unless a block is what was written there, but for rounding."""
+        written = self.read()[where]
+        largest, apart = (float(np.max(np.abs(a))) for a in (block, written - block))
+        # What rounding alone may do, on other hardware for example.
+        if not apart <= 100 * np.finfo(self._dtype).eps * largest:
+            raise ValueError(
+                f"path must hold the kernel that is asked for, but {self.path} was begun with "
+                f"another kernel_fn: a block is {apart:.2g} away, where the largest entry is "
+                f"{largest:.2g}; pass that kernel_fn, or choose another path"
+            )
 
     def write(self, index: tuple[int, int], parts: Iterable[tuple[int, int, np.ndarray]]) -> None:
         """Writes a block and notes that it is on the disk.
@@ -94,10 +130,11 @@ class KernelFile:
             os.fsync(file.fileno())
         begun.replace(self._record)
 
-    def _saved(self) -> dict[str, Any]:
+    def _saved(self, counts: tuple[int, int]) -> np.ndarray:
         try:
             saved = json.loads(self._record.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
+            bits = np.frombuffer(bytes.fromhex(saved["finished"]), np.uint8)
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
             raise ValueError(
                 f"path must be a new file, or one that write_ntk began, got {self.path}, with no "
                 f"record {self._record.name} of its blocks; move it, or choose another path"
@@ -108,12 +145,10 @@ class KernelFile:
                     f"path must hold the kernel that is asked for, but {self.path} was begun with "
                     f"{field} {saved.get(field)}, got {value}; pass that, or choose another path"
                 )
-        return saved
+        return np.unpackbits(bits, count=math.prod(counts)).reshape(counts) > 0
 
     def _check_space(self) -> None:
         folder = self.path.absolute().parent
-        if not folder.is_dir():
-            raise ValueError(f"path must be in a folder that exists, got {self.path}; make it")
         need = math.prod(self._shape) * self._dtype.itemsize
         if self.path.exists():  # which takes as much of the disk as has been written
             need -= getattr(self.path.stat(), "st_blocks", 0) * 512
@@ -125,21 +160,18 @@ class KernelFile:
                 "fewer sequences"
             )
 
-    def _check_kernel(self, first_block: np.ndarray) -> None:
-        kernel = self.read()
+    def _opened(self) -> np.memmap:
+        """The kernel, if the file is whole."""
+        try:
+            kernel = self.read()
+        except (ValueError, EOFError) as error:
+            raise ValueError(
+                f"path must hold the kernel that is asked for, but {self.path} is damaged "
+                f"({error}); delete it, or choose another path"
+            ) from error
         if kernel.shape != self._shape or kernel.dtype != self._dtype:
             raise ValueError(
                 f"path must hold the kernel that is asked for, but {self.path} is of shape "
                 f"{kernel.shape} and type {kernel.dtype}; delete it, or choose another path"
             )
-        if not self.finished[0, 0]:
-            return
-        written = kernel[: first_block.shape[0], : first_block.shape[1]]
-        largest, apart = (float(np.max(np.abs(a))) for a in (first_block, written - first_block))
-        # What rounding alone may do, on other hardware for example.
-        if not apart <= 100 * np.finfo(self._dtype).eps * largest:
-            raise ValueError(
-                f"path must hold the kernel that is asked for, but {self.path} was begun with "
-                f"another kernel_fn: its first block is {apart:.2g} away, where the largest entry "
-                f"is {largest:.2g}; pass that kernel_fn, or choose another path"
-            )
+        return kernel

@@ -1,16 +1,11 @@
-"""Checkpoints: runs that are resumed, killed, interrupted, damaged or not the same.
-
-Run as a script, with a folder as argument, this file is the process that is killed.
-"""
+"""Checkpoints: runs in parts, and folders that are damaged, full, in use or not of a run."""
 
 import functools
-import json
 import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
+import threading
 import time
 from pathlib import Path
 
@@ -22,7 +17,7 @@ import pytest
 import ntk_rnn as nr
 from ntk_rnn.dynamics.checkpoints import Checkpoints
 from ntk_rnn.dynamics.chunks import Problem, Trainer
-from ntk_rnn.dynamics.fingerprints import _program, configuration
+from ntk_rnn.dynamics.fingerprints import configuration
 from ntk_rnn.dynamics.observation import Observation
 from ntk_rnn.dynamics.optimizers import check_rule
 from ntk_rnn.dynamics.runs import train
@@ -83,6 +78,37 @@ def test_a_run_in_parts_is_the_run(tmp_path):
         train(**arguments | {"record_at": [7, 8]}, steps=STEPS)
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal: in the background of a shell, where tests may run, it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_interrupted_run_returns_its_path_and_goes_on(tmp_path):
+    steps = 10**7  # a minute or more, were it not for the interrupt
+    arguments = problem() | {"record_at": [0, 8]}
+
+    def interrupt():
+        while not saved_steps(tmp_path):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.warns(RuntimeWarning, match=rf"interrupted at step \d+ of {steps}") as caught:
+        path = train(**arguments, steps=steps, checkpoint=tmp_path, checkpoint_every=50)
+    last = int(path.step[-1])
+    assert f"at step {last} of" in str(caught[0].message)
+    assert f"goes on from there, by the checkpoint in {tmp_path}" in str(caught[0].message)
+    assert path.step.tolist() == [0, 8, last] and saved_steps(tmp_path)[-1] == last
+    assert path.diverged_at is None
+    assert_same_bits(path, train(**arguments, steps=last))
+    more = train(**arguments, steps=last + 5, checkpoint=tmp_path)
+    assert_same_bits(more, train(**arguments, steps=last + 5))
+
+
 def test_snapshots_hold_random_keys():
     tree = {"key": jax.random.key(5), "a": jax.numpy.ones(3, "bfloat16")}
     snapshot = take_snapshot(0, tree, ())
@@ -90,72 +116,6 @@ def test_snapshots_hold_random_keys():
     back = way_back(tree)(snapshot.params)
     assert jax.random.uniform(back["key"]) == jax.random.uniform(tree["key"])
     assert back["a"].dtype == "bfloat16"
-
-
-def test_checkpoints_of_another_run_are_refused(tmp_path):
-    arguments = problem() | {"steps": 10, "record_at": [0], "checkpoint": tmp_path}
-    arguments |= {"optimizer": None, "learning_rate": 1e-3}
-    train(**arguments)
-    x, y = arguments["data"]
-    params = arguments["params"]
-    others = {
-        "apply_fn": {"apply_fn": lambda p, x: nr.causal_conv(2 * p, x)},
-        "learning_rate": {"learning_rate": 2e-3},
-        "loss": {"loss": "mean"},
-        "batch_size": {"batch_size": 5},
-        "key": {"key": jax.random.key(8)},
-        "params": {"params": params.at[0, 0, 0].add(1e-3)},
-        "data": {"data": (x, y.at[-1, -1, -1].add(1e-3))},
-        "test": {"test": (x, y)},
-    }
-    for field, other in others.items():
-        with pytest.raises(ValueError, match=f"another run: its {field} is .*, that of this call"):
-            train(**arguments | other)
-    with pytest.raises(ValueError, match=r"learning_rate is 0.001, that of this call is 0.002"):
-        train(**arguments | others["learning_rate"])
-    # What optimizers have inside is told apart as well.
-    inside = arguments | {"checkpoint": tmp_path / "inside", "learning_rate": None}
-    train(**inside | {"optimizer": optax.sgd(optax.piecewise_constant_schedule(1e-3, {500: 0.1}))})
-    with pytest.raises(ValueError, match="its optimizer is"):
-        other = optax.piecewise_constant_schedule(1e-3, {600: 0.1})
-        train(**inside | {"optimizer": optax.sgd(other)})
-    assert saved_steps(tmp_path) == [10]
-
-
-def scaled_in(place, table):
-    """A model with a table in a function that JAX compiles, repeats, chooses or remembers."""
-
-    def scaled(p, x):
-        return nr.causal_conv(p, x) * table
-
-    inner = jax.jit(scaled)
-    return {
-        "jit": lambda p, x: inner(p, x),
-        "jit in jit": jax.jit(lambda p, x: inner(p, x) + inner(p, x)),
-        "checkpoint": jax.checkpoint(lambda p, x: inner(p, x)),
-        "scan": lambda p, x: jax.lax.scan(
-            lambda y, _: (y + inner(p, x), None), 0 * x[..., :1], length=2
-        )[0],
-        "cond": lambda p, x: jax.lax.cond(p[0, 0, 0] > 0, inner, nr.causal_conv, p, x),
-    }[place]
-
-
-@pytest.mark.parametrize("place", ["jit", "jit in jit", "checkpoint", "scan", "cond"])
-def test_programs_are_told_apart_by_arrays_within_compiled_functions(place):
-    table = np.linspace(0, 1, 15, dtype="float32").reshape(3, 5, 1)
-    args = problem()["params"], problem()["data"][0][:3]
-    first, again, other = (
-        _program(scaled_in(place, jax.numpy.asarray(t)), *args) for t in (table, table, table + 1)
-    )
-    assert first == again != other
-
-
-def test_checkpoints_of_another_table_are_refused(tmp_path):
-    arguments = problem() | {"steps": 2, "record_at": [0], "checkpoint": tmp_path}
-    tables = jax.random.normal(jax.random.key(1), (2, 5, 1), "float32")
-    train(**arguments | {"apply_fn": scaled_in("jit", tables[:1])})
-    with pytest.raises(ValueError, match="another run: its apply_fn is"):
-        train(**arguments | {"apply_fn": scaled_in("jit", tables[1:])})
 
 
 RECORDS = Observation(np.ones(2), None, np.ones((2, 5, 1, 2)), None)
@@ -183,11 +143,13 @@ def test_functions_cannot_be_compared_across_versions(tmp_path):
     with pytest.warns(RuntimeWarning, match=said):
         found = new.latest(template)
     assert_same_bits(found, (snapshot, np.array([0, 3]), RECORDS))
+    new.close()
     # The state of another optimizer is another one in any version.
     for tx in (optax.adam(1e-3), optax.sgd(1e-3, momentum=0.9)):
         other, template = store(tmp_path, tx)
         with pytest.raises(ValueError, match=r"its optimizer_state is '', that .* is '\[0\]\.\w+ "):
             other.latest(template)
+        other.close()
     assert saved_steps(tmp_path) == [4]
     assert not list(tmp_path.glob("damaged*"))
 
@@ -219,6 +181,29 @@ def test_what_the_system_cannot_read_is_left_as_it_is(tmp_path):
     with pytest.warns(RuntimeWarning, match=r"damaged-5-0 .* goes on from step 4"):
         assert_same_bits(writer.latest(snapshot)[0], snapshot)
     assert saved_steps(tmp_path) == [4]
+
+
+def test_one_run_at_a_time_uses_a_folder(tmp_path):
+    arguments = problem() | {"checkpoint": tmp_path, "record_at": [0], "steps": 4}
+    writer, _ = store(tmp_path, problem()["optimizer"])
+    with pytest.raises(ValueError, match=r"one run at a time, but another one .* uses .*; wait"):
+        train(**arguments)
+    # The system says so of a process that was killed.
+    writer.close()
+    train(**arguments)
+    assert saved_steps(tmp_path) == [4]
+
+
+def test_a_kill_may_leave_part_of_an_old_checkpoint(tmp_path):
+    arguments = problem() | {"checkpoint": tmp_path, "record_at": [0]}
+    train(**arguments, steps=12, checkpoint_every=4)
+    for part in ("state", "records"):
+        shutil.rmtree(tmp_path / "4" / part)
+    for entry in (tmp_path / "4").iterdir():
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        train(**arguments, steps=12)
+    train(**arguments, steps=16, checkpoint_every=4)
+    assert saved_steps(tmp_path) == [8, 12, 16]
 
 
 def truncate(file):
@@ -270,7 +255,9 @@ def test_full_disk_loses_nothing(tmp_path):
 
 
 def test_arrays_without_entries_are_stored(tmp_path):
-    params = {"L": problem()["params"], "none": jax.numpy.zeros((0, 3))}
+    # And two whose names would be one, were they joined by dots.
+    more = {"none": jax.numpy.zeros((0, 3)), "a": {"b": jax.numpy.ones(2)}, "a.b": np.ones(3)}
+    params = {"L": problem()["params"], **more}
     arguments = problem() | {"apply_fn": of_dict, "params": params, "checkpoint": tmp_path}
     # There is no record either, up to the first checkpoint.
     train(**arguments | {"record_at": [5]}, steps=5, checkpoint_every=2)
@@ -308,59 +295,3 @@ def test_divergence_after_a_checkpoint(tmp_path):
         with pytest.warns(RuntimeWarning, match="non-finite"):
             assert_same_bits(train(**parts, steps=STEPS), once)
         assert saved_steps(tmp_path / "bad") == [once.diverged_at]
-
-
-def start(folder):
-    """Trains in another process, and returns once it has written two more checkpoints."""
-    before = max(saved_steps(folder), default=0)
-    process = subprocess.Popen(
-        [sys.executable, __file__, folder],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(Path(nr.__file__).parents[1])},
-    )
-    while max(saved_steps(folder), default=0) < before + 20:
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.01)
-    return process
-
-
-def test_killed_and_interrupted_runs_are_the_run(tmp_path):
-    process = start(tmp_path)
-    time.sleep(np.random.default_rng(0).uniform(0, 0.2))
-    process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    process = start(tmp_path)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
-    told = json.loads(output)
-    assert told["step"] == max(saved_steps(tmp_path)) < STEPS
-    assert told["orbax_from_the_start"] is False
-    assert f"interrupted at step {told['step']} of {STEPS}" in told["warning"]
-    assert f"the same call goes on from there, by the checkpoint in {tmp_path}" in told["warning"]
-    assert_same_bits(train(**problem(), steps=STEPS, checkpoint=tmp_path), whole())
-
-
-def main():
-    import warnings
-
-    train(**problem(), steps=STEPS)
-    loaded = any(name.startswith("orbax") for name in sys.modules)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        path = train(**problem(), steps=STEPS, checkpoint=sys.argv[1], checkpoint_every=10)
-    told = {
-        "step": int(path.step[-1]),
-        "orbax_from_the_start": loaded,
-        "warning": " ".join(str(w.message) for w in caught),
-    }
-    print(json.dumps(told))
-
-
-if __name__ == "__main__":
-    # As in a terminal, wherever the tests run.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    main()

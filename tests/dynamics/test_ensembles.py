@@ -11,8 +11,8 @@ import ntk_rnn as nr
 from ntk_rnn.dynamics.ensembles import ensemble
 
 
-def test_seeds_variances_and_rates_are_batched(dtype, tol):
-    x, y = (jnp.asarray(a, dtype) for a in nr.data.teacher(jax.random.key(0), 6, 5))
+def test_seeds_variances_and_rates_are_batched():
+    x, y = nr.data.teacher(jax.random.key(0), 6, 5)
 
     def run(member):
         model = nr.LinearRNN(16, 1, nu_w=member["nu_w"])
@@ -23,19 +23,34 @@ def test_seeds_variances_and_rates_are_batched(dtype, tol):
         return path.train_loss, path.params
 
     members = {
-        "key": jax.random.split(jax.random.key(1), 5),
-        "nu_w": jnp.linspace(0.1, 0.9, 5, dtype=dtype),
-        "learning_rate": jnp.linspace(1e-4, 1e-3, 5, dtype=dtype),
+        "key": jax.random.split(jax.random.key(1), 3),
+        "nu_w": jnp.linspace(0.1, 0.9, 3),
+        "learning_rate": jnp.linspace(1e-4, 1e-3, 3),
     }
     losses, params = ensemble(run, members)
-    assert losses.shape == (5, 9) and params["params"]["W"].shape == (5, 16, 16)
+    assert losses.shape == (3, 9) and params["params"]["W"].shape == (3, 16, 16)
     one = jax.jit(run)
-    alone = [one(jax.tree.map(lambda a, i=i: a[i], members)) for i in range(5)]
-    np.testing.assert_allclose(losses, [path for path, _ in alone], rtol=100 * tol)
+    alone = [one(jax.tree.map(lambda a, i=i: a[i], members))[0] for i in range(3)]
+    np.testing.assert_allclose(losses, alone, rtol=1e-3)
+
+
+def test_any_batch_gives_the_same_and_is_compiled_once(dtype, tol, caplog):
+    def run(member):
+        return jnp.cumsum(member * jnp.ones(100, dtype)), member
+
+    members = jnp.linspace(0, 1, 5, dtype=dtype)
+    expected = np.arange(1, 101) * np.linspace(0, 1, 5)[:, None]
     # A batch of one is one run after the other, and two leave one over.
-    for max_bytes in (1, 2 * _size(one, members)):
-        batched, _ = ensemble(run, members, max_bytes=max_bytes)
-        np.testing.assert_allclose(batched, losses, rtol=100 * tol)
+    for at_once in (1, 2, 5):
+        given = {"max_bytes": at_once * _size(jax.jit(run), members)}
+        sums, again = ensemble(run, members, **given)
+        np.testing.assert_allclose(sums, expected, rtol=tol)
+        np.testing.assert_array_equal(again, members)
+        caplog.clear()
+        with jax.log_compiles():
+            ensemble(run, members + members, **given)
+        assert not [m for m in caplog.messages if "Compiling jit(_batched)" in m]
+        assert not [m for m in caplog.messages if "Compiling jit(scan)" in m]
 
 
 def _size(run, members):

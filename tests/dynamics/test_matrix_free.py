@@ -1,13 +1,15 @@
 """Kernel regression on the host, in float64, and from products with Toeplitz matrices alone."""
 
-import warnings
+import tracemalloc
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.sparse.linalg import aslinearoperator, lsmr
 
 import ntk_rnn as nr
+from ntk_rnn.dynamics import decomposition, methods
 from ntk_rnn.dynamics.matrix_free import LaggedInputs
 from ntk_rnn.dynamics.methods import by_size, prepare
 
@@ -27,40 +29,18 @@ def problem(num, seq_len, in_dim, out_dim, nu_w):
     return (x, y), rho, rng.normal(size=(seq_len, out_dim, in_dim))
 
 
-def lagged(x):
-    """The matrix of lagged inputs, block by block."""
-    num, seq_len, in_dim = x.shape
-    matrix = np.zeros((num, seq_len, seq_len, in_dim))
-    for lag in range(seq_len):
-        matrix[:, lag:, lag] = x[:, : seq_len - lag]
-    return matrix.reshape(num * seq_len, seq_len * in_dim)
-
-
-def by_loop(data, rho, initial, steps, rate, beta=0.0):
-    """Gradient descent in float64, step by step, and its loss."""
-    (x, y), (seq_len, out_dim, in_dim) = data, initial.shape
-    matrix, weights = lagged(x), np.repeat(rho, in_dim)[:, None]
-    goal = y.reshape(len(matrix), out_dim)
-    now = before = initial.transpose(0, 2, 1).reshape(-1, out_dim)
-    for _ in range(steps):
-        gradient = weights * (matrix.T @ (matrix @ now - goal))
-        now, before = now - rate * gradient + beta * (now - before), now
-    response = now.reshape(seq_len, in_dim, out_dim).transpose(0, 2, 1)
-    return response, np.sum((matrix @ now - goal) ** 2) / 2
-
-
 def gap(actual, expected):
     return np.max(np.abs(actual - expected)) / np.max(np.abs(expected))
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.8])
-def test_on_host_is_gradient_descent_in_float64(dtype, beta):
+def test_on_host_is_gradient_descent_in_float64(dtype, beta, lagged, by_loop):
     """To 1e-11, also where JAX has no float64, by every method of the regression."""
     data, rho, initial = problem(*SHAPES[0])
     kernel = nr.kernel_regression(rho, data, initial=initial, on_host=True)
     assert kernel.method == "primal"
     rate = 0.6 * float(kernel.max_learning_rate)
-    response, loss = by_loop(data, rho, initial, 300, rate, beta)
+    response, loss = (path[-1] for path in by_loop(data, rho, initial, 300, rate, beta))
     outputs = (lagged(data[0]) @ response.transpose(0, 2, 1).reshape(-1, 2)).reshape(data[1].shape)
     results = (
         (kernel.impulse_response(300, rate, momentum=beta), response),
@@ -74,7 +54,7 @@ def test_on_host_is_gradient_descent_in_float64(dtype, beta):
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_on_host_all_lags_are_learned(compressed):
+def test_on_host_all_lags_are_learned(compressed, lagged):
     """Of lags down to weights of 1e-18, none is lost; in JAX's float32 those from 24 on are."""
     rng = np.random.default_rng(0)
     x, teacher = rng.normal(size=(50, 40, 1)), rng.normal(size=(40, 1, 1))
@@ -85,8 +65,70 @@ def test_on_host_all_lags_are_learned(compressed):
     errors = np.abs(kernel.impulse_response(time=np.inf) - teacher)
     # Compressed, targets have been rounded to float32.
     assert np.max(errors) <= (1e-5 if compressed else 1e-11)
-    half = kernel.test_loss(nr.compress(x, y), time=np.inf)
-    assert half <= 1e-6 * kernel.train_loss(time=0)
+    left = kernel.test_loss(nr.compress(x, y), time=np.inf)
+    assert isinstance(left, np.ndarray) and left.dtype == np.float64
+    assert left <= 1e-6 * kernel.train_loss(time=0)
+
+
+@pytest.mark.parametrize("gram", [False, True])
+def test_on_host_rounding_of_compressed_data_is_not_learned(gram):
+    """Fewer data than unknowns, of which lag 0 is fixed: what is left of rank 5 is in float32."""
+    (x, y), rho, initial = problem(2, 3, 5, 1, 0.5)
+    data, rho = (np.float32(x), np.float32(y)), rho * [0, 1, 1]
+    kernel = np.diag(np.repeat(rho, 5)).reshape(2 * initial.shape) if gram else rho
+    raw, compressed = (
+        nr.kernel_regression(kernel, source, initial=initial, on_host=True)
+        for source in (data, nr.compress(*data))
+    )
+    times = np.asarray([1.0, 1e20, np.inf]) / raw.eigenvalues[0]
+    expected = raw.impulse_response(time=times)
+    assert gap(compressed.impulse_response(time=times), expected) <= 1e-5
+    assert gap(compressed.train_loss(time=times), raw.train_loss(time=times)) <= 1e-5
+
+
+def test_on_host_in_chunks(monkeypatch):
+    """Sequences factorized some at a time, as where there are many: never rounded to float32."""
+    data, rho, initial = problem(*SHAPES[0])
+    whole = nr.kernel_regression(rho, data, initial=initial, on_host=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(methods, "_MOST_ENTRIES", 1000)
+        patch.setattr(decomposition, "_CHUNK_ROWS", 1)
+        parts = nr.kernel_regression(rho, data, initial=initial, on_host=True)
+    time = np.asarray([1.0, 1e3]) / whole.eigenvalues[0]
+    assert gap(parts.impulse_response(time=time), whole.impulse_response(time=time)) <= 1e-11
+    assert gap(parts.train_loss(time=np.inf), whole.train_loss(time=np.inf)) <= 1e-11
+
+
+@pytest.mark.parametrize("method", ["dense", "matrix_free"])
+@pytest.mark.parametrize("what", ["inputs", "weights"])
+def test_nothing_that_is_reached_stays_at_the_start(method, what):
+    data, rho, initial = problem(3, 4, 2, 1, 0.5)
+    data, rho = ((0 * data[0], data[1]), rho) if what == "inputs" else (data, 0 * rho)
+    kernel = nr.kernel_regression(rho, data, initial=initial, method=method, on_host=True)
+    assert kernel.max_learning_rate == np.inf
+    np.testing.assert_array_equal(kernel.impulse_response([0, 10, np.inf], 1.0), [initial] * 3)
+    losses = kernel.train_loss(time=[0, np.inf])
+    np.testing.assert_allclose(losses, kernel.test_loss(data, time=[0, np.inf]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("max_rank", [40, 10**9])
+def test_all_directions_are_enough(max_rank):
+    """As many as there are, and more than could be stored: nothing to warn of."""
+    data, rho, _ = problem(*SHAPES[0])
+    free = nr.kernel_regression(rho, data, method="matrix_free", max_rank=max_rank, tolerance=1e-15)
+    dense = nr.kernel_regression(rho, data, on_host=True)
+    assert free.change <= 1e-15
+    assert gap(free.impulse_response(time=np.inf), dense.impulse_response(time=np.inf)) <= 1e-9
+
+
+def test_few_data_with_many_inputs_take_no_square_matrix():
+    """Of 20 data points and 40,000 unknowns: below 100 MB, where a square would take 12.8 GB."""
+    data, rho, _ = problem(4, 5, 8000, 1, 0.5)
+    tracemalloc.start()
+    kernel = nr.kernel_regression(rho, data, on_host=True)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kernel.method == "dual" and peak < 1e8
 
 
 def test_on_host_with_a_gram_matrix():
@@ -101,7 +143,7 @@ def test_on_host_with_a_gram_matrix():
     assert gap(by_gram.train_loss(time=time), by_lag.train_loss(time=time)) <= 1e-12
 
 
-def test_products_are_those_with_the_matrix():
+def test_products_are_those_with_the_matrix(lagged):
     (x, _), rho, _ = problem(*SHAPES[1])
     operator = LaggedInputs(x, np.sqrt(rho))
     matrix = lagged(x) * np.sqrt(np.repeat(rho, x.shape[2]))
@@ -178,7 +220,7 @@ def test_fit_is_that_of_lsmr():
 
 
 @pytest.mark.parametrize("direction", [None, 3])
-def test_largest_rate_does_not_depend_on_targets(direction):
+def test_largest_rate_does_not_depend_on_targets(direction, lagged):
     """Nothing to learn, and something along one of the flatter directions alone."""
     (x, _), rho, initial = problem(4, 10, 1, 1, 0.5)
     matrix = lagged(x) * np.sqrt(rho)
@@ -220,6 +262,6 @@ def test_bad_arguments_are_refused():
         regress(rho, data, method="matrix_free", max_rank=0)
     with pytest.raises(ValueError, match="tolerance must be positive and finite, got 0"):
         regress(rho, data, method="matrix_free", tolerance=0.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        regress(rho, data, on_host=True).impulse_response([0, 5, np.inf], 1e-3)
+    with pytest.raises(ValueError, match="on_host must be False for what JAX is tracing"):
+        jax.jit(lambda x: regress(rho, (x, data[1]), on_host=True).singular_values)(data[0])
+    regress(rho, data, on_host=True).impulse_response([0, 5, np.inf], 1e-3)  # no warning

@@ -143,7 +143,7 @@ def test_bad_arguments_are_refused():
     data, rho, _ = problem(np.float32)
     kernel = nr.kernel_regression(rho, data)
     rate = float(kernel.max_learning_rate)
-    for momentum in (-0.1, 1.0, np.nan):
+    for momentum in (-0.1, 1.0, np.nan, np.asarray([0.5, 0.9]), None, "0.5"):
         with pytest.raises(ValueError, match="momentum must be at least 0 and below 1, got"):
             kernel.train_loss(1, 0.5 * rate, momentum=momentum)
     assert np.isfinite(kernel.train_loss(1, 1.89 * rate, momentum=0.9))

@@ -23,35 +23,51 @@ def bar(dtype):
 
 
 def problem(dtype, num, seq_len, in_dim, out_dim):
-    k1, k2, k3 = jax.random.split(jax.random.key(7), 3)
-    x = jax.random.normal(k1, (num, seq_len, in_dim), dtype)
-    y = jax.random.normal(k2, (num, seq_len, out_dim), dtype)
-    initial = jax.random.normal(k3, (seq_len, out_dim, in_dim), dtype)
-    return (x, y), nr.lag_weights(seq_len, 0.3, 1.0, 1.0), initial
+    rng, lag = np.random.default_rng(7), np.arange(seq_len)
+    x = normal(rng, (num, seq_len, in_dim), dtype)
+    y = normal(rng, (num, seq_len, out_dim), dtype)
+    rho = jnp.asarray(2 * 0.3**lag + lag * 0.3 ** (lag - 1.0), dtype)
+    return (x, y), rho, normal(rng, (seq_len, out_dim, in_dim), dtype)
+
+
+def normal(rng, shape, dtype):
+    return jnp.asarray(rng.normal(size=shape), dtype)
 
 
 def dense(rho, in_dim, out_dim):
     """The Gram matrix over entries of L that lag weights stand for."""
-    seq_len = len(rho)
-    identity = jnp.eye(seq_len * out_dim * in_dim, dtype=rho.dtype)
-    weights = jnp.repeat(rho, out_dim * in_dim)
-    return (identity * weights[:, None]).reshape(2 * (seq_len, out_dim, in_dim))
+    weights = np.repeat(np.asarray(rho), out_dim * in_dim)
+    return jnp.asarray(np.diag(weights).reshape(2 * (len(rho), out_dim, in_dim)))
 
 
 @pytest.mark.parametrize(("shape", "loss"), [*zip(SHAPES, ["sum", "mean", "sum"], strict=True)])
-def test_is_gradient_descent_of_the_scaled_convolution(dtype, bar, shape, loss):
+def test_is_gradient_descent(dtype, bar, by_loop, shape, loss):
+    """Also above half the largest rate, where 1 - eta lambda is negative along the first mode."""
     data, rho, initial = problem(dtype, *shape)
     kernel = nr.kernel_regression(rho, data, initial=initial, loss=loss)
+    for fraction, steps in ((0.6, 1000), (0.5, 60), (0.9, 60), (0.999, 60)):
+        rate = fraction * float(kernel.max_learning_rate)
+        expected, losses = by_loop(data, rho, initial, steps, rate, loss=loss)
+        responses = kernel.impulse_response(STEPS, rate)[: steps + 1]
+        assert responses.dtype == dtype
+        assert np.max(np.abs(responses - expected)) <= bar * np.max(np.abs(expected))
+        gaps = kernel.train_loss(STEPS, rate)[: steps + 1] - losses
+        assert np.max(np.abs(gaps)) <= bar * losses[0]
+
+
+def test_is_that_of_the_scaled_convolution(dtype, bar):
+    data, rho, initial = problem(dtype, *SHAPES[1])
+    kernel = nr.kernel_regression(rho, data, initial=initial, loss="mean")
     rate = 0.6 * float(kernel.max_learning_rate)
-    conv = nr.ScaledConv(rho, shape[3])
+    conv = nr.ScaledConv(rho, 2)
     path = nr.gradient_descent(
-        conv, conv.params_from(initial), data, steps=1000, learning_rate=rate, loss=loss, test=data
-    )
+        conv, conv.params_from(initial), data, steps=1000, learning_rate=rate, loss="mean",
+        test=data,
+    )  # fmt: skip
     responses = kernel.impulse_response(STEPS, rate)
-    losses = kernel.train_loss(STEPS, rate)
     scale = np.max(np.abs(path.impulse_response))
-    assert responses.dtype == dtype
     assert np.max(np.abs(responses - path.impulse_response)) <= bar * scale
+    losses = kernel.train_loss(STEPS, rate)
     assert np.max(np.abs(losses - path.train_loss)) <= bar * path.train_loss[0]
     test_losses = kernel.test_loss(data, STEPS, rate)
     assert np.max(np.abs(test_losses - path.test_loss)) <= bar * path.test_loss[0]
@@ -60,25 +76,10 @@ def test_is_gradient_descent_of_the_scaled_convolution(dtype, bar, shape, loss):
     assert np.max(np.abs(outputs - expected)) <= bar * np.max(np.abs(expected))
 
 
-@pytest.mark.parametrize("fraction", [0.5, 0.9, 0.999])
-def test_steps_past_the_critical_rate_overshoot_as_in_the_loop(dtype, bar, fraction):
-    """Above half the largest rate the factor 1 - eta lambda is negative along the first mode."""
-    data, rho, initial = problem(dtype, 12, 4, 1, 1)
-    kernel = nr.kernel_regression(rho, data, initial=initial)
-    rate = fraction * float(kernel.max_learning_rate)
-    conv = nr.ScaledConv(rho, 1)
-    path = nr.gradient_descent(conv, conv.params_from(initial), data, steps=60, learning_rate=rate)
-    responses = kernel.impulse_response(STEPS[:61], rate)
-    scale = np.max(np.abs(path.impulse_response))
-    assert np.max(np.abs(responses - path.impulse_response)) <= bar * scale
-
-
-@pytest.mark.parametrize("shape", SHAPES[1:])
-def test_dense_gram_of_lag_weights_is_the_lag_weights(dtype, bar, shape):
-    data, rho, initial = problem(dtype, *shape)
+def test_dense_gram_of_lag_weights_is_the_lag_weights(dtype, bar):
+    data, rho, initial = problem(dtype, *SHAPES[1])
     by_lag = nr.kernel_regression(rho, data, initial=initial)
-    gram = dense(rho, *shape[2:]).astype(dtype)
-    by_gram = nr.kernel_regression(gram, data, initial=initial)
+    by_gram = nr.kernel_regression(dense(rho, *SHAPES[1][2:]), data, initial=initial)
     rate = 0.6 * float(by_lag.max_learning_rate)
     steps = np.asarray([0, 1, 10, 1000])
     expected = by_lag.impulse_response(steps, rate)
@@ -90,25 +91,19 @@ def test_dense_gram_of_lag_weights_is_the_lag_weights(dtype, bar, shape):
     )  # fmt: skip
 
 
-def test_correlated_gram_is_gradient_descent_in_its_features(dtype, bar):
-    """G = B B^T: gradient descent on theta with L = L^0 + B theta, step by step."""
-    data, _, initial = problem(dtype, 6, 3, 2, 2)
-    factor = jax.random.normal(jax.random.key(1), (initial.size, 20), dtype)
-    gram = jnp.matmul(factor, factor.T, precision="highest")
-    kernel = nr.kernel_regression(gram.reshape(2 * initial.shape), data, initial=initial)
+@pytest.mark.parametrize("shape", SHAPES[1:])
+def test_correlated_gram_is_gradient_descent_with_it(dtype, bar, by_loop, shape):
+    """By primal and dual, of a rank below its size."""
+    data, _, initial = problem(dtype, *shape)
+    factor = np.random.default_rng(1).normal(size=(initial.size, 20))
+    gram = jnp.asarray((factor @ factor.T).reshape(2 * initial.shape), dtype)
+    kernel = nr.kernel_regression(gram, data, initial=initial)
     rate = 0.8 * float(kernel.max_learning_rate)
-
-    def response(theta):
-        return initial + jnp.matmul(factor, theta, precision="highest").reshape(initial.shape)
-
-    def apply_fn(theta, x):
-        return nr.causal_conv(response(theta), x)
-
-    theta = jnp.zeros(20, dtype)
-    path = nr.gradient_descent(apply_fn, theta, data, steps=100, learning_rate=rate)
-    responses = kernel.impulse_response(STEPS[:101], rate)
-    scale = np.max(np.abs(path.impulse_response))
-    assert np.max(np.abs(responses - path.impulse_response)) <= bar * scale
+    expected, losses = by_loop(data, gram, initial, 1000, rate)
+    responses = kernel.impulse_response(STEPS, rate)[:101]
+    assert np.max(np.abs(responses - expected[:101])) <= bar * np.max(np.abs(expected))
+    gaps = kernel.train_loss(STEPS, rate)[:101] - losses[:101]
+    assert np.max(np.abs(gaps)) <= bar * losses[0]
 
 
 @pytest.mark.parametrize("shape", SHAPES[1:2])
@@ -149,8 +144,8 @@ def test_infinitely_many_steps_are_the_least_squares_fit(dtype, bar, shape):
 def test_directions_that_nothing_reaches_stay(dtype, bar):
     """A kernel of rank 2, and inputs of which one repeats another: no drift, however long."""
     (x, y), rho, initial = problem(dtype, 9, 4, 1, 1)
-    factor = jax.random.normal(jax.random.key(1), (4, 2), dtype)
-    gram = jnp.matmul(factor, factor.T, precision="highest").reshape(4, 1, 1, 4, 1, 1)
+    factor = np.asarray(np.random.default_rng(1).normal(size=(4, 2)), dtype)
+    gram = jnp.asarray((factor @ factor.T).reshape(4, 1, 1, 4, 1, 1))
     low_rank = nr.kernel_regression(gram, (x, y), initial=initial)
     design = np.asarray(nr.lagged_inputs(x), float).reshape(36, 4)
     residual = np.asarray(y - nr.causal_conv(initial, x), float).reshape(36)
@@ -158,7 +153,7 @@ def test_directions_that_nothing_reaches_stay(dtype, bar):
     fit = (
         np.asarray(initial).ravel() + half @ np.linalg.lstsq(design @ half, residual, rcond=None)[0]
     )
-    twice = jnp.concatenate([x, x], axis=2)
+    twice = jnp.asarray(np.concatenate([x, x], axis=2))
     repeated = nr.kernel_regression(rho, (twice, y))
     for kernel in (low_rank, repeated):
         rate = 0.5 * float(kernel.max_learning_rate)
@@ -174,34 +169,15 @@ def test_one_step_at_the_inverse_eigenvalue_gains_all(dtype):
     kernel = nr.kernel_regression(jnp.ones(1, dtype), (2 * x, 4 * x))
     rate = 1 / float(kernel.eigenvalues[0])
     np.testing.assert_allclose(kernel.impulse_response(np.arange(3), rate).ravel(), [0, 2, 2], 1e-6)
-    for step in (0, 1, 5, np.inf):
-        slope = jax.grad(lambda r, step=step: kernel.train_loss(step, r))(rate)
-        assert np.isfinite(slope)
-
-
-def test_weights_of_long_lags_may_underflow():
-    """In float32 rho_j is 0 from lag 74 on for nu_W = 0.3: such a lag does not move."""
-    rho = nr.lag_weights(100, 0.3, 1.0, 1.0)
-    x = jax.random.normal(jax.random.key(0), (5, 100, 1))
-    conv = nr.ScaledConv(rho, 1)
-    params = nr.LinearRNN(30, 1).init(jax.random.key(1), x)
-    initial = nr.impulse_response(params, 100)
-    theta = conv.params_from(initial)
-    assert np.all(np.isfinite(theta["params"]["theta"]))
-    np.testing.assert_allclose(conv.apply(theta, x), nr.causal_conv(initial, x), atol=1e-4)
-    kernel = nr.kernel_regression(rho, (x, jnp.ones((5, 100, 1))), initial=initial)
-    rate = 0.5 * float(kernel.max_learning_rate)
-    path = nr.gradient_descent(conv, theta, (x, jnp.ones((5, 100, 1))), steps=5, learning_rate=rate)
-    predicted = kernel.train_loss(np.arange(6), rate)
-    np.testing.assert_allclose(predicted, path.train_loss, rtol=1e-4)
-    assert np.all(np.isfinite(nr.analytic_ntk(x, None, rho)))
+    slope = jax.jit(jax.grad(lambda r, step: kernel.train_loss(step, r)))
+    assert all(np.isfinite(slope(rate, step)) for step in (0.0, 1.0, 5.0, np.inf))
 
 
 @pytest.mark.parametrize(("shape", "loss"), [(SHAPES[1], "mean"), (SHAPES[2], "sum")])
 def test_compressed_data_are_the_data(dtype, bar, shape, loss):
     """Trained and tested on, by lag weights or, at one shape, by a dense Gram matrix."""
     (x, y), rho, initial = problem(dtype, *shape)
-    kernel = dense(rho, *shape[2:]).astype(dtype) if shape == SHAPES[1] else rho
+    kernel = dense(rho, *shape[2:]) if shape == SHAPES[1] else rho
     test = (x[:, :3] * 0.5, y[:, :3])  # shorter than what is trained on
     raw = nr.kernel_regression(kernel, (x, y), initial=initial, loss=loss)
     data = nr.kernel_regression(kernel, compress(x, y), initial=initial, loss=loss)
@@ -314,54 +290,3 @@ def test_can_be_compiled_and_differentiated(dtype):
     numerical = (kernel.train_loss(10, 1.01e-3) - kernel.train_loss(10, 0.99e-3)) / 2e-5
     np.testing.assert_allclose(value, kernel.train_loss(10, 1e-3), rtol=1e-5)
     np.testing.assert_allclose(slope, numerical, rtol=1e-2)
-
-
-@pytest.mark.usefixtures("unannotated")
-def test_bad_arguments_are_refused():
-    data, rho, initial = problem(np.float32, 9, 5, 2, 1)
-    x, y = data
-    regress = nr.kernel_regression
-    with pytest.raises(ValueError, match=r"data\[0\].shape\[:2\] and data\[1\].shape\[:2\] must"):
-        regress(rho, (x, y[:3]))
-    with pytest.raises(ValueError, match=r"data must be a pair \(inputs, targets\), got ArrayImpl"):
-        regress(rho, x)
-    with pytest.raises(ValueError, match=r"data\[1\] must be finite, got 1 NaN"):
-        regress(rho, (x, y.at[0, 0, 0].set(jnp.nan)))
-    with pytest.raises(ValueError, match=r"len\(kernel\) .* got 4 and 5"):
-        regress(rho[:4], data)
-    with pytest.raises(ValueError, match=r"kernel must have shape \(T,\) = \(5,\)"):
-        regress(jnp.eye(5), data)
-    for matrix in (jnp.triu(jnp.ones((10, 10))), -jnp.eye(10)):
-        with pytest.raises(ValueError, match="kernel must be symmetric and positive semi-definite"):
-            regress(matrix.reshape(5, 1, 2, 5, 1, 2), data)
-    with pytest.raises(ValueError, match=r"initial.shape .* got \(5, 2, 1\) and \(5, 1, 2\)"):
-        regress(rho, data, initial=jnp.ones((5, 2, 1)))
-    with pytest.raises(ValueError, match='loss must be "sum"'):
-        regress(rho, data, loss="mse")
-    kernel = regress(rho, data, initial=initial)
-    with pytest.raises(ValueError, match=r"learning_rate must be below .* diverges, got 1"):
-        kernel.impulse_response(10, 1.0)
-    with pytest.raises(ValueError, match="learning_rate must be given with step"):
-        kernel.train_loss(10)
-    with pytest.raises(ValueError, match="learning_rate must be positive and finite, got -1"):
-        kernel.train_loss(10, -1.0)
-    with pytest.raises(ValueError, match="step must be at least 0, got -1"):
-        kernel.train_loss([3, -1], 1e-4)
-    with pytest.raises(ValueError, match="time must be at least 0, got nan"):
-        kernel.train_loss(time=np.nan)
-    with pytest.raises(ValueError, match=r"step must be whole numbers, got 2.5"):
-        kernel.train_loss([2.0, 2.5], 1e-4)
-    for arguments in ({}, {"step": 1, "time": 1.0}, {"learning_rate": 1.0, "time": 1.0}):
-        with pytest.raises(ValueError, match="give either step and learning_rate, or time"):
-            kernel.train_loss(**arguments)
-    with pytest.raises(ValueError, match=r"data\[1\].shape\[2\] and .* outputs, got 2 and 1"):
-        kernel.test_loss((x, jnp.ones((9, 5, 2), x.dtype)), 1, 1e-4)
-    with pytest.raises(ValueError, match=r"x.shape\[2\] and the training data's .* got 1 and 2"):
-        kernel.predict(x[..., :1], 1, 1e-4)
-    compressed = compress(x, y)
-    with pytest.raises(ValueError, match=r"len\(kernel\) .* got 4 and 5"):
-        regress(rho[:4], compressed)
-    with pytest.raises(ValueError, match=r"initial.shape .* got \(5, 2, 1\) and \(5, 1, 2\)"):
-        regress(rho, compressed, initial=jnp.ones((5, 2, 1)))
-    with pytest.raises(ValueError, match=r"impulse_response must have the shape .* \(5, 2, 1\), w"):
-        kernel.test_loss(compress(y, x), 1, 1e-4)

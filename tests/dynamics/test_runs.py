@@ -1,7 +1,6 @@
 """Mini-batch training: against plain loops and gradient descent, however it is cut."""
 
 import functools
-import os
 import signal
 import threading
 
@@ -12,6 +11,7 @@ import optax
 import pytest
 
 import ntk_rnn as nr
+from ntk_rnn.dynamics import driver
 from ntk_rnn.dynamics.chunks import Problem, Trainer
 from ntk_rnn.dynamics.runs import train
 
@@ -151,6 +151,26 @@ def test_second_call_compiles_nothing(caplog):
     assert compiled_for(steps=7, batch_size=4, learning_rate=1e-3, record_at=range(8)) == []
 
 
+def test_chunks_are_compiled_once(caplog):
+    """Also where data are bound to a device, and with them what is trained on them."""
+    model, params, data, _ = small_problem()
+    bound = jax.device_put(data, jax.devices()[0])
+    with jax.log_compiles():
+        train(model, params, bound, steps=40, learning_rate=1e-3, loss="mean")
+    assert sum("Compiling jit(_advance)" in message for message in caplog.messages) == 1
+
+
+def test_steps_are_counted_to_the_last_of_32_bits():
+    model, params, data, _ = small_problem()
+    run = Trainer(model, None, "sum", 2, Problem(data, None, 1e-3, jax.random.key(2)))
+    start = run.start(params)
+    last = 2**31 - 2  # and the end of its epoch of 5 steps is past what there is
+    state, _ = run.advance(
+        run.state(last - 6, start.params, start.opt_state), np.array([last]), last
+    )
+    assert state.step == last
+
+
 def test_start_is_left_as_it_is():
     model, params, data, _ = small_problem()
     before = jax.tree.map(np.array, params)
@@ -192,6 +212,26 @@ def test_divergence_of_mini_batches_keeps_the_last_good_step():
     assert whole.train_loss[-1] == path.train_loss[-1]
 
 
+def test_divergence_goes_back_to_the_last_copy_that_was_good(monkeypatch):
+    """The last of all, of the bad step itself, does not take the place of the one before it."""
+    monkeypatch.setattr(driver, "_CHUNK_SECONDS", 0.0)  # chunks of one step
+    monkeypatch.setattr(driver, "_SNAPSHOT_SECONDS", -1.0)  # and a copy after each
+    model, params, data, _ = small_problem()
+
+    class Counting(Trainer):
+        def start(self, params):
+            starts.append(params)
+            return super().start(params)
+
+    starts = []
+    run = Counting(model, optax.sgd(1.0), "sum", None, Problem(data, None, None, None))
+    end = driver.drive(
+        run, params, np.array([0, 1000]), None, None, lambda: False, lambda step, loss: None
+    )
+    assert 5 < end.diverged_at < 1000 and end.step[-1] == end.diverged_at - 1
+    assert len(starts) == 1
+
+
 def test_interrupts_are_the_callers_again():
     model, params, data, _ = small_problem()
     before = signal.getsignal(signal.SIGINT)
@@ -205,29 +245,6 @@ def test_interrupts_are_the_callers_again():
     thread.start()
     thread.join()
     assert paths[0].step.tolist() == [0, 1, 2, 3]
-
-
-@pytest.fixture
-def interruptible():
-    """Ctrl-C as in a terminal: in the background of a shell, where tests may run, it is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_interrupted_run_returns_its_path():
-    model, params, data, _ = small_problem()
-    steps = 10**7  # a minute or more, were it not for the interrupt
-    threading.Timer(1.0, os.kill, [os.getpid(), signal.SIGINT]).start()
-    with pytest.warns(RuntimeWarning, match=rf"interrupted at step \d+ of {steps}") as caught:
-        path = train(model, params, data, steps=steps, learning_rate=1e-3, record_at=[0, 8])
-    last = int(path.step[-1])
-    assert f"at step {last} of" in str(caught[0].message)
-    assert path.step.tolist() == [0, 8, last]
-    assert path.diverged_at is None
-    whole = train(model, params, data, steps=last, learning_rate=1e-3, record_at=[0, 8])
-    assert_same_bits(path, whole)
 
 
 @pytest.mark.usefixtures("unannotated")

@@ -47,3 +47,5 @@ def test_bad_arguments_are_refused():
         nr.max_learning_rate(model, params, x[0])
     with pytest.raises(ValueError, match=r"apply_fn must be a function .* got int"):
         nr.max_learning_rate(3, params, x)
+    with pytest.raises(ValueError, match="apply_fn must return one array, got"):
+        nr.max_learning_rate(lambda p, x: (x, x), params, x)

@@ -1,6 +1,7 @@
 """Kernels in blocks on disk: the same kernel at once, after a kill as well, in little memory."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -145,6 +146,95 @@ def test_a_file_of_another_kernel_is_refused(tmp_path, unannotated):
     (tmp_path / "k.npy.json").unlink()
     with pytest.raises(ValueError, match=r"no record k\.npy\.json of its blocks; move it"):
         write_ntk(path, plain_kernel, x, y, block_size=3)
+
+
+def interrupted_after(calls, kernel_fn):
+    count = iter(range(calls))
+
+    def kernel(x1, x2):
+        if next(count, None) is None:
+            raise KeyboardInterrupt
+        return kernel_fn(x1, x2)
+
+    return kernel
+
+
+def test_another_kernel_is_told_where_the_first_block_is_0(tmp_path):
+    x = sequences(np.float32, 4)
+    x[0] = 0
+    with pytest.raises(KeyboardInterrupt):
+        write_ntk(tmp_path / "k.npy", interrupted_after(6, plain_kernel), x, block_size=1)
+    with pytest.raises(ValueError, match="begun with another kernel_fn"):
+        write_ntk(tmp_path / "k.npy", scaled_kernel(2), x, block_size=1)
+    kernel_fn, calls = counted(plain_kernel)
+    np.testing.assert_array_equal(
+        write_ntk(tmp_path / "k.npy", kernel_fn, x, block_size=1), plain_kernel(x, x)
+    )
+    assert len(calls) == 10 - 6 + 2
+
+
+def test_blocks_unlike_the_first_are_refused(tmp_path, unannotated):
+    x = sequences(np.float32, 4)
+    first = interrupted_after(1, plain_kernel)
+
+    def then(change):
+        def kernel(x1, x2):
+            try:
+                return first(x1, x2)
+            except KeyboardInterrupt:
+                return change(plain_kernel(x1, x2))
+
+        return kernel
+
+    with pytest.raises(ValueError, match=r"same shape and type .* float64 after .* and float32"):
+        write_ntk(tmp_path / "k.npy", then(lambda k: k.astype(float)), x, block_size=2)
+    with pytest.raises(ValueError, match="what kernel_fn returns must be finite, got 64 NaN"):
+        write_ntk(tmp_path / "k.npy", lambda a, b: np.nan * plain_kernel(a, b), x, block_size=2)
+
+
+def test_half_precision(tmp_path, unannotated):
+    x = jax.numpy.asarray(sequences(np.float32, 4), "bfloat16")
+
+    def kernel_fn(x1, x2):
+        return plain_kernel(np.asarray(x1, "float32"), np.asarray(x2, "float32"))
+
+    kernel = write_ntk(tmp_path / "k.npy", kernel_fn, x)
+    np.testing.assert_array_equal(kernel, kernel_fn(x, x))
+    with pytest.raises(ValueError, match=r"a type that \.npy files have, .* got bfloat16"):
+        write_ntk(tmp_path / "b.npy", lambda a, b: kernel_fn(a, b).astype(a.dtype), x)
+
+
+def test_one_call_at_a_time_writes_to_a_file(tmp_path, unannotated):
+    x = sequences(np.float32, 4)
+    path, refused = tmp_path / "k.npy", []
+
+    def kernel_fn(x1, x2):
+        if refused or not path.exists():
+            return plain_kernel(x1, x2)
+        with pytest.raises(ValueError, match="another one that has not ended writes to") as error:
+            write_ntk(path, plain_kernel, x, block_size=2)
+        refused.append(error)
+        return plain_kernel(x1, x2)
+
+    np.testing.assert_array_equal(write_ntk(path, kernel_fn, x, block_size=2), plain_kernel(x, x))
+    assert refused
+    write_ntk(path, plain_kernel, x, block_size=2)
+
+
+def test_damaged_files_are_refused(tmp_path, unannotated):
+    x = sequences(np.float32, 4)
+    path, record = tmp_path / "k.npy", tmp_path / "k.npy.json"
+    write_ntk(path, plain_kernel, x)
+    saved = record.read_text()
+    for damaged in ("[]", saved.replace("finished", "fin"), saved[:-9]):
+        record.write_text(damaged)
+        with pytest.raises(ValueError, match=r"no record k\.npy\.json of its blocks; move it"):
+            write_ntk(path, plain_kernel, x)
+    record.write_text(saved)
+    for size in (200, 0):
+        os.truncate(path, size)
+        with pytest.raises(ValueError, match=r"k\.npy is damaged \(.*\); delete it"):
+            write_ntk(path, plain_kernel, x)
 
 
 def test_bad_input_is_refused_and_nothing_written(tmp_path, unannotated):
