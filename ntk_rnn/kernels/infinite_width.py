@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -35,6 +36,11 @@ def lag_weights(
 
     Raises:
       ValueError: if ``seq_len`` is not a positive integer, or a variance not positive and finite.
+
+    Example:
+      >>> import ntk_rnn as nr
+      >>> print(nr.lag_weights(4, nu_w=0.5, nu_f=1.0, nu_c=1.0))
+      [2.  2.  1.5 1. ]
     """
     nu_w, nu_f, nu_c = _variances(nu_w, nu_f, nu_c)
     lag = jnp.arange(_checks.positive_int("seq_len", seq_len), dtype=nu_w.dtype)
@@ -63,7 +69,12 @@ def lag_weight_bound(
       The bound at each lag, shape ``(T,)``.
 
     Raises:
-      ValueError: as :func:`lag_weights`, and if ``nu_w > 1``.
+      ValueError: as ``lag_weights``, and if ``nu_w > 1``.
+
+    Example:
+      >>> import ntk_rnn as nr
+      >>> print(nr.lag_weight_bound(4, nu_w=0.5, nu_f=1.0, nu_c=1.0))
+      [12.   6.   3.   1.5]
     """
     nu_w, nu_f, nu_c = _variances(nu_w, nu_f, nu_c)
     if not _checks.is_traced(nu_w) and nu_w > 1:
@@ -87,7 +98,7 @@ def analytic_ntk(
     Args:
       x1: sequences, shape ``(N1, T, n_x)``.
       x2: sequences, shape ``(N2, T, n_x)``; ``x1`` if ``None``.
-      rho: lag weights, shape ``(lags,)``, as from :func:`lag_weights`; lags beyond them weigh 0.
+      rho: lag weights, shape ``(lags,)``, as from ``lag_weights``; lags beyond them weigh 0.
 
     Returns:
       Shape ``(N1, N2, T, T)``: ``K[i, k, t, s]`` between time ``t`` of ``x1[i]`` and time ``s`` of
@@ -96,6 +107,18 @@ def analytic_ntk(
     Raises:
       ValueError: if a shape is wrong, lengths or numbers of inputs differ, or an entry is not
         finite or a lag weight negative.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> rho = nr.lag_weights(3, nu_w=0.5, nu_f=1.0, nu_c=1.0)
+      >>> K = nr.analytic_ntk(np.ones((2, 3, 1)), None, rho)
+      >>> K.shape
+      (2, 2, 3, 3)
+      >>> print(K[0, 1])  # of constant inputs: sums of the lag weights 2, 2, 1.5
+      [[2.  2.  2. ]
+       [2.  4.  4. ]
+       [2.  4.  5.5]]
     """
     x1 = _checks.sequences("x1", x1)
     x2 = x1 if x2 is None else _checks.sequences("x2", x2)
@@ -103,9 +126,21 @@ def analytic_ntk(
         "x1.shape[1:]", x1.shape[1:], "x2.shape[1:]", x2.shape[1:], "length and number of inputs"
     )
     weights = jnp.asarray(_checks.lag_weights("rho", rho), x1.dtype)[: x1.shape[1]]
-    lags1 = lagged_inputs(x1, len(weights)) * weights.reshape(1, 1, -1, 1)
-    lags2 = lagged_inputs(x2, len(weights))
-    return jnp.einsum("itjq,ksjq->ikts", lags1, lags2, precision="highest")
+    return _kernel(x1, x2, weights)
+
+
+@jax.jit
+def _kernel(x1: Array, x2: Array, weights: Array) -> Array:
+    """The kernel by one matrix product, of half the time that a contraction of four axes takes."""
+    seq_len, lags = x1.shape[1], len(weights)
+    left = lagged_inputs(x1, lags) * weights.reshape(1, 1, -1, 1)
+    right = lagged_inputs(x2, lags)
+    kernel = jnp.matmul(
+        left.reshape(len(x1) * seq_len, -1),
+        right.reshape(len(x2) * seq_len, -1).T,
+        precision="highest",
+    )
+    return kernel.reshape(len(x1), seq_len, len(x2), seq_len).transpose(0, 2, 1, 3)
 
 
 def _variances(nu_w: Any, nu_f: Any, nu_c: Any) -> tuple[Array, Array, Array]:
