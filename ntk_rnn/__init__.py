@@ -6,6 +6,9 @@ map of sequences, and its impulse response ``L``, shape ``(T, n_y, n_x)``, says 
 say about it. A kernel is a Gram matrix over the entries of ``L``, a data set is a least-squares
 problem over ``L``, and training is a path of ``L``.
 
+What to read first, and how to do what, is in the guide, ``ntk_rnn.guide``. This page has every
+name, each with its equation, the shapes it takes and gives, and an example.
+
 Names are loaded when first used: importing the package loads neither neural-tangents nor a model,
 and changes no JAX setting.
 """
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
         gaussian_limit,
         impulse_response_moments,
     )
+    from ntk_rnn.theory.memory import DelayErrors, delay_errors
     from ntk_rnn.theory.recursion import simulate_evolution
     from ntk_rnn.theory.rows import GaussianRows
     from ntk_rnn.theory.wasserstein import (
@@ -53,6 +57,7 @@ __version__ = "0.1.0"
 # Where each public name lives.
 _HOMES = {
     "CompressedData": "compression",
+    "DelayErrors": "theory.memory",
     "DriftBound": "theory.drift",
     "FiniteWidthGram": "kernels.finite_width",
     "GaussianRows": "theory.rows",
@@ -67,6 +72,7 @@ _HOMES = {
     "causal_conv": "sequences",
     "compress": "compression",
     "compress_shards": "merging",
+    "delay_errors": "theory.memory",
     "drift_bound": "theory.drift",
     "empirical_ntk": "kernels.empirical",
     "ensemble": "dynamics.ensembles",
@@ -99,6 +105,7 @@ _HOMES = {
 
 __all__ = [
     "CompressedData",
+    "DelayErrors",
     "DriftBound",
     "FiniteWidthGram",
     "GaussianRows",
@@ -114,6 +121,7 @@ __all__ = [
     "compress",
     "compress_shards",
     "data",
+    "delay_errors",
     "drift_bound",
     "empirical_ntk",
     "ensemble",

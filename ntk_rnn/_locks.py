@@ -12,6 +12,9 @@ try:
 except ImportError:  # Windows: processes are not kept from each other
     fcntl = None
 
+# Whether there are locks at all, so that a file which is not locked is one nobody uses.
+LOCKS = fcntl is not None
+
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:

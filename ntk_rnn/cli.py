@@ -17,55 +17,68 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from ntk_rnn.experiments import console, registry
 from ntk_rnn.experiments.claims import Claim, UserError
-from ntk_rnn.experiments.configs import KernelsConfig
+from ntk_rnn.experiments.configs import Config, KernelsConfig
 from ntk_rnn.verification.topics import TOPICS, Topic
 
 _DESCRIPTION = "The theory of wide linear recurrent networks, made computable."
 
 
+_T = TypeVar("_T")
+_Several = Annotated[
+    tuple[_T, ...],
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="[NAMES ...]", help_behavior_hint="(default: all)"),
+]
+_Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")]
+_Folder = Annotated[Path, tyro.conf.arg(metavar="DIR")]
+
+
 @dataclass(frozen=True)
 class Reproduce:
-    """Run the studies of the paper and check what they claim."""
+    """Run the studies of the paper, check what they claim, and write a report."""
 
-    names: Annotated[
-        tuple[str, ...],
-        tyro.conf.Positional,
-        tyro.conf.arg(metavar="[NAMES ...]", help_behavior_hint="(default: all)"),
-    ] = ()
+    names: _Several[str] = ()
     """Studies to run."""
-    smoke: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = (
-        False
-    )
+    smoke: _Flag = False
     """Run each in seconds, at sizes that show only that it works."""
-    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results")
+    out: _Folder = Path("results")
     """Folder of the results."""
     seeds: Annotated[
         int | None,
         tyro.conf.arg(metavar="INT", help_behavior_hint="(default: as each study has it)"),
     ] = None
     """Number of seeds."""
+    force: _Flag = False
+    """Run again what DIR holds already."""
+    data: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="DIR/s1_data.mat", help_behavior_hint=""),
+    ] = None
+    """S1 recordings. Otherwise NTK_RNN_DATA says where, or they are fetched."""
 
     def __call__(self) -> int:
         """Runs the studies; returns the exit code."""
-        studies = [registry.find(name) for name in dict.fromkeys(self.names or registry.STUDIES)]
-        configs = [study.smoke if self.smoke else study.paper for study in studies]
-        if self.seeds is not None:
-            configs = [dataclasses.replace(config, seeds=self.seeds) for config in configs]
-        claims: list[tuple[str, Claim]] = []
-        try:
-            for study, config in zip(studies, configs, strict=True):
-                result = console.run(study, config, self.out, study.name)
-                claims += [(study.name, claim) for claim in result.claims]
-        finally:
-            if claims:  # those of finished studies, also when a later one fails
-                console.print_claims(claims)
-        return 0 if self.smoke or all(claim.holds for _, claim in claims) else 1
+        configs: dict[str, Config] = {}
+        for name in self.names or registry.STUDIES:
+            study = registry.find(name)
+            changes: dict[str, Any] = {} if self.seeds is None else {"seeds": self.seeds}
+            if study.needs_data:
+                changes["data"] = self.data
+            configs[name] = dataclasses.replace(
+                study.smoke if self.smoke else study.paper, **changes
+            )
+        with console.loading():
+            from ntk_rnn.experiments.reproduction import reproduce
+        claims = reproduce(
+            configs, self.out, asked_for=self.names, force=self.force, data=self.data
+        )
+        return 0 if self.smoke else _exit_code(claims)
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,7 @@ class Kernel:
     config: Annotated[KernelsConfig, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=KernelsConfig
     )
-    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results")
+    out: _Folder = Path("results")
     """Folder of the results."""
 
     def __call__(self) -> int:
@@ -89,24 +102,18 @@ class Kernel:
             table.add_row(str(width), f"{median:.4f}", f"{least:.4f} to {largest:.4f}", scaled)
         console.console().print(table)
         console.print_claims([("kernel", claim) for claim in result.claims])
-        return 0 if all(claim.holds for claim in result.claims) else 1
+        return _exit_code(result.claims)
 
 
 @dataclass(frozen=True)
 class Theory:
     """Check every result of the paper numerically."""
 
-    topics: Annotated[
-        tuple[Topic, ...],
-        tyro.conf.Positional,
-        tyro.conf.arg(metavar="[TOPICS ...]", help_behavior_hint="(default: all)"),
-    ] = ()
+    topics: _Several[Topic] = ()
     """Which results."""
     seed: Annotated[int, tyro.conf.arg(metavar="INT")] = 0
     """Seed of everything random."""
-    json: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = (
-        False
-    )
+    json: _Flag = False
     """Print a JSON object a line."""
 
     def __call__(self) -> int:
@@ -135,6 +142,10 @@ class Doctor:
         return 0 if all_is_well else 1
 
 
+def _exit_code(claims: Sequence[Claim]) -> int:
+    return 1 if any(claim.verdict == "does not hold" for claim in claims) else 0
+
+
 _COMMANDS = {"reproduce": Reproduce, "kernel": Kernel, "theory": Theory, "doctor": Doctor}
 
 # What the help of a command says below its first line. Indented lines are printed as they are.
@@ -143,18 +154,15 @@ _MORE = {
 Studies:
 {studies}
 
-Each writes a folder DIR/NAME, in the place of an earlier run's:
-  config.json, arrays.npz, metrics.csv, claims.csv, figure.png, figure.pdf
+Each writes a folder DIR/NAME, in the place of an earlier run's; one that DIR
+  holds of the same configuration, version and precision is kept.
+  DIR/report.md and DIR/report.html are of all studies that DIR holds.
+  A study whose data cannot be had is left out, unless it is named.
 
 Exit code:
-  0  every claim holds, or --smoke, where sizes are too small for some
+  0  no claim fails (one that cannot be told does not), or --smoke
   1  a claim does not hold
-  2  a mistake in the arguments
-
-Examples:
-  ntk-rnn reproduce
-  ntk-rnn reproduce fig1 fig2 --out my-results
-  ntk-rnn reproduce --smoke
+  2  a mistake in the arguments, or no data for a study that is named
 """,
     "kernel": """
 Computes kernels by neural-tangents, for each width and seed, and prints
@@ -164,7 +172,7 @@ Computes kernels by neural-tangents, for each width and seed, and prints
 Writes the folder DIR/kernel, in the place of an earlier run's.
 
 Exit code:
-  0  every claim holds
+  0  no claim fails; one that cannot be told does not
   1  a claim does not hold
   2  a mistake in the arguments
 
@@ -173,7 +181,7 @@ Examples:
   ntk-rnn kernel --widths 64 128 256 --in-dim 3 --out-dim 2
 """,
     "theory": """
-Topics:
+Topics, as NAMES:
   representation  RNNs as causal convolutions; realizations (Section 2)
   kernels         tangent kernels: analytic, empirical, exact, sampled
   training        gradient descent, its closed form, linearization

@@ -6,12 +6,15 @@ Figures are objects of their own: no global state of pyplot, no display, no sett
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 import numpy as np
 from jaxtyping import Float, Shaped
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 # Okabe and Ito's colours, which colour-blind readers tell apart as well.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
@@ -57,22 +60,48 @@ def bands(
 
 
 def points(
-    ax: Axes,
-    x: Shaped[np.ndarray, " R"],
-    samples: Float[np.ndarray, "S R"],
-    label: str,
-    *,
-    color: str = BLUE,
+    ax: Axes, x: Shaped[np.ndarray, " R"], samples: Float[np.ndarray, "S R"], label: str
 ) -> None:
-    """The median of samples at each ``x`` as a point, and a bar between the quartiles.
-
-    For abscissas too few to draw a line through; arguments as :func:`bands` has them.
-    """
+    """Medians as points with bars from quartile to quartile, where ``x`` are too few for a line."""
     low, median, high = np.quantile(samples, [0.25, 0.5, 0.75], axis=0)
     ax.errorbar(
         x, median, (median - low, high - median),
-        color=color, fmt="o", markersize=4.5, elinewidth=1.2, capsize=2, label=label,
+        color=BLUE, fmt="o", markersize=4.5, elinewidth=1.2, capsize=2, label=label,
     )  # fmt: skip
+
+
+def over_seeds(what: str, count: int) -> str:
+    """What lines and bands are, as a legend's title says; of one seed there is but a line."""
+    return f"{what} of {count} seeds" if count > 1 else "one seed"
+
+
+def legend(ax: Axes, title: str | None = None, **placed: Any) -> None:
+    """A legend of a panel; its title is where bands say what they are."""
+    ax.legend(fontsize=9, frameon=False, title=title, title_fontsize=9, **placed)
+
+
+def legend_below(fig: Figure, axes: list[Axes], title: str, columns: int) -> None:
+    """One legend of all panels, below them; what several panels show is in it once."""
+    handles = {}
+    for ax in axes:
+        lines, labels = ax.get_legend_handles_labels()
+        handles |= dict(zip(labels, lines, strict=True))
+    fig.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=columns, fontsize=9,
+        frameon=False, title=title, title_fontsize=9,
+    )  # fmt: skip
+
+
+def against_width(ax: Axes, widths: Shaped[np.ndarray, " K"], decade: tuple[int, ...]) -> None:
+    """Log-log axes with a tick at each width, and ordinates at these multiples of powers of 10."""
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("width n")
+    ax.set_xticks(widths, [str(width) for width in widths])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_locator(LogLocator(subs=decade))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def shades(count: int, color: str = BLUE) -> list[str]:
@@ -89,4 +118,6 @@ def _mixed(color: str, part: float) -> str:
 def save(fig: Figure, folder: Path) -> None:
     """Writes ``figure.png`` and ``figure.pdf``, without dates: equal figures are equal files."""
     fig.savefig(folder / "figure.png", dpi=160, metadata={"Software": None})
-    fig.savefig(folder / "figure.pdf", metadata={"CreationDate": None})
+    # TrueType, as journals want it; by default matplotlib embeds Type 3 fonts.
+    with matplotlib.rc_context({"pdf.fonttype": 42}):
+        fig.savefig(folder / "figure.pdf", metadata={"CreationDate": None})

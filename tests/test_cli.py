@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from ntk_rnn import cli
-from ntk_rnn.experiments import registry
+from ntk_rnn.experiments import console, registry, report
 
 COMMAND = [sys.executable, "-m", "ntk_rnn"]
 
@@ -38,7 +39,7 @@ def mistake(capsys, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("args", "parts"),
     [
-        (["reproduce", "fig0"], ["NAMES", "'fig0'", "fig1, fig2, fig3, fig4, kernels"]),
+        (["reproduce", "fig0"], ["NAMES", "'fig0'", ", ".join(registry.STUDIES)]),
         (["reproduce", "fig1", "--seeds", "0"], ["seeds", "got 0", "default is 8"]),
         (["reproduce", "--seeds", "many"], ["--seeds", "'many'", "ntk-rnn reproduce --help"]),
         (["kernel", "--widths", "64", "0"], ["widths", "got 0", "64 128 256"]),
@@ -55,11 +56,23 @@ def test_a_mistake_is_told_in_one_line(mistake, args, parts):
     assert all(part in line for part in parts), line
 
 
+def test_what_is_told_is_told_as_it_is(capsys):
+    console.note("kept in /tmp/:star:/[bold]")
+    table = console.table("where")
+    table.add_row("/tmp/:star:")
+    console.console().print(table)
+    told = capsys.readouterr()
+    assert told.err == "kept in /tmp/:star:/[bold]\n" and "/tmp/:star:" in told.out
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
         ([], ["reproduce", "kernel", "doctor"]),
-        (["reproduce"], ["--smoke", "--out", "--seeds", "Exit code", *registry.STUDIES]),
+        (
+            ["reproduce"],
+            ["--smoke", "--out", "--seeds", "--force", "--data", "Exit code", *registry.STUDIES],
+        ),
         (["kernel"], ["--widths", "--in-dim", "--implementation", "Exit code", "Examples"]),
         (["doctor"], ["Exit code"]),
     ],
@@ -71,7 +84,7 @@ def test_help_fits_80_columns(capsys, monkeypatch, command, words):
     assert not exit_.value.code
     text = capsys.readouterr().out
     assert all(word in text for word in words)
-    assert max(map(len, text.splitlines())) <= 80
+    assert max(map(len, text.splitlines())) <= 80 and len(text.splitlines()) <= 48
 
 
 def test_help_loads_nothing_heavy():
@@ -104,17 +117,23 @@ def test_reproduce_tells_claims_on_stdout_and_progress_on_stderr(reproduced):
     done, out = reproduced
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert len(lines) == 8 and "\x1b" not in done.stdout  # one line a claim, no colours
-    assert all(word in lines[1] for word in ("study", "claim", "value", "bar", "holds"))
+    rows = len(registry.STUDIES)
+    assert len(lines) == 8 + 4 + rows + 1 and "\x1b" not in done.stdout  # a line a row, no colours
+    assert all(word in lines[1] for word in ("study", "claim", "value", "bar", "verdict"))
     assert sum(line.split()[1] == "fig2" for line in lines[3:7]) == 4
+    assert all(word in lines[9] for word in ("study", "run", *report.VERDICTS))
+    found = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in lines[11:-2]}
+    assert found == dict.fromkeys(registry.STUDIES, "not run") | {"fig2": "smoke, 2 seeds"}
+    assert lines[-1] == f"report: {out / 'report.md'}, {out / 'report.html'}"
     assert "fig2: " in done.stderr and str(out / "fig2") in done.stderr
 
 
 def test_reproduce_writes_a_results_folder(reproduced):
     _, out = reproduced
-    assert [path.name for path in out.iterdir()] == ["fig2"]
+    assert sorted(path.name for path in out.iterdir()) == ["fig2", "report.html", "report.md"]
     assert sorted(path.name for path in (out / "fig2").iterdir()) == [
         "arrays.npz", "claims.csv", "config.json", "figure.pdf", "figure.png", "metrics.csv",
+        "numbers.csv",
     ]  # fmt: skip
     config = json.loads((out / "fig2" / "config.json").read_text())
     assert config["study"] == "fig2" and config["seeds"] == [0, 1]
@@ -132,14 +151,20 @@ def test_reproduce_writes_a_results_folder(reproduced):
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
-def test_stopped_in_the_middle_the_old_results_stay(tmp_path, name):
+def test_stopped_in_the_middle_what_is_finished_stays(
+    tmp_path, capsys, monkeypatch, reproduced, name
+):
+    """Of two studies, the first one finished and an earlier run's of the second."""
+    monkeypatch.delenv("COLUMNS", raising=False)  # as for the undisturbed run
+    shutil.copytree(reproduced[1] / "fig2", tmp_path / "fig2")
     (tmp_path / "fig1").mkdir()
     (tmp_path / "fig1" / "config.json").write_text("old")
+    args = ["--smoke", "--seeds", "2", "--out", str(tmp_path)]
     # The usual response to an interrupt, which processes in the background inherit otherwise.
     code = (
         "import signal, sys, ntk_rnn.cli\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        f"sys.exit(ntk_rnn.cli.main(['reproduce', 'fig1', '--out', {str(tmp_path)!r}]))"
+        f"sys.exit(ntk_rnn.cli.main(['reproduce', 'fig2', 'fig1', *{args!r}]))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -153,17 +178,25 @@ def test_stopped_in_the_middle_the_old_results_stay(tmp_path, name):
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert (tmp_path / "fig1" / "config.json").read_text() == "old" and out == ""
+    assert (tmp_path / "fig1" / "config.json").read_text() == "old"
+    assert f"fig2: kept, {tmp_path / 'fig2'} (--force runs it again)" in err
     if name == "SIGINT":
         assert process.returncode == 130, err
         assert err.splitlines()[-1] == "ntk-rnn: interrupted; earlier results are as they were"
     else:
-        from ntk_rnn.experiments import store
-
-        assert list(tmp_path.glob(".fig1.new-*"))
-        with pytest.raises(ZeroDivisionError), store.replacing(tmp_path, "fig1"):
-            raise ZeroDivisionError
-    assert [path.name for path in tmp_path.iterdir()] == ["fig1"]
+        assert list(tmp_path.glob(".fig1.new-*")) and out == ""
+        # As if it had been killed while it was replacing the results of the first study.
+        (tmp_path / "fig2").rename(tmp_path / ".fig2.old-a")
+        assert cli.main(["reproduce", "fig2", *args]) == 0
+        out = capsys.readouterr().out
+    # What it says is what an undisturbed run of the first study says.
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "fig1", "fig2", "report.html", "report.md",
+    ]  # fmt: skip
+    assert out.splitlines()[:-1] == reproduced[0].stdout.splitlines()[:-1]
+    for report_name in ("report.md", "report.html"):
+        expected = (reproduced[1] / report_name).read_bytes()
+        assert (tmp_path / report_name).read_bytes() == expected
 
 
 def test_kernel(tmp_path, capsys, monkeypatch):
@@ -174,8 +207,8 @@ def test_kernel(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     rows = [line.split("│") for line in out.splitlines()]
     assert [row[1].strip() for row in rows if len(row) == 6] == ["8", "16"]
-    holds = [row[5].strip() for row in rows if len(row) == 7]
-    assert len(holds) == 2 and code == (1 if "NO" in holds else 0)
+    verdicts = [row[5].strip() for row in rows if len(row) == 7]
+    assert verdicts == ["cannot be told"] * 2 and code == 0  # one seed has no standard error
     assert (tmp_path / "kernel" / "figure.png").is_file()
 
 

@@ -1,5 +1,24 @@
-"""Data: synthetic teachers."""
+"""Data: synthetic teachers, recordings of macaque cortex, and one's own recordings."""
 
+from ntk_rnn.data.recordings import S1, DataUnavailable, s1
 from ntk_rnn.data.synthetic import add_noise, delay, teacher
+from ntk_rnn.data.tables import from_arrays, from_csv
+from ntk_rnn.data.units import Units, training_units
+from ntk_rnn.data.windows import Windows, chronological_split, piece_starts, window_starts
 
-__all__ = ["add_noise", "delay", "teacher"]
+__all__ = [
+    "S1",
+    "DataUnavailable",
+    "Units",
+    "Windows",
+    "add_noise",
+    "chronological_split",
+    "delay",
+    "from_arrays",
+    "from_csv",
+    "piece_starts",
+    "s1",
+    "teacher",
+    "training_units",
+    "window_starts",
+]

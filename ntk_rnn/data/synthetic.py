@@ -28,7 +28,7 @@ def teacher(
 ) -> tuple[Float[Array, "N T n_x"], Float[Array, "N T n_y"]]:
     """White Gaussian inputs and the noisy outputs of a random linear RNN, the teacher.
 
-    Inputs are ``N(0, 1)``. The teacher is :class:`~ntk_rnn.models.LinearRNN` of a small width,
+    Inputs are ``N(0, 1)``. The teacher is a `ntk_rnn.LinearRNN` of a small width,
     its parameters drawn from the variances given. Draw training and test sequences together and
     split them: sequences of one call have one teacher.
 
@@ -50,6 +50,13 @@ def teacher(
 
     Raises:
       ValueError: if a size or variance is not positive, or ``snr_db`` is not finite.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> x, y = nr.data.teacher(jax.random.key(0), 20, 5, in_dim=2, snr_db=None)
+      >>> x.shape, y.shape
+      ((20, 5, 2), (20, 5, 1))
     """
     shape = (
         _checks.positive_int("num_sequences", num_sequences),
@@ -76,6 +83,15 @@ def add_noise(key: Array, y: Float[AnyArray, "N T n_y"], snr_db: float) -> Float
 
     Raises:
       ValueError: if ``y`` is not such an array or ``snr_db`` is not finite.
+
+    Example:
+      >>> import jax
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> y = np.ones((100, 10, 1))
+      >>> noise = nr.data.add_noise(jax.random.key(0), y, snr_db=20.0) - y
+      >>> print(f"{np.std(noise):.1f}")  # a tenth of the signal's root mean square
+      0.1
     """
     y = _checks.sequences("y", y)
     _checks.finite("snr_db", snr_db, "use None for no noise where that is offered")
@@ -96,6 +112,13 @@ def delay(y: Float[AnyArray, "N T n_y"], steps: int) -> Float[Array, "N T n_y"]:
 
     Raises:
       ValueError: if ``y`` is not such an array, or ``steps`` is negative or not below ``T``.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> y = np.array([1.0, 2.0, 3.0]).reshape(1, 3, 1)
+      >>> print(nr.data.delay(y, steps=1)[0, :, 0])
+      [0. 1. 2.]
     """
     y = _checks.sequences("y", y)
     steps = _checks.nonnegative_int("steps", steps)

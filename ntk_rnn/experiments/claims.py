@@ -1,8 +1,10 @@
-"""What a study claims, and what a user can get wrong."""
+"""What a study claims, the paper's numbers beside ours, and what a user can get wrong."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+Verdict = Literal["holds", "does not hold", "cannot be told"]
 
 
 class Claim(NamedTuple):
@@ -12,13 +14,32 @@ class Claim(NamedTuple):
       statement: what is claimed, in words.
       value: what was measured.
       bar: what it has to satisfy.
-      holds: whether it does.
+      verdict: whether it does, or that seeds are too few to tell.
     """
 
     statement: str
     value: str
     bar: str
-    holds: bool
+    verdict: Verdict
+
+    @property
+    def holds(self) -> bool:
+        """Whether the verdict is that it holds."""
+        return self.verdict == "holds"
+
+
+class Number(NamedTuple):
+    """One number of the paper, beside the one that a study finds.
+
+    Attributes:
+      quantity: what it is, in words.
+      paper: what the paper prints; empty where it prints none.
+      ours: what the study finds, with its standard error if there is one (``statistics.told``).
+    """
+
+    quantity: str
+    paper: str
+    ours: str
 
 
 class UserError(ValueError):
@@ -34,4 +55,5 @@ def at_most(statement: str, value: float, bar: float, note: str = "") -> Claim:
 
     ``note`` is shown after the value.
     """
-    return Claim(statement, f"{value:.3g}{note}", f"at most {bar:.3g}", bool(value <= bar))
+    verdict = "holds" if value <= bar else "does not hold"
+    return Claim(statement, f"{value:.3g}{note}", f"at most {bar:.3g}", verdict)

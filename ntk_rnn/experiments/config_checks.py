@@ -1,4 +1,4 @@
-"""What the configurations of studies check about their fields."""
+"""What studies check about their configurations."""
 
 from __future__ import annotations
 
@@ -45,3 +45,21 @@ def seed(first_seed: int) -> None:
     """Refuses a first seed that JAX would not take as it is."""
     if not 0 <= first_seed < 2**31:
         raise UserError(f"first_seed must be from 0 to 2^31 - 1, got {first_seed}; e.g. 0")
+
+
+def stable(learning_rate: float, largest: float) -> None:
+    """Refuses a learning rate past stability, of which ``largest`` is the limit on these data."""
+    if learning_rate >= largest:
+        raise UserError(
+            f"learning_rate must be below {float(largest):.3g}, past which gradient descent "
+            f"diverges on these data, got {learning_rate:g}"
+        )
+
+
+def converging(learning_rate: float, diverged_at: int | None, which: str = "") -> None:
+    """Refuses a learning rate with which training, of ``which`` network, diverged at some step."""
+    if diverged_at is not None:
+        raise UserError(
+            f"learning_rate must be smaller, got {learning_rate:g}, with which the training loss"
+            f"{which} is not finite at step {diverged_at}"
+        )

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from ntk_rnn.experiments.configs import Config
 from ntk_rnn.experiments.registry import Study
 
 if TYPE_CHECKING:
+    from ntk_rnn.experiments.report import Entry
     from ntk_rnn.experiments.runner import Result
     from ntk_rnn.verification.outcome import Outcome
 
@@ -30,7 +31,9 @@ def console(*, stderr: bool = False) -> Console:
     """A console; where it is not a terminal it is wide enough that tables keep their lines."""
     stream = sys.stderr if stderr else sys.stdout
     wide = not stream.isatty() and "COLUMNS" not in os.environ
-    return Console(stderr=stderr, highlight=False, markup=False, width=180 if wide else None)
+    return Console(
+        stderr=stderr, highlight=False, markup=False, emoji=False, width=180 if wide else None
+    )
 
 
 def table(*columns: str) -> Table:
@@ -43,10 +46,37 @@ def table(*columns: str) -> Table:
 
 def print_claims(claims: list[tuple[str, Claim]]) -> None:
     """Prints a table of claims, each with the name of its study."""
-    rows = table("study", "claim", "value", "bar", "holds")
+    rows = table("study", "claim", "value", "bar", "verdict")
     for name, claim in claims:
-        rows.add_row(name, claim.statement, claim.value, claim.bar, "yes" if claim.holds else "NO")
+        verdict = claim.verdict.upper() if claim.verdict == "does not hold" else claim.verdict
+        rows.add_row(name, claim.statement, claim.value, claim.bar, verdict)
     console().print(rows)
+
+
+def print_studies(entries: Sequence[Entry], left_out: Mapping[str, str], out: Path) -> None:
+    """Prints a table of all studies, why some are left out, and where the report is."""
+    from ntk_rnn.experiments import report
+
+    rows = table("study", "run", *report.VERDICTS)
+    for entry in entries:
+        rows.add_row(entry.study.name, entry.run, *map(entry.tally, report.VERDICTS))
+    screen = console()
+    screen.print(rows)
+    for line in report.reasons(left_out):
+        screen.print(line, soft_wrap=True)
+    screen.print(f"report: {out / report.MARKDOWN}, {out / report.PAGE}", soft_wrap=True)
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Says on a terminal, for as long as that takes, that what computes is being loaded."""
+    with console(stderr=True).status("loading"):
+        yield
+
+
+def note(line: str) -> None:
+    """Tells one line on stderr."""
+    console(stderr=True).print(line, soft_wrap=True)
 
 
 def run_checks(topics: Sequence[str], seed: int, *, as_json: bool) -> bool:

@@ -5,13 +5,10 @@ RNN. The scaled and the unscaled convolution start from the impulse response of 
 three differ in how they learn alone. Both convolutions are solved in closed form (Proposition 3.1),
 in float64 at all delays and steps and in the limit of infinitely many steps; the RNN is trained.
 
-What the paper leaves unsaid, and is chosen here: the learning rate (that of Fig. 1); the number of
-steps (several, so that its effect shows); where the unscaled convolution starts; and the unit of
-the error, which is that of predicting zero, ``sum (y_hat - y)^2 / sum y^2`` over test sequences and
-times, ``y`` with its noise. Sequences start at rest, so of a delayed output only the last
-``T - delay`` steps are not 0, and this unit falls with the delay; rises are checked in the unit of
-delay 0 as well, in which plain squared errors are. The paper's caption has ``y_t = x_{t-delay}``,
-which cannot be with 15 inputs and one output; ``target="copy"`` delays the first input.
+The unit of the error is that of predicting zero, ``sum (y_hat - y)^2 / sum y^2`` over test
+sequences and times, ``y`` with its noise. Sequences start at rest, so of a delayed output only the
+last ``T - delay`` steps are not 0, and this unit falls with the delay; rises are checked in the
+unit of delay 0 as well, in which plain squared errors are.
 """
 
 from __future__ import annotations
@@ -29,13 +26,29 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 import ntk_rnn as nr
 from ntk_rnn import plotting
-from ntk_rnn.experiments import statistics
-from ntk_rnn.experiments.claims import Claim, UserError
+from ntk_rnn.experiments import config_checks, statistics
+from ntk_rnn.experiments.claims import Claim, Number
 from ntk_rnn.experiments.configs import DelayConfig, seed_list
 
 Arrays = dict[str, np.ndarray]
 TrainData = tuple[Float[Array, "N T n_x"], Float[Array, "N T D"]]
 TestData = tuple[Float[Array, "M T n_x"], Float[Array, "M T D"]]
+
+PAPER = (
+    "Fig. 3 shows the test error of a linear RNN, of its scaled convolution and of an unscaled one "
+    "against the delay of the task: short memory is learned better by the first two.",
+    "n = 1000, 10 training and 10 test sequences, n_x = 15, n_y = 1, T = 20, 20 dB.",
+)
+CHOICES = (
+    "The caption has y_t = x_{t-delay}, which cannot be with 15 inputs and one output: a "
+    'teacher\'s output is delayed, by 0 to T - 1; target="copy" delays the first input instead.',
+    "Loss and learning rate are those of Fig. 1; several numbers of steps show their effect.",
+    "Both convolutions start from the impulse response of the RNN, so that the three differ in how "
+    "they learn alone.",
+    "Errors are relative to that of predicting zero, over all test sequences and times.",
+    "Each seed draws inputs, a teacher and an RNN, and serves all delays; the RNN is trained for "
+    "some of the seeds and delays, the convolutions are solved for all.",
+)
 
 _NAMES = {"rnn": "RNN", "scaled": "scaled convolution", "unscaled": "unscaled convolution"}
 
@@ -101,13 +114,31 @@ def metrics(config: DelayConfig, arrays: Arrays) -> list[dict[str, Any]]:
     return rows
 
 
+def numbers(config: DelayConfig, arrays: Arrays) -> list[Number]:
+    """Errors at the ends of the RNN's delays, and where they cross the unscaled convolution's."""
+    r = _longest(config, arrays)
+    after, result = f"after {_after(arrays['step'][r])}", []
+    for name, title in _NAMES.items():
+        rows, columns = _trained(arrays[name][:, r])
+        errors, delay = arrays[name][:, r][np.ix_(rows, columns)], arrays["delay"][columns]
+        for d, samples in ((delay[0], errors[:, 0]), (delay[-1], errors[:, -1])):
+            quantity = f"Error of the {title} at delay {d}, {after} (mean of seeds)"
+            result.append(Number(quantity, "", statistics.told(samples)))
+        if name != "unscaled":
+            ahead = errors - arrays["unscaled"][:, r][np.ix_(rows, columns)]
+            where = statistics.told(statistics.crossing(delay, ahead))
+            quantity = f"Delay from which the {title} is behind the unscaled convolution, {after}"
+            result.append(Number(quantity, "", where))
+    return result
+
+
 def claims(config: DelayConfig, arrays: Arrays) -> list[Claim]:
     """Errors of the RNN and the scaled convolution rise with the delay, the unscaled one's not.
 
     All are of the largest number of steps that the RNN takes, and paired: differences and rises are
     each seed's, tested against their standard error over seeds.
     """
-    r = int(np.flatnonzero(arrays["step"] <= config.rnn_steps)[-1])
+    r = _longest(config, arrays)
     after = f"after {_after(arrays['step'][r])}"
     result = []
     for name, title in _NAMES.items():
@@ -165,14 +196,7 @@ def plot(config: DelayConfig, arrays: Arrays) -> Figure:
         ax.set_ylim(limits.min(), limits.max())
         ax.tick_params(labelleft=ax is axes[0])
     axes[0].set_ylabel("test error / error of predicting zero")
-    handles = {}
-    for ax in axes:
-        lines, labels = ax.get_legend_handles_labels()
-        handles |= dict(zip(labels, lines, strict=True))
-    fig.legend(
-        handles.values(), handles.keys(), loc="outside lower center", ncols=3, fontsize=9,
-        frameon=False, title="median and quartiles over seeds", title_fontsize=9,
-    )  # fmt: skip
+    plotting.legend_below(fig, axes, "median and quartiles over seeds", 3)
     return fig
 
 
@@ -210,11 +234,7 @@ def _closed_form(
     """
     initial = np.repeat(np.asarray(response), train[1].shape[2], axis=1)
     kernel = nr.kernel_regression(lag_weights, train, initial=initial, on_host=True)
-    if config.learning_rate >= kernel.max_learning_rate:
-        raise UserError(
-            f"learning_rate must be below {float(kernel.max_learning_rate):.3g}, past which "
-            f"gradient descent diverges on these data, got {config.learning_rate:g}"
-        )
+    config_checks.stable(config.learning_rate, float(kernel.max_learning_rate))
     y = np.asarray(test[1], float)
     outputs = kernel.predict(test[0], steps, config.learning_rate)
     return np.sum((outputs - y) ** 2, axis=(1, 2)) / np.sum(y**2, axis=(0, 1))
@@ -232,11 +252,7 @@ def _train(
         _student(config), params, train, test=test, steps=int(steps[-1]), record_at=steps,
         learning_rate=config.learning_rate, allow_unstable=True,
     )  # fmt: skip
-    if path.diverged_at is not None or path.test_loss is None:
-        raise UserError(
-            f"learning_rate must be smaller, got {config.learning_rate:g}, with which the "
-            f"training loss is not finite at step {path.diverged_at}"
-        )
+    config_checks.converging(config.learning_rate, path.diverged_at)
     return np.asarray(path.test_loss) / (np.sum(np.asarray(test[1], float) ** 2) / 2)
 
 
@@ -251,6 +267,11 @@ def _delayed(data: TrainData, steps: int) -> tuple[Array, Array]:
 
 def _after(step: float) -> str:
     return "infinitely many steps" if np.isinf(step) else f"{int(step):,} steps"
+
+
+def _longest(config: DelayConfig, arrays: Arrays) -> int:
+    """Which is the largest number of steps that the RNN takes."""
+    return int(np.flatnonzero(arrays["step"] <= config.rnn_steps)[-1])
 
 
 def _trained(errors: Float[np.ndarray, "S T"]) -> tuple[np.ndarray, np.ndarray]:
@@ -268,9 +289,8 @@ def _crossing_claims(
     """A model's error minus the unscaled convolution's is negative at first, and positive then."""
     middle = int(np.argmin(np.abs(delay - delay[-1] / 2)))
     crossings = statistics.crossing(delay, ahead)
-    where, error = statistics.mean(crossings)
     count = f"in {np.isfinite(crossings).sum()} of {len(crossings)} seeds"
-    cross = f"; they cross at delay {where:.2f} +- {error:.1g}, {count}"
+    cross = f"; they cross at delay {statistics.told(crossings)}, {count}"
     statement = f"Error of the {title} minus that of the unscaled convolution at delay"
     return [
         statistics.below(f"{statement} {delay[0]}, {after}", ahead[:, 0], 0.0),

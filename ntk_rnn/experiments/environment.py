@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import ntk_rnn
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "neural-tangents", "numpy")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "neural-tangents", "numpy", "scikit-learn")
 _IMPLEMENTATIONS = (
     "jacobian_contraction",
     "ntk_vector_products",
@@ -61,8 +61,15 @@ def describe() -> dict[str, Any]:
             "kind": devices[0].device_kind,
             "count": len(devices),
         },
-        "x64": bool(jax.config.read("jax_enable_x64")),
+        "x64": x64(),
     }
+
+
+def x64() -> bool:
+    """Whether JAX computes in float64."""
+    import jax
+
+    return bool(jax.config.read("jax_enable_x64"))
 
 
 def checks() -> Iterator[Check]:

@@ -8,14 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
-from ntk_rnn.experiments.claims import Claim, UserError
+from ntk_rnn.experiments.claims import Claim, Number, UserError
 from ntk_rnn.experiments.configs import (
+    BiasConfig,
     Config,
     DelayConfig,
     DynamicsConfig,
     KernelsConfig,
     WidthConfig,
 )
+from ntk_rnn.experiments.decoding_config import DecodingConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +26,16 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class StudyModule(Protocol):
-    """The functions that a study's module has. All but ``run`` need only saved arrays."""
+    """What a study's module has. All of its functions but ``run`` need only saved arrays.
+
+    Attributes:
+      PAPER: what the paper shows there and with which numbers; a sentence each.
+      CHOICES: what it leaves unsaid and is chosen here (loss, epochs, seeds, split, ...); a
+        sentence each.
+    """
+
+    PAPER: tuple[str, ...]
+    CHOICES: tuple[str, ...]
 
     def units(self, config: Any, /) -> int:
         """How often ``run`` calls ``advance``."""
@@ -36,6 +47,10 @@ class StudyModule(Protocol):
 
     def metrics(self, config: Any, arrays: dict[str, np.ndarray], /) -> list[dict[str, Any]]:
         """Rows of ``metrics.csv``, all with the same keys."""
+        ...
+
+    def numbers(self, config: Any, arrays: dict[str, np.ndarray], /) -> list[Number]:
+        """Its main numbers with standard errors, beside those of the paper that are printed."""
         ...
 
     def claims(self, config: Any, arrays: dict[str, np.ndarray], /) -> list[Claim]:
@@ -57,6 +72,8 @@ class Study:
       module: where its functions are, below ``ntk_rnn.experiments``.
       paper: the configuration of the paper.
       smoke: one that runs in seconds.
+      needs_data: whether it is about the S1 recordings; its configuration then has a field
+        ``data``, the path of their file or ``None``.
     """
 
     name: str
@@ -64,6 +81,7 @@ class Study:
     module: str
     paper: Config
     smoke: Config
+    needs_data: bool = False
 
     def load(self) -> StudyModule:
         """Its functions. This is what imports JAX."""
@@ -109,6 +127,22 @@ _ALL = (
         WidthConfig(widths=(16, 128), steps=20, seeds=3),
     ),
     Study(
+        "fig5",
+        "decoding S1 recordings, over epochs (Fig. 5)",
+        "decoding_curves",
+        DecodingConfig(),
+        DecodingConfig(width=100, seq_len=5, epochs=2, long_steps=1000, seeds=2),
+        needs_data=True,
+    ),
+    Study(
+        "table1",
+        "decoding S1 recordings, with all and with limited data (Table 1)",
+        "decoding_table",
+        DecodingConfig(),
+        DecodingConfig(width=100, seq_len=5, epochs=2, long_steps=1000, seeds=2),
+        needs_data=True,
+    ),
+    Study(
         "kernels",
         "the NTK of a linear RNN tends to the analytic one (Theorem 3.3)",
         "kernels",
@@ -120,6 +154,20 @@ _ALL = (
             seq_len=5,
             # The quickest to compile, which is what small widths spend their time on.
             implementation="jacobian_contraction",
+        ),
+    ),
+    Study(
+        "bias",
+        "short lags are learned first, as the kernel has it (Theorem 4.1)",
+        "bias",
+        BiasConfig(),
+        BiasConfig(
+            width=100,
+            seq_len=5,
+            learning_rate=1.6e-5,
+            steps=500,
+            seeds=4,
+            rnn_seeds=3,
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Results folders: what is in one, and how a run replaces it whole or not at all.
+"""Results folders: how a run replaces one whole or not at all, and reading it back.
 
 A run writes to a hidden folder beside its results, ``.NAME.new-*``. Once complete, the old results
 are renamed to ``.NAME.old-*``, the new ones take their place, and the old ones are deleted. What a
@@ -13,18 +13,36 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from ntk_rnn.experiments.claims import Claim, UserError
+from ntk_rnn._locks import LOCKS, locked
+from ntk_rnn.experiments.claims import Claim, Number, UserError, Verdict
 
-try:
-    import fcntl
-except ImportError:  # Windows: runs are not kept from each other, nor leftovers cleaned up
-    fcntl = None
+# What ``config.json`` of a finished run says at least.
+_KEYS = {
+    "study", "title", "preset", "config", "versions", "device", "x64", "paper", "choices",
+}  # fmt: skip
+_PNG = b"\x89PNG"
+
+
+class Finished(NamedTuple):
+    """What a finished run says of itself, from which the report is made.
+
+    Attributes:
+      config: what ``config.json`` holds.
+      claims: what it claims.
+      numbers: its main numbers, beside the paper's.
+    """
+
+    config: dict[str, Any]
+    claims: list[Claim]
+    numbers: list[Number]
 
 
 @contextlib.contextmanager
@@ -39,16 +57,16 @@ def replacing(out: Path, name: str) -> Iterator[Path]:
     target = out / name
     with _explained(target):
         out.mkdir(parents=True, exist_ok=True)
-        with _locked(out):
+        with locked(out):
             _clean_up(out, name)
         _check_replaceable(target)
         staging = Path(tempfile.mkdtemp(prefix=f".{name}.new-", dir=out))
         staging.chmod(0o777 & ~_umask())
     try:
         # The lock says that the run which owns the folder is alive.
-        with _locked(staging):
+        with locked(staging):
             yield staging
-            with _explained(target), _locked(out):
+            with _explained(target), locked(out):
                 _check_replaceable(target)
                 _swap(staging, target)
     finally:
@@ -61,14 +79,16 @@ def write(
     arrays: dict[str, np.ndarray],
     metrics: Sequence[dict[str, Any]],
     claims: Sequence[Claim],
+    numbers: Sequence[Number],
 ) -> None:
-    """Writes ``config.json``, ``arrays.npz``, ``metrics.csv`` and ``claims.csv``."""
+    """Writes ``config.json``, ``arrays.npz``, and ``metrics``, ``claims`` and ``numbers.csv``."""
     with _explained(folder):
         text = json.dumps(config, indent=2, default=str)
         (folder / "config.json").write_text(text + "\n", encoding="utf-8")
         np.savez_compressed(folder / "arrays.npz", **arrays)  # pyright: ignore[reportArgumentType]
-        _write_csv(folder / "metrics.csv", metrics)
-        _write_csv(folder / "claims.csv", [claim._asdict() for claim in claims])
+        _write_csv(folder / "metrics.csv", list(metrics[0]), metrics)
+        for name, rows, kind in (("claims", claims, Claim), ("numbers", numbers, Number)):
+            _write_csv(folder / f"{name}.csv", kind._fields, [row._asdict() for row in rows])
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -78,9 +98,66 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return config, dict(arrays)
 
 
-def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def finished(folder: Path) -> Finished | None:
+    """What a finished run says of itself.
+
+    ``None`` if there is none, this version cannot read it, or what it should hold is damaged.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        claims = [Claim(**row) for row in _read_csv(folder / "claims.csv")]
+        numbers = [Number(**row) for row in _read_csv(folder / "numbers.csv")]
+        with zipfile.ZipFile(folder / "arrays.npz") as arrays:
+            damaged = arrays.testzip()
+        drawn = (folder / "figure.png").read_bytes().startswith(_PNG)
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile, zlib.error):
+        return None
+    told = bool(claims) and all(claim.verdict in get_args(Verdict) for claim in claims)
+    complete = bool(numbers) and all(None not in number for number in numbers)
+    if damaged or not (_known(config) and told and complete and drawn):
+        return None
+    return Finished(config, claims, numbers)
+
+
+def _known(config: Any) -> bool:
+    """Whether ``config.json`` says what the report asks of it."""
+    if not (isinstance(config, dict) and config.keys() >= _KEYS):
+        return False
+    nested = all(isinstance(config[name], dict) for name in ("config", "versions", "device"))
+    return nested and "seeds" in config["config"]
+
+
+def recover(out: Path, names: Sequence[str]) -> None:
+    """Puts right what killed runs of these names left, so that what they finished is seen."""
+    if out.is_dir():
+        with _explained(out), locked(out):
+            for name in names:
+                _clean_up(out, name)
+
+
+def write_texts(out: Path, make: Callable[[], dict[str, str]]) -> None:
+    """Writes files of these names and contents, each whole or not at all.
+
+    They are made, and written, while no run can replace its results.
+    """
+    with _explained(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with locked(out):
+            for name, text in make().items():
+                staging = out / f".{name}.new"
+                # A path in it may have bytes that are no text.
+                staging.write_bytes(text.encode(errors="backslashreplace"))
+                staging.replace(out / name)
+
+
+def _read_csv(path: Path) -> list[dict[str, Any]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -108,8 +185,8 @@ def _clean_up(out: Path, name: str) -> None:
             old.rename(out / name)
     for staging in out.glob(f".{name}.new-*"):
         # One that is locked belongs to a run that is alive.
-        with contextlib.suppress(BlockingIOError), _locked(staging, wait=False):
-            if fcntl is not None:
+        with contextlib.suppress(BlockingIOError), locked(staging, wait=False):
+            if LOCKS:
                 shutil.rmtree(staging, ignore_errors=True)
 
 
@@ -132,26 +209,6 @@ def _remove(path: Path) -> None:
         path.unlink()
     else:
         shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Holds a lock on a folder; the system releases it when the process ends, however it does.
-
-    Raises:
-      BlockingIOError: if another process holds it and this one is not to wait.
-    """
-    if fcntl is None:
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        # Some network file systems have no locks; there, concurrent runs are not told apart.
-        with contextlib.suppress(*(() if not wait else (OSError,))):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -49,6 +49,20 @@ class StateEvolution(NamedTuple):
         ``Z_{s+1,l}`` in ``Z_{t+1,l}``, 0 for ``s >= t``, shape ``(k, H, d, H, d)``.
       innovation_covariance: likewise, ``nu_l`` times that of the residual at each ``t``, shape
         ``(k, H, d, d)``.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> def unchanged(q, u):
+      ...     return q
+      >>> start = nr.GaussianRows(np.zeros(1), np.eye(1))
+      >>> limit = nr.state_evolution([unchanged], [0.5], start, horizon=3, form="innovations")
+      >>> print(limit.covariance[:, 0, :, 0])
+      [[0.5   0.    0.   ]
+       [0.    0.25  0.   ]
+       [0.    0.    0.125]]
+      >>> limit.coefficients.shape, limit.innovation_covariance.shape
+      ((1, 3, 1, 3, 1), (1, 3, 1, 1))
     """
 
     covariance: Float[Array, "H d H d"]
@@ -74,7 +88,7 @@ def state_evolution(
 
     As ``n`` grows, the rows of ``(q_1, ..., q_H)`` tend to a Gaussian ``(Q_1, ..., Q_H)`` of mean
     0, independent of ``Q_0`` and of the inputs ``U``, whose covariance is computed here. At finite
-    ``n`` the recursion is :func:`simulate_evolution`.
+    ``n`` the recursion is ``simulate_evolution``.
 
     Expectations are exact for affine maps (``method="linear"``), Gauss-Hermite sums over pairs of
     times (``"quadrature"``), or means over sample paths of the limit (``"monte_carlo"``). With
@@ -118,6 +132,17 @@ def state_evolution(
       ValueError: if a variance is not positive, a number or a shape does not fit, a law is not
         one, a map is no hashable function, or not affine though ``method="linear"``, an option is
         unknown or too small, or Monte Carlo has no random key.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> def saturate(q, u):
+      ...     return jnp.tanh(q)
+      >>> start = nr.GaussianRows(np.zeros(1), np.eye(1))
+      >>> limit = nr.state_evolution([saturate], [1.0], start, horizon=2)
+      >>> print(f"{limit.covariance[0, 0, 0, 0]:.3f}")  # E[tanh(z)^2], z of N(0, 1)
+      0.394
     """
     maps, variances, initial, inputs = checked_problem(maps, variances, initial, inputs, horizon)
     if form not in ("covariance", "innovations"):

@@ -148,7 +148,7 @@ def affine_moments(
 def quadrature_moments(
     maps: tuple[RowMap, ...], rule: Rule, states: GaussianRows, inputs: GaussianRows, t: Array
 ) -> Float[Array, "k d H d"]:
-    """:func:`affine_moments` for any maps, by a rule for the pairs ``(Q_t, Q_s, U_t, U_s)``."""
+    """``affine_moments`` for any maps, by a rule for the pairs ``(Q_t, Q_s, U_t, U_s)``."""
     points, weights = jnp.asarray(rule.points), jnp.asarray(rule.weights)
     dim = states.mean.shape[1]
 

@@ -36,7 +36,7 @@ def simulate_evolution(
 
     Args:
       key: PRNG key.
-      maps: as :func:`state_evolution`, like those that follow.
+      maps: as ``state_evolution``, like those that follow.
       variances: ``nu_l``, shape ``(k,)``.
       initial: law of a row of ``q_0``.
       inputs: law of a row of the inputs.
@@ -47,8 +47,22 @@ def simulate_evolution(
       ``q_0, ..., q_H``, shape ``(H + 1, n, d)``.
 
     Raises:
-      ValueError: as :func:`state_evolution`, and if ``width`` is not a positive integer or
+      ValueError: as ``state_evolution``, and if ``width`` is not a positive integer or
         ``key`` not a random key.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> def saturate(q, u):
+      ...     return jnp.tanh(q)
+      >>> start = nr.GaussianRows(np.zeros(1), np.eye(1))
+      >>> q = nr.simulate_evolution(
+      ...     jax.random.key(0), [saturate], [1.0], start, width=1000, horizon=2
+      ... )
+      >>> q.shape  # q_0, q_1, q_2
+      (3, 1000, 1)
     """
     width, key = _checks.positive_int("width", width), checked_key(key)
     maps, variances, initial, inputs = checked_problem(maps, variances, initial, inputs, horizon)

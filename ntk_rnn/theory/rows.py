@@ -14,11 +14,19 @@ from ntk_rnn._types import AnyArray
 
 
 class GaussianRows(NamedTuple):
-    """The Gaussian law of one row of a matrix whose rows are independent copies of it.
+    """The Gaussian law of one row of a matrix whose rows are independent copies of it (Lemma C.1).
 
     Attributes:
       mean: shape ``(d,)``, or ``(H, d)`` for the joint law over ``H`` times.
       covariance: shape ``(d, d)``, or ``(H, d, H, d)``; 0 for rows that are not random.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> initial = nr.GaussianRows(mean=np.zeros(2), covariance=np.eye(2))
+      >>> fixed = nr.GaussianRows(mean=np.ones((3, 1)), covariance=np.zeros((3, 1, 3, 1)))
+      >>> fixed.covariance.shape  # inputs at 3 times that are 1 and not random
+      (3, 1, 3, 1)
     """
 
     mean: Float[AnyArray, " ..."]

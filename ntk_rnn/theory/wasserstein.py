@@ -20,17 +20,25 @@ def hidden_state_covariance(
 
     ``h_t = sum_{j <= t} B_j x_{t-j}``, ``B_j = (W/sqrt(n))^j F``, whose ``n`` rows are those that
     tend to a Gaussian law. So it is the Gram matrix ``Q_{ab} = B_a^T B_b / n`` of
-    :class:`FiniteWidthGram` between lagged inputs.
+    ``FiniteWidthGram`` between lagged inputs.
 
     Args:
-      params: what ``LinearRNN.init`` returned.
-      x: sequences, shape ``(N, T, n_x)``, as ``unit_impulses`` for the law of ``W^j F`` itself.
+      params: what ``init`` of a ``LinearRNN`` returned.
+      x: sequences, shape ``(N, T, n_x)``; ``unit_impulses`` give the law of ``W^j F`` itself.
 
     Returns:
       Shape ``(N, T, N, T)``.
 
     Raises:
       ValueError: if ``params`` are not those of a linear RNN, or do not fit ``x``.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> x = jax.random.normal(jax.random.key(0), (2, 3, 1))
+      >>> params = nr.LinearRNN(width=50, out_dim=1).init(jax.random.key(1), x)
+      >>> nr.hidden_state_covariance(params, x).shape
+      (2, 3, 2, 3)
     """
     x = _checks.sequences("x", x)
     q = finite_width_gram(params, x.shape[1]).q
@@ -45,7 +53,7 @@ def hidden_state_limit(
     nu_w: float | Float[AnyArray, ""],
     nu_f: float | Float[AnyArray, ""],
 ) -> Float[Array, "N T N T"]:
-    """Limit of :func:`hidden_state_covariance` (eqs. 43 and 49), at infinite width.
+    """Limit of ``hidden_state_covariance`` (eqs. 43 and 49), at infinite width.
 
     ``sum_{j <= min(t, s)} nu_F nu_W^j <x_{t-j}, x'_{s-j}>``.
 
@@ -59,6 +67,15 @@ def hidden_state_limit(
 
     Raises:
       ValueError: if ``x`` is not of rank 3 or not finite, or a variance not positive and finite.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> limit = nr.hidden_state_limit(np.ones((1, 3, 1)), nu_w=0.5, nu_f=1.0)
+      >>> print(limit[0, :, 0])
+      [[1.   1.   1.  ]
+       [1.   1.5  1.5 ]
+       [1.   1.5  1.75]]
     """
     x = _checks.sequences("x", x)
     return analytic_ntk(x, None, gaussian_limit(x.shape[1], nu_w, nu_f, 1.0)).swapaxes(1, 2)
@@ -76,7 +93,7 @@ def gaussian_wasserstein(
 
     Args:
       cov1: covariance ``C1``, symmetric positive semi-definite, shape ``(d, d)``.
-      cov2: covariance ``C2``, likewise.
+      cov2: covariance ``C2``, likewise, shape ``(d, d)``.
 
     Returns:
       ``W2``, shape ``()``.
@@ -84,6 +101,12 @@ def gaussian_wasserstein(
     Raises:
       ValueError: if the matrices are not square, of one shape, finite, symmetric and positive
         semi-definite.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> print(f"{nr.gaussian_wasserstein(np.eye(2), 4 * np.eye(2)):.4f}")  # sqrt(2) (2 - 1)
+      1.4142
     """
     _checks.same("cov1.shape", jnp.shape(cov1), "cov2.shape", jnp.shape(cov2), "shape")
     root1, root2 = _square_root("cov1", cov1), _square_root("cov2", cov2)

@@ -23,6 +23,8 @@ def test_fig1_is_the_papers():
 def test_studies_are_called_by_their_names_and_fit_the_help(name):
     study = registry.find(name)
     assert study.name == name and len(study.title) <= 68
+    assert isinstance(study.load(), registry.StudyModule)
+    assert study.needs_data == any(f.name == "data" for f in dataclasses.fields(study.paper))
 
 
 def test_seeds_follow_each_other():

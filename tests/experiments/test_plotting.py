@@ -1,5 +1,6 @@
 """The kinds of plot that figures are made of."""
 
+import matplotlib
 import numpy as np
 
 from ntk_rnn import plotting
@@ -27,3 +28,27 @@ def test_equal_figures_are_equal_files(tmp_path):
     assert (tmp_path / "a" / "figure.png").read_bytes()[:4] == b"\x89PNG"
     pdf = (tmp_path / "a" / "figure.pdf").read_bytes()
     assert pdf[:5] == b"%PDF-" and b"Date" not in pdf
+    # Fonts are embedded, as TrueType, and no setting is left behind.
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf
+    assert matplotlib.rcParams["pdf.fonttype"] == matplotlib.rcParamsDefault["pdf.fonttype"]
+
+
+def test_one_legend_below_all_panels():
+    fig, axes = plotting.panels(2)
+    axes[0].plot([0, 1], label="both")
+    axes[1].plot([0, 1], label="both")
+    plotting.points(axes[1], np.arange(2), np.ones((3, 2)), "one")
+    plotting.legend_below(fig, axes, plotting.over_seeds("medians", 3), 2)
+    (legend,) = fig.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["both", "one"]
+    assert legend.get_title().get_text() == "medians of 3 seeds"
+    assert plotting.over_seeds("medians", 1) == "one seed"
+
+
+def test_a_tick_at_each_width():
+    _, (ax,) = plotting.panels(1)
+    ax.plot([10, 300], [1e-3, 1e-1])
+    plotting.against_width(ax, np.array([10, 300]), (1, 3))
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["10", "300"]
+    assert not ax.get_xticks(minor=True).size and not ax.get_yticks(minor=True).size
+    assert set(np.round(ax.get_yticks(), 6)) >= {0.001, 0.003, 0.01, 0.03, 0.1}

@@ -1,0 +1,168 @@
+"""Windows of recordings that have gaps, split in time and standardized without looking ahead."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from ntk_rnn import _checks
+from ntk_rnn.data.units import training_units
+
+
+class Windows(NamedTuple):
+    """Windows of ``T`` bins that follow each other in the recording.
+
+    Attributes:
+      x: inputs, shape ``(N, T, n_x)``.
+      y: targets, shape ``(N, T, n_y)``.
+      start: the bin with which each begins, rising, shape ``(N,)``.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> x, y = np.random.default_rng(0).normal(size=(2, 100, 1))
+      >>> train, test = nr.data.chronological_split(x, y, np.array([0]), seq_len=10)
+      >>> train.x.shape, test.x.shape, int(test.start[0])
+      ((71, 10, 1), (11, 10, 1), 80)
+    """
+
+    x: Float[np.ndarray, "N T n_x"]
+    y: Float[np.ndarray, "N T n_y"]
+    start: Int[np.ndarray, " N"]
+
+
+def piece_starts(
+    position: Float[np.ndarray, "B d"],
+    velocity: Float[np.ndarray, "B d"],
+    *,
+    bin_width: float,
+    tolerance: float = 0.3,
+) -> Int[np.ndarray, " P"]:
+    """The bins with which contiguous pieces of a recording begin.
+
+    A piece ends where the change of position is not the integral of the velocity,
+    ``|p_{t+1} - p_t - bin_width (v_{t+1} + v_t) / 2| > tolerance`` in some coordinate.
+
+    Args:
+      position: shape ``(B, d)``.
+      velocity: in units of position a second, shape ``(B, d)``.
+      bin_width: seconds from a bin to the next.
+      tolerance: in units of position.
+
+    Returns:
+      Shape ``(P,)``, rising; the first is 0.
+
+    Raises:
+      ValueError: if shapes differ, or a width or tolerance is not positive.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> position = np.array([0.0, 1.0, 2.0, 9.0, 10.0])[:, None]  # with a jump
+      >>> nr.data.piece_starts(position, np.ones((5, 1)), bin_width=1.0).tolist()
+      [0, 3]
+    """
+    _checks.positive("bin_width", bin_width)
+    _checks.positive("tolerance", tolerance)
+    _checks.same("position.shape", position.shape, "velocity.shape", velocity.shape, "shape")
+    integral = bin_width * (velocity[1:] + velocity[:-1]) / 2
+    jumps = np.any(np.abs(np.diff(position, axis=0) - integral) > tolerance, axis=1)
+    return np.concatenate([[0], np.flatnonzero(jumps) + 1])
+
+
+def window_starts(
+    pieces: Int[np.ndarray, " P"], seq_len: int, first: int, last: int
+) -> Int[np.ndarray, " N"]:
+    """The bins with which all windows begin that lie in one piece, and in ``[first, last)``.
+
+    There is one for every bin that has ``seq_len - 1`` others of its piece behind it, so windows
+    overlap.
+
+    Args:
+      pieces: the bins with which pieces begin, rising, shape ``(P,)``.
+      seq_len: length ``T`` of the windows.
+      first: the first bin that may be in one.
+      last: the first bin after those.
+
+    Returns:
+      Shape ``(N,)``, rising; empty where no window fits.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> nr.data.window_starts(np.array([0, 4]), seq_len=3, first=0, last=8).tolist()
+      [0, 1, 4, 5]
+    """
+    seq_len = _checks.positive_int("seq_len", seq_len)
+    starts = np.arange(first, last - seq_len + 1)
+    # A window lies in one piece if none begins after its first bin and up to its last one.
+    before, within = (np.searchsorted(pieces, starts + k, side="right") for k in (0, seq_len - 1))
+    return starts[before == within]
+
+
+def chronological_split(
+    inputs: Shaped[np.ndarray, "B n_x"],
+    targets: Shaped[np.ndarray, "B n_y"],
+    pieces: Int[np.ndarray, " P"],
+    seq_len: int,
+    *,
+    test_fraction: float = 0.2,
+    num_train: int | None = None,
+) -> tuple[Windows, Windows]:
+    """Windows for training and for test, of which those for test come later and share no bin.
+
+    Inputs and targets are standardized, each channel by its mean and standard deviation over the
+    bins for training alone; one that is constant there is only centred.
+
+    Args:
+      inputs: shape ``(B, n_x)``.
+      targets: shape ``(B, n_y)``.
+      pieces: the bins with which contiguous pieces begin, shape ``(P,)``; no window has bins of
+        two.
+      seq_len: length ``T`` of the windows.
+      test_fraction: the part of the bins that is for test, the last of them.
+      num_train: how many of the other bins are for training, the first of them; all if ``None``.
+
+    Returns:
+      Windows for training and for test.
+
+    Raises:
+      ValueError: if the numbers of bins differ, the fraction is not between 0 and 1,
+        ``num_train`` is not between 1 and what is left, an entry for training is not finite, or no
+        window fits into either part.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> x, y = np.random.default_rng(0).normal(size=(2, 100, 1))
+      >>> train, test = nr.data.chronological_split(x, y, np.array([0]), seq_len=10)
+      >>> bool(train.start[-1] + 10 <= test.start[0])  # no bin is in both
+      True
+    """
+    bins = len(inputs)
+    _checks.same("len(inputs)", bins, "len(targets)", len(targets), "number of bins")
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"test_fraction must be between 0 and 1, got {test_fraction}; e.g. 0.2")
+    end = bins - round(test_fraction * bins)
+    used = end if num_train is None else _checks.positive_int("num_train", num_train)
+    if used > end:
+        raise ValueError(
+            f"num_train must be at most {end}, the bins that are not for test, got {used}; leave "
+            "it out for all of them"
+        )
+    recording = [np.asarray(array, float)[None] for array in (inputs, targets)]
+    units = training_units(*(array[:, :used] for array in recording))
+    x, y = (array[0] for array in units.standardize(*recording))
+    parts = []
+    for name, (first, last) in {"training": (0, used), "test": (end, bins)}.items():
+        start = window_starts(pieces, seq_len, first, last)
+        if not len(start):
+            raise ValueError(
+                f"seq_len must leave windows for {name}, got {seq_len} and no piece that is as "
+                f"long among bins {first} to {last}; take shorter windows or more bins"
+            )
+        rows = start[:, None] + np.arange(seq_len)
+        parts.append(Windows(x[rows], y[rows], start))
+    return parts[0], parts[1]
