@@ -1,29 +1,58 @@
-"""Medians of interleaved runs, so that a machine's moods fall on all candidates alike."""
+"""Medians of interleaved runs, so that a machine's moods fall on all contenders alike."""
 
 from __future__ import annotations
 
-import statistics
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 
+# What a sample takes at least: quicker calls are repeated within one.
+_SAMPLE_SECONDS = 0.01
 
-def interleaved_medians(
-    candidates: Mapping[str, Callable[[], Any]], repeats: int
-) -> dict[str, float]:
-    """Median seconds of each candidate over rounds in which every one runs once.
 
-    Each runs once before, so that compilation is not counted, and a run ends when its results are
-    there rather than when they are dispatched.
+def once(call: Callable[[], Any]) -> tuple[Any, float]:
+    """What a call returns, and the seconds until it is there rather than dispatched."""
+    start = time.perf_counter()
+    output = jax.block_until_ready(call())
+    return output, time.perf_counter() - start
+
+
+def interleaved(
+    calls: Mapping[str, Callable[[], Any]], *, budget: float, least: int = 3, most: int = 15
+) -> dict[str, list[float] | Exception]:
+    """Seconds of calls, in rounds in which every one is timed once.
+
+    Args:
+      calls: what to time, each called before, so that nothing is left to compile.
+      budget: seconds for all, of which each has an equal share.
+      least: rounds that each takes part in, whatever it takes.
+      most: rounds at most.
+
+    Returns:
+      Seconds a call, one number a round, or what a call raised; others go on without it.
     """
-    for run in candidates.values():
-        jax.block_until_ready(run())
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(repeats):
-        for name, run in candidates.items():
+    share = budget / max(1, len(calls))
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    repeats = dict.fromkeys(calls, 1)
+    spent = dict.fromkeys(calls, 0.0)
+    failures: dict[str, Exception] = {}
+    for number in range(most):
+        for name, call in calls.items():
+            if name in failures or (number >= least and spent[name] > share):
+                continue
             start = time.perf_counter()
-            jax.block_until_ready(run())
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+            try:
+                for _ in range(repeats[name]):
+                    jax.block_until_ready(call())
+            except Exception as error:
+                failures[name] = error
+                continue
+            seconds = time.perf_counter() - start
+            spent[name] += seconds
+            samples[name].append(seconds / repeats[name])
+            if number == 0:
+                repeats[name] = math.ceil(_SAMPLE_SECONDS / max(seconds, _SAMPLE_SECONDS / 100))
+    return {**samples, **failures}

@@ -1,0 +1,69 @@
+"""Memory of one call, as the resident set of a process that does nothing else.
+
+``python -m benchmarks.memory CASE LABEL CONTENDER`` is that process, and prints bytes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import cases, timing
+from benchmarks.comparisons import Comparison
+
+_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+_SECONDS = 300.0
+
+
+def of_a_process(comparison: Comparison, contender: str) -> float | None:
+    """Bytes at the peak of a second call beyond those before it; ``None`` if not to be had."""
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.memory",
+        comparison.case,
+        comparison.label,
+        contender,
+    ]
+    # Freed memory goes back to the system at once, or the next call would seem to need none.
+    returned = {"MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}
+    try:
+        done = subprocess.run(
+            command, env={**os.environ, **returned}, capture_output=True, text=True,
+            timeout=_SECONDS, check=True, cwd=Path(__file__).parents[1],
+        )  # fmt: skip
+        return float(done.stdout.splitlines()[-1])
+    except (subprocess.SubprocessError, ValueError, IndexError):
+        return None
+
+
+def peak_of_second_call(comparison: Comparison, name: str) -> float:
+    """Bytes at the peak of a call, once everything has been compiled, beyond those before it."""
+    (contender,) = (c for c in comparison.contenders if c.name == name)
+    work = contender.make()
+    timing.once(work.call)
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:  # the C library of most systems keeps some of what was freed
+        trim(0)
+    before = _kilobytes("VmRSS")
+    _RESET.write_text("5", encoding="ascii")  # forgets the peak so far
+    timing.once(work.call)
+    return 1024.0 * max(0, _kilobytes("VmHWM") - before)
+
+
+def _kilobytes(field: str) -> int:
+    found = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(encoding="ascii"), re.MULTILINE)
+    if found is None:
+        raise ValueError(f"{_STATUS} must list {field}")
+    return int(found[1])
+
+
+if __name__ == "__main__":
+    case, label, contender_name = sys.argv[1:]
+    (chosen,) = (c for c in cases.load(case).comparisons() if c.label == label)
+    print(peak_of_second_call(chosen, contender_name))

@@ -1,0 +1,1 @@
+"""What a user would otherwise run. Each is written as its own documentation would have it."""
