@@ -35,6 +35,14 @@ def hankel_singular_values(
 
     Raises:
       ValueError: if ``L`` is not of rank 3, not finite, or traced.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> L = 0.5 ** np.arange(8.0).reshape(8, 1, 1)  # one state that halves at every step
+      >>> values = nr.hankel_singular_values(L)
+      >>> print((values / values[0]).round(6))
+      [1. 0. 0. 0.]
     """
     response = _checks.impulse_response("impulse_response", impulse_response)
     return np.linalg.svd(

@@ -25,7 +25,7 @@ def impulse_response(params: Params, seq_len: int) -> Float[Array, "T n_y n_x"]:
     Differentiable in forward and in reverse mode, to any order.
 
     Args:
-      params: what ``LinearRNN.init`` returned, ``{"params": {"W": (n, n), "F": (n, n_x),
+      params: what ``init`` of a ``LinearRNN`` returned, ``{"params": {"W": (n, n), "F": (n, n_x),
         "C": (n_y, n)}}``.
       seq_len: number ``T`` of lags.
 
@@ -34,6 +34,19 @@ def impulse_response(params: Params, seq_len: int) -> Float[Array, "T n_y n_x"]:
 
     Raises:
       ValueError: if ``params`` are not those of a linear RNN or ``seq_len`` is not positive.
+
+    Example:
+      >>> import jax
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> x = jax.random.normal(jax.random.key(0), (3, 5, 2))
+      >>> model = nr.LinearRNN(width=50, out_dim=1)
+      >>> params = model.init(jax.random.key(1), x)
+      >>> L = nr.impulse_response(params, seq_len=5)
+      >>> L.shape
+      (5, 1, 2)
+      >>> np.allclose(model.apply(params, x), nr.causal_conv(L, x), atol=1e-5)
+      True
     """
     seq_len = _checks.positive_int("seq_len", seq_len)
     w, f, c = rnn_matrices(params)

@@ -44,6 +44,17 @@ class LinearRNN(nn.Module):
 
     Raises:
       ValueError: if a size or variance is not positive and finite or ``evaluation`` is unknown.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> x = jax.random.normal(jax.random.key(0), (3, 5, 2))  # 3 sequences, 5 steps, 2 inputs
+      >>> model = nr.LinearRNN(width=50, out_dim=1, nu_w=0.3, nu_f=1.0, nu_c=1.0)
+      >>> params = model.init(jax.random.key(1), x)
+      >>> {name: array.shape for name, array in sorted(params["params"].items())}
+      {'C': (1, 50), 'F': (50, 2), 'W': (50, 50)}
+      >>> model.apply(params, x).shape
+      (3, 5, 1)
     """
 
     width: int
@@ -95,7 +106,7 @@ class ScaledConv(nn.Module):
     With the lag weights of a linear RNN (eq. 21) it has the neural tangent kernel that the RNN
     tends to as its width grows, at every ``theta``. With ``rho_j = 1`` it is the unscaled
     convolution (eq. 5). Lags beyond those of ``lag_weights`` are 0. Entries of
-    ``theta (T, n_y, n_x)`` start from ``N(0, 1)``; :meth:`params_from` starts it from a given
+    ``theta (T, n_y, n_x)`` start from ``N(0, 1)``; ``params_from`` starts it from a given
     impulse response instead.
 
     Attributes:
@@ -105,6 +116,20 @@ class ScaledConv(nn.Module):
 
     Raises:
       ValueError: if ``out_dim`` is not positive, or a lag weight negative or not finite.
+
+    Example:
+      >>> import jax
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> x = jax.random.normal(jax.random.key(0), (3, 5, 2))
+      >>> rnn = nr.LinearRNN(width=50, out_dim=1, nu_w=0.3, nu_f=1.0, nu_c=1.0)
+      >>> start = rnn.init(jax.random.key(1), x)
+      >>> conv = nr.ScaledConv(lag_weights=nr.lag_weights(5, 0.3, 1.0, 1.0), out_dim=1)
+      >>> params = conv.params_from(nr.impulse_response(start, 5))  # starts where the RNN does
+      >>> params["params"]["theta"].shape
+      (5, 1, 2)
+      >>> np.allclose(conv.apply(params, x), rnn.apply(start, x), atol=1e-5)
+      True
     """
 
     lag_weights: Sequence[float] | Float[AnyArray, " T"]

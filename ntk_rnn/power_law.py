@@ -11,7 +11,7 @@ from ntk_rnn._types import AnyArray
 
 
 class PowerLaw(NamedTuple):
-    """A power law ``y = exp(intercept) x^slope``, from :func:`fit_power_law`.
+    """A power law ``y = exp(intercept) x^slope``, from ``fit_power_law``.
 
     Attributes:
       slope: the exponent.

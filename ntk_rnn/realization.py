@@ -44,7 +44,7 @@ def realize(
       ``T / 2`` at most, which it then continues beyond lag ``T``. Otherwise lags beyond ``T`` are
       taken as 0: stable, and exact at the width of the shift register at the latest.
 
-    The widths to choose from are in :func:`~ntk_rnn.hankel.hankel_singular_values`. The last two
+    The widths to choose from are in ``hankel_singular_values``. The last two
     methods compute in float64 on the host.
 
     Args:
@@ -66,6 +66,17 @@ def realize(
     Warns:
       RuntimeWarning: if the Vandermonde system is so ill-conditioned that ``L`` is lost in
         rounding.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> L = 0.5 ** np.arange(8.0).reshape(8, 1, 1)  # one state that halves at every step
+      >>> for method in ("shift", "balanced"):
+      ...     params = nr.realize(L, method)
+      ...     same = np.allclose(nr.impulse_response(params, 8), L, atol=1e-6)
+      ...     print(method, params["params"]["W"].shape, same)
+      shift (8, 8) True
+      balanced (1, 1) True
     """
     response = _checks.impulse_response("impulse_response", impulse_response)
     if method not in ("shift", "vandermonde", "balanced"):

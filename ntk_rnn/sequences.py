@@ -35,6 +35,15 @@ def lagged_inputs(
 
     Raises:
       ValueError: if ``x`` is empty, not of rank 3 or not finite, or ``num_lags`` is not positive.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> x = np.array([[[1.0], [2.0], [3.0]]])  # one sequence of three steps
+      >>> print(nr.lagged_inputs(x)[0, :, :, 0])
+      [[1. 0. 0.]
+       [2. 1. 0.]
+       [3. 2. 1.]]
     """
     x = _checks.sequences("x", x)
     seq_len = x.shape[1]
@@ -59,6 +68,15 @@ def toeplitz(
 
     Raises:
       ValueError: if ``impulse_response`` is not of rank 3 or ``seq_len`` is not positive.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> L = np.array([1.0, 0.5, 0.25]).reshape(3, 1, 1)
+      >>> print(nr.toeplitz(L, seq_len=3))
+      [[1.   0.   0.  ]
+       [0.5  1.   0.  ]
+       [0.25 0.5  1.  ]]
     """
     seq_len = _checks.positive_int("seq_len", seq_len)
     response = _checks.impulse_response("impulse_response", impulse_response)
@@ -89,6 +107,14 @@ def causal_conv(
 
     Raises:
       ValueError: if a shape is wrong or the numbers of inputs ``n_x`` differ.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> L = np.array([1.0, 0.5, 0.25]).reshape(3, 1, 1)
+      >>> x = np.array([1.0, 0.0, 2.0]).reshape(1, 3, 1)
+      >>> print(nr.causal_conv(L, x)[0, :, 0])
+      [1.   0.5  2.25]
     """
     response = _checks.impulse_response("impulse_response", impulse_response)
     x = _checks.sequences("x", x)
@@ -107,7 +133,7 @@ def unit_impulses(
 ) -> Float[Array, "n_x T n_x"]:
     """``n_x`` sequences, the q-th of which is 1 in input q at time 0 and 0 elsewhere.
 
-    The response of a causal linear model to them is its impulse response:
+    The response of a causal linear model to them is its impulse response (eq. 5):
     ``apply_fn(params, impulses)[q, j, p] = L_j[p, q]``.
 
     Args:
@@ -115,8 +141,21 @@ def unit_impulses(
       in_dim: number ``n_x`` of inputs.
       dtype: their type; JAX's default floating type if ``None``.
 
+    Returns:
+      Shape ``(n_x, T, n_x)``.
+
     Raises:
       ValueError: if a size is not a positive integer.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> impulses = nr.unit_impulses(seq_len=3, in_dim=1)
+      >>> print(impulses[0, :, 0])
+      [1. 0. 0.]
+      >>> L = np.array([1.0, 0.5, 0.25]).reshape(3, 1, 1)
+      >>> print(nr.causal_conv(L, impulses)[0, :, 0])
+      [1.   0.5  0.25]
     """
     seq_len = _checks.positive_int("seq_len", seq_len)
     in_dim = _checks.positive_int("in_dim", in_dim)

@@ -20,18 +20,7 @@ def run(code):
     return result.stdout
 
 
-def test_importing_the_library_loads_no_neural_tangents():
-    run("""
-        import sys
-        import ntk_rnn, ntk_rnn._neural_tangents
-        from ntk_rnn import LinearRNN
-        assert "neural_tangents" not in sys.modules and "tensorflow" not in sys.modules
-        from ntk_rnn import empirical_ntk
-        assert "neural_tangents" not in sys.modules and "tensorflow" not in sys.modules
-    """)
-
-
-def test_loading_leaves_jax_as_it_was():
+def test_importing_the_library_loads_no_neural_tangents_and_loading_leaves_jax_as_it_was():
     run("""
         import sys
         import jax, jax.core, jax.extend.core, jax.interpreters.ad, jax.numpy
@@ -46,7 +35,9 @@ def test_loading_leaves_jax_as_it_was():
             return {m: dict(vars(sys.modules[m])) for m in ("jax", *modules)}
 
         before = public()
-        from ntk_rnn import _neural_tangents
+        import ntk_rnn
+        from ntk_rnn import LinearRNN, _neural_tangents, empirical_ntk
+        assert "neural_tangents" not in sys.modules and "tensorflow" not in sys.modules
         nt = _neural_tangents.load()
         assert nt is sys.modules["neural_tangents"] is _neural_tangents.load()
         _neural_tangents.implementation("structured_derivatives")
@@ -85,14 +76,25 @@ def test_a_name_that_exists_is_not_replaced(monkeypatch):
     assert jax.core.Tracer is tracer and not hasattr(jax.core, "NoSuchName")
 
 
-def test_experimental_is_loaded_when_used():
-    # Here tensorflow is a module of two lines, found by Python's own import system.
+def test_experimental_is_loaded_when_used_and_says_what_to_install():
+    # In the end tensorflow is a module of two lines, found by Python's own import system.
     run("""
         import pathlib, sys, tempfile
         from ntk_rnn import _neural_tangents
         nt = _neural_tangents.load()
         assert "tensorflow" not in sys.modules
         assert not hasattr(nt.experimental, "__warningregistry__")  # asking this loads nothing
+        sys.modules["tensorflow"] = None  # which is how Python blocks an import
+        for _ in range(2):
+            try:
+                nt.experimental.empirical_ntk_fn_tf
+            except ImportError as error:
+                assert "experimental needs tensorflow and tf2jax" in str(error), error
+                assert error.__cause__ is not None
+            else:
+                raise AssertionError("no error")
+        import neural_tangents.predict
+        del sys.modules["tensorflow"]
         with tempfile.TemporaryDirectory() as path:
             sys.path.insert(0, path)
             package = pathlib.Path(path, "tensorflow")
@@ -108,44 +110,26 @@ def test_experimental_is_loaded_when_used():
     """)
 
 
-def test_experimental_without_tensorflow_says_what_to_install():
+def test_library_works_without_neural_tangents():
+    # Absent, and then broken: None is how Python blocks an import.
     run("""
         import sys
-        sys.modules["tensorflow"] = None  # which is how Python blocks an import
-        from ntk_rnn import _neural_tangents
-        nt = _neural_tangents.load()
-        for _ in range(2):
-            try:
-                nt.experimental.empirical_ntk_fn_tf
-            except ImportError as error:
-                assert "experimental needs tensorflow and tf2jax" in str(error), error
-                assert error.__cause__ is not None
-            else:
-                raise AssertionError("no error")
-        import neural_tangents.predict
-    """)
-
-
-@pytest.mark.parametrize("state", ["absent", "broken"])
-def test_library_works_without_neural_tangents(state):
-    broken = "sys.modules['neural_tangents._src'] = None" if state == "broken" else ""
-    absent = "sys.modules['neural_tangents'] = None" if state == "absent" else ""
-    run(f"""
-        import sys
-        {absent}
-        {broken}
         import numpy as np, jax
         import ntk_rnn as nr
         x = np.ones((1, 2, 1), np.float32)
         model = nr.LinearRNN(width=3, out_dim=1)
-        params = model.init(jax.random.key(0), x)
-        try:
-            nr.empirical_ntk(model, params, x)
-        except ImportError as error:
-            assert "pip install neural-tangents" in str(error), error
-            assert isinstance(error.__cause__, ImportError), error.__cause__
-        else:
-            raise AssertionError("no error")
+        params = jax.jit(model.init)(jax.random.key(0), x)
+        for name in ("neural_tangents", "neural_tangents._src"):
+            sys.modules[name] = None
+            try:
+                nr.empirical_ntk(model, params, x)
+            except ImportError as error:
+                assert "pip install neural-tangents" in str(error), error
+                assert name in str(error.__cause__), error.__cause__
+                assert isinstance(error.__cause__, ImportError), error.__cause__
+            else:
+                raise AssertionError("no error")
+            del sys.modules[name]
         assert model.apply(params, x).shape == (1, 2, 1)
         assert not hasattr(jax.core, "Jaxpr")
     """)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import ntk_rnn as nr
+from ntk_rnn import cli
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,7 +51,23 @@ def rows_below(header):
     return table.splitlines()[2:]
 
 
-def test_every_public_name_is_there_and_documented():
-    for name in nr.__all__:
-        assert getattr(nr, name).__doc__, name
+def test_every_link_leads_somewhere():
+    links = re.findall(r"\]\(([^)#]+)", README)
+    assert not [
+        link for link in links if not link.startswith("http") and not (ROOT / link).exists()
+    ]
+
+
+def test_every_command_exists():
+    commands = set(re.findall(r"ntk-rnn ([a-z]+)", README))
+    assert commands >= {"reproduce", "theory", "kernel", "doctor"}
+    assert all(hasattr(cli, command.capitalize()) for command in commands), commands
+
+
+def test_the_version_to_cite_is_this_one():
+    assert f"\nversion: {nr.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_every_public_name_is_listed():
     assert set(nr.__all__) <= set(dir(nr))
+    assert set(nr.__all__) == {*nr._HOMES, "data"}

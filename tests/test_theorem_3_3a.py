@@ -84,7 +84,7 @@ def test_standard_errors_are_the_spread_of_the_estimates(dtype):
 
 def test_hidden_state_covariance_is_that_of_the_states():
     x = jax.random.normal(jax.random.key(0), (2, 4, 3))
-    params = nr.LinearRNN(5, 1, nu_w=0.8).init(jax.random.key(1), x)
+    params = jax.jit(nr.LinearRNN(5, 1, nu_w=0.8).init)(jax.random.key(1), x)
     w, f = (np.asarray(params["params"][name], float) for name in "WF")
     states = np.zeros((2, 5, 5))
     for t in range(4):

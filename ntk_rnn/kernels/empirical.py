@@ -59,6 +59,19 @@ def empirical_ntk(
       ValueError: if an input is empty or not finite, the inputs do not fit together, an axis is
         not one of the output, or the implementation is unknown or cannot do this network.
       ImportError: if neural-tangents cannot be loaded.
+
+    Example:
+      >>> import jax
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> x = jax.random.normal(jax.random.key(0), (3, 5, 2))
+      >>> model = nr.LinearRNN(width=50, out_dim=1)
+      >>> params = model.init(jax.random.key(1), x)
+      >>> K = nr.empirical_ntk(model, params, x)
+      >>> K.shape
+      (3, 3, 5, 5)
+      >>> np.allclose(K, nr.finite_width_gram(params, 5).ntk(x), rtol=1e-4, atol=1e-4)
+      True
     """
     first = _checks.batch("x1", x1)
     second = None if x2 is None else _checks.batch("x2", x2)

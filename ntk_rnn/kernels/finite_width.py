@@ -23,15 +23,27 @@ from ntk_rnn.sequences import lagged_inputs
 
 
 class FiniteWidthGram(NamedTuple):
-    """Gram matrix of the gradients of the impulse response (from :func:`finite_width_gram`).
+    """Gram matrix of the gradients of the impulse response (from ``finite_width_gram``).
 
-    ``G[j,p,q; k,r,s] = <dL_j[p,q], dL_k[r,s]> = delta_{pr} Q_{jk}[q,s] + delta_{qs} P_{jk}[p,r]
-    + sum_{a<j, b<k} P_{ab}[p,r] Q_{j-1-a,k-1-b}[q,s]``: the gradients with respect to ``C``, ``F``
+    ``G[j,p,q; k,r,s] = <dL_j[p,q], dL_k[r,s]> = delta_{pr} Q_{jk}[q,s] + delta_{qs} P_{jk}[p,r] +
+    sum_{a<j, b<k} P_{ab}[p,r] Q_{j-1-a,k-1-b}[q,s]``: the gradients with respect to ``C``, ``F``
     and ``W``.
 
     Attributes:
       p: ``P_{ab} = A_a A_b^T / n`` with ``A_a = C (W/sqrt(n))^a``, shape ``(T, T, n_y, n_y)``.
       q: ``Q_{ab} = B_a^T B_b / n`` with ``B_a = (W/sqrt(n))^a F``, shape ``(T, T, n_x, n_x)``.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> x = jax.random.normal(jax.random.key(0), (3, 5, 2))
+      >>> params = nr.LinearRNN(width=50, out_dim=1).init(jax.random.key(1), x)
+      >>> gram = nr.finite_width_gram(params, seq_len=5)
+      >>> gram.p.shape, gram.q.shape
+      ((5, 5, 1, 1), (5, 5, 2, 2))
+      >>> rho, beside = gram.lag_weights()  # rho tends to lag_weights(5, ...), beside to 0
+      >>> rho.shape, beside.shape
+      ((5,), ())
     """
 
     p: Float[Array, "T T n_y n_y"]
@@ -123,10 +135,10 @@ def finite_width_gram(params: Params, seq_len: int) -> FiniteWidthGram:
 
     With it, ``finite_width_gram(params, T).ntk(x1, x2)`` is the neural tangent kernel that
     ``empirical_ntk`` computes from Jacobians, exact at every width, at the cost of two chains of
-    ``T`` products with ``W``.
+    ``T`` products with ``W``. It is not in the paper; `ntk_rnn.guide.theory` has the equation.
 
     Args:
-      params: what ``LinearRNN.init`` returned, or any later parameters.
+      params: what ``init`` of a ``LinearRNN`` returned, or any later parameters.
       seq_len: number ``T`` of lags.
 
     Returns:
@@ -134,6 +146,15 @@ def finite_width_gram(params: Params, seq_len: int) -> FiniteWidthGram:
 
     Raises:
       ValueError: if ``params`` are not those of a linear RNN or ``seq_len`` is not positive.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> x = jax.random.normal(jax.random.key(0), (3, 5, 2))
+      >>> params = nr.LinearRNN(width=50, out_dim=1).init(jax.random.key(1), x)
+      >>> K = nr.finite_width_gram(params, seq_len=5).ntk(x)
+      >>> K.shape
+      (3, 3, 5, 5)
     """
     seq_len = _checks.positive_int("seq_len", seq_len)
     w, f, c = rnn_matrices(params)
@@ -142,7 +163,7 @@ def finite_width_gram(params: Params, seq_len: int) -> FiniteWidthGram:
 
 @partial(jax.jit, static_argnames="full")
 def _kernel(gram: FiniteWidthGram, x1: Array, x2: Array, full: bool) -> Array:
-    """:meth:`FiniteWidthGram.ntk` as one program: for few sequences, calls would outlast it."""
+    """``FiniteWidthGram.ntk`` as one program: for few sequences, calls would outlast it."""
     seq_len = x1.shape[1]
     dtype = jnp.result_type(x1.dtype, x2.dtype, gram.q.dtype)
     x1, x2 = x1.astype(dtype), x2.astype(dtype)

@@ -23,10 +23,18 @@ def relative_error(actual, expected):
     return np.linalg.norm(actual - expected) / np.linalg.norm(expected)
 
 
-# n, T, n_x, n_y: the sizes of the paper's claims at their corners.
+# n, T, n_x, n_y: the sizes of the paper's claims at their corners, and two in double precision.
 @pytest.mark.parametrize(
-    "shape",
-    [(8, 1, 1, 1), (8, 30, 1, 1), (64, 2, 2, 3), (500, 7, 3, 2)],
+    ("dtype", "shape"),
+    [
+        ("float32", (8, 1, 1, 1)),
+        ("float32", (8, 30, 1, 1)),
+        ("float32", (64, 2, 2, 3)),
+        ("float32", (500, 7, 3, 2)),
+        ("float64", (8, 30, 1, 1)),
+        ("float64", (64, 2, 2, 3)),
+    ],
+    indirect=["dtype"],
 )
 def test_is_the_kernel_of_neural_tangents(dtype, shape):
     model, params, x1, x2 = draw(dtype, *shape)

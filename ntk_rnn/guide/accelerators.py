@@ -1,0 +1,82 @@
+r"""Accelerators: GPU and TPU, precision, memory, and what to expect.
+
+The library is JAX: what runs on a CPU runs on a GPU and a TPU as it is, and on the first of them
+that JAX finds. `ntk-rnn doctor` says which that is. In a clone, one of these installs JAX's own
+builds for accelerators:
+
+```bash
+uv sync --extra cuda12     # NVIDIA, CUDA 12
+uv sync --extra cuda13     # NVIDIA, CUDA 13
+uv sync --extra tpu        # TPU
+```
+
+With pip it is `pip install ".[cuda12]"`. `JAX_PLATFORMS=cpu` in the environment keeps to the CPU.
+
+## Precision
+
+GPUs and TPUs round the inputs of a matrix product of float32 to fewer bits unless told otherwise:
+enough to lose the small lags that this library is about. So every product here asks for
+`precision="highest"`, and a result on an accelerator agrees with that of a CPU to the rounding of
+float32. Networks that one brings oneself are run under the same setting in
+`ntk_rnn.empirical_ntk`, `ntk_rnn.gradient_descent` and `ntk_rnn.train`.
+
+In float32 the lags that weigh least are lost to rounding all the same. For $\nu_W = 0.3$,
+$T = 40$ and 50 sequences of white noise, the relative error of $L_j$ that
+`ntk_rnn.kernel_regression` has after 1000 to $10^6$ steps is
+
+| lag $j$ | 0 | 16 | 18 | 20 | 22 | 24 and on |
+| --- | --- | --- | --- | --- | --- | --- |
+| float32 | 3e-6 | 3e-6 | 5e-4 | 4e-3 | 2e-2 | 1 |
+
+and after infinitely many, where all lags have been learned, those that are lost are missing from
+the others as well: up to 0.1 at lag 0. With `on_host=True` it is below 1e-12 at every lag, and
+below 1e-7 for float32 data compressed before, which are rounded themselves.
+
+For float64 set `JAX_ENABLE_X64=1` before Python starts, and pass float64 arrays. It is slow on
+accelerators that are made for less, and TPUs emulate it. Where only the closed form needs it,
+`on_host=True` of `ntk_rnn.kernel_regression` computes in float64 on the CPU whatever the setting.
+`ntk_rnn.compress` always factorizes in float64 on the CPU.
+
+>>> import jax
+>>> import ntk_rnn as nr
+>>> x, y = nr.data.teacher(jax.random.key(0), 20, 5)
+>>> rho = nr.lag_weights(5, nu_w=0.3, nu_f=1.0, nu_c=1.0)
+>>> kernel = nr.kernel_regression(rho, (x, y), on_host=True)
+>>> print(kernel.train_loss(step=100, learning_rate=1e-3).dtype)
+float64
+
+## Memory
+
+In numbers of entries, 4 bytes each in float32:
+
+- An RNN takes $n^2 + n (n_x + n_y)$; a training step the parameters, their gradient, and chains
+  of $T n \min(n_x, n_y)$.
+- A data set takes $N T (n_x + n_y)$, and $N T^2 n_x$ where its lagged inputs are formed.
+  Compressed by `ntk_rnn.compress`, it takes $(T n_x)^2$, whatever $N$ is.
+- A kernel of sequences takes $N_1 N_2 T^2$. `ntk_rnn.write_ntk` computes it in blocks, to a file.
+- `ntk_rnn.finite_width_gram` holds $T^2 (n_x^2 + n_y^2)$, and `dense()` of it $(T n_x n_y)^2$.
+- `ntk_rnn.empirical_ntk` forms Jacobians, a copy of all parameters for each sequence, time and
+  output; `batch_size=` bounds how many sequences at once. `ntk_rnn.monte_carlo_ntk` forms none.
+- `ntk_rnn.ensemble` takes as many runs at once as fit into half of the free memory.
+
+JAX reserves three quarters of a GPU's memory when it starts, so another program may find none;
+`XLA_PYTHON_CLIENT_PREALLOCATE=false` leaves it to what is needed.
+
+## What to expect
+
+- The first call of a function with new shapes compiles, for a second or so; later calls with the
+  same shapes do not. Keep one model and one `apply_fn`, rather than a new `lambda` a call.
+- Calls return before their result is there. To measure, wait for it: `jax.block_until_ready`.
+- The chain of the impulse response reads `W` once a lag, and its gradient once more: $8 n^2 T$
+  bytes in float32, which memory has to deliver. So an accelerator is ahead by about the ratio of
+  the memory bandwidths where `W` is large, at widths of several thousand, and hardly at all where
+  a lag takes less than the few microseconds of starting a computation, at widths of some hundred.
+  There, run many at once with `ntk_rnn.ensemble`.
+- `evaluation="auto"` of `ntk_rnn.LinearRNN` goes through the impulse response wherever that takes
+  fewer multiplications. On accelerators it is the better choice by more than the count says: it
+  has few large products where the recurrence has many small ones.
+
+The tests run on CPUs, and these are expectations, from how the computations are built, rather
+than measurements. `python -m benchmarks`, in a clone, measures the machine at hand, and checks in
+the same run that the numbers are right.
+"""

@@ -1,0 +1,51 @@
+r"""Coming from neural-tangents: which name is which, and what differs.
+
+neural-tangents computes kernels of networks in general; this library computes those of linear
+recurrent networks, and calls neural-tangents where a network is of another kind.
+
+| neural-tangents | here |
+| --- | --- |
+| `empirical_ntk_fn(f)(x1, x2, params)` | `ntk_rnn.empirical_ntk(f, params, x1, x2)` |
+| `NtkImplementation.STRUCTURED_DERIVATIVES` | `"structured_derivatives"`, or the same |
+| `batch(kernel_fn, batch_size)` | `batch_size=` there; to a file, `ntk_rnn.write_ntk` |
+| `stax`, `kernel_fn(x1, x2, "ntk")` | `ntk_rnn.analytic_ntk(x1, x2, rho)` |
+| `predict.gradient_descent_mse(k, y)` | `ntk_rnn.kernel_regression(rho, (x, y))` |
+| `linearize(f, params)`, trained | `ntk_rnn.kernel_regression(gram.dense(), (x, y))` |
+| `monte_carlo_kernel_fn` | a loop over keys, `ntk_rnn.ensemble` |
+
+`stax` has no recurrent layer; here the limit of infinite width comes from `ntk_rnn.lag_weights`.
+`ntk_rnn.kernel_regression` takes these, or the Gram matrix of `ntk_rnn.finite_width_gram`, and
+the data, in place of a kernel on the data. `ntk_rnn.monte_carlo_ntk` is nothing that
+neural-tangents has: the kernel of one network, sampled by directions of its parameters.
+
+## Conventions
+
+- **Axes.** As there: `trace_axes=(-1,)` averages over outputs and gives `(N1, N2, T, T)`; with
+  `trace_axes=()` the kernel is `(N1, N2, T, T, n_y, n_y)`, each axis of the output twice in a
+  row.
+- **Batches.** `vmap_axes=0` is always passed: sequences do not depend on each other. Without it
+  neural-tangents differentiates the whole batch with respect to every output of it.
+- **Parameters.** `LinearRNN` has the NTK parameterization, as `stax.Dense` with
+  `parameterization="ntk"`: weights of variance `nu`, divided by $\sqrt n$ in the network. Here
+  `nu_w` is a variance, where `W_std` is a deviation.
+- **Loss and time.** `gradient_descent_mse` descends $\tfrac12$ of the *mean* of squares. Its time
+  $t$ with a learning rate $r$ is `time=r * t / y.size` here, for the sum loss, and
+  `time=r * t / 2` with `loss="mean"`. Its steps are flow; here `step=, learning_rate=` are steps.
+- **Precision.** Products have full float32 precision here on every accelerator, also within
+  `ntk_rnn.empirical_ntk`.
+
+## When which is faster
+
+For a linear RNN, `ntk_rnn.empirical_ntk` and `ntk_rnn.finite_width_gram` give the same kernel.
+Jacobians cost a pass through the network for each sequence, time and output; the chains of
+`ntk_rnn.finite_width_gram` cost two passes, whatever the sequences. So the latter is ahead for
+every linear RNN, the more so the more sequences there are, and neural-tangents is for everything
+else. `python -m benchmarks exact_ntk`, in a clone, measures it on the machine at hand, and checks
+that both give the same numbers.
+
+## Versions
+
+neural-tangents 0.6.5, its last release, does not import on JAX 0.6 or later. This library loads
+it all the same, when an empirical kernel is first asked for, without changing it for anyone else;
+`ntk-rnn doctor` says how it stands. Everything else works without it.
+"""
