@@ -55,10 +55,13 @@ def test_moments_of_the_impulse_response_are_those_of_the_theorem():
 
 
 def test_a_narrow_network_is_not_gaussian():
-    """At width 1 ``L_1 = C W F`` is a product of three Gaussians, whose kurtosis is 27, not 3."""
-    found = impulse_response_moments(jax.random.key(0), 1, 3, nu_w=0.3, num_seeds=20000)
-    assert np.all(np.abs(found.kurtosis[:2] - 3) > 4 * found.kurtosis_error[:2])
-    assert abs(found.kurtosis[0] - 9) <= 4 * found.kurtosis_error[0]
+    """At width 1 ``L_0 = C F`` is a product of two Gaussians, whose kurtosis is 9, not 3."""
+    count = 20000
+    found = impulse_response_moments(jax.random.key(0), 1, 3, nu_w=0.3, num_seeds=count)
+    # ``z = u w`` has the moments 1, 9, 225 and 11025, so of ``z^4 - 18 z^2 + 9``, whose mean the
+    # error of the kurtosis is, the variance is 5760. Tails are too heavy to estimate it.
+    error = np.sqrt(5760 / count)
+    assert abs(found.kurtosis[0] - 9) <= 4 * error < abs(found.kurtosis[0] - 3)
     # L_1^2 and L_0^2 share C and F, the entries themselves remain uncorrelated.
     assert abs(found.correlation[0, 1]) <= 4 * found.correlation_error[0, 1]
     assert abs(found.variance[1] - 0.3) <= 4 * found.variance_error[1]

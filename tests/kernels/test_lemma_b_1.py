@@ -89,7 +89,7 @@ def test_standard_error_is_the_spread_of_independent_repeats():
     # The spread of 400 repeats of a distribution with heavy tails is right to some 5 %.
     assert abs(np.mean(ratio) - 1) <= 0.03 and np.max(np.abs(ratio - 1)) <= 0.25
     # Unbiased: the mean of the repeats within standard errors of the kernel.
-    z = (np.mean(kernels, axis=0) - expected) / (spread / np.sqrt(repeats))
+    z = (np.mean(kernels, axis=0) - expected) / (spread / repeats**0.5)
     assert np.max(np.abs(z)) <= 5
 
 
@@ -254,7 +254,7 @@ def test_second_call_does_not_compile_again():
 def test_errors_name_the_argument(change, message):
     arguments = {
         "apply_fn": lambda p, x: x @ p["w"],
-        "params": {"w": jnp.ones((2, 3))},
+        "params": {"w": jnp.ones((2, 3), np.float32)},
         "x1": np.ones((3, 4, 2), np.float32),
         "x2": None,
         "key": KEY,
