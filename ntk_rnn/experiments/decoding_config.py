@@ -44,7 +44,7 @@ class DecodingConfig:
     """How many minutes limited data are, from the start of the recording."""
     test_fraction: float = 0.2
     """The part of the recording that is held out, at its end."""
-    seeds: int = 4
+    seeds: int = 8
     """Number of seeds: of the RNN at the start and of the order of the windows."""
     first_seed: int = 0
     """The first seed; the others follow it."""
