@@ -28,10 +28,12 @@ _PAIRS = [
 @pytest.mark.parametrize(("comparison", "contender"), _PAIRS)
 def test_contender(benchmark, comparison, contender):
     if contender.needs > machine.available_bytes():
+        # A size that would swap times the disk, or ends the whole run.
         pytest.skip(f"estimated {contender.needs / 1e9:.3g} GB")
     try:
         work = contender.make()
     except (ImportError, Missing) as missing:
+        # Peers are optional: ours can be timed without them.
         pytest.skip(f"not installed: {missing}")
     output, _ = timing.once(work.call)
     if contender.role == "peer":

@@ -88,6 +88,9 @@ class Study:
         return cast(StudyModule, importlib.import_module(f"ntk_rnn.experiments.{self.module}"))
 
 
+# Fig. 5 and Table 1 show the same training.
+_DECODING_SMOKE = DecodingConfig(width=100, seq_len=5, epochs=2, long_steps=1000, seeds=2)
+
 _ALL = (
     Study(
         "fig1",
@@ -131,7 +134,7 @@ _ALL = (
         "decoding S1 recordings, over epochs (Fig. 5)",
         "decoding_curves",
         DecodingConfig(),
-        DecodingConfig(width=100, seq_len=5, epochs=2, long_steps=1000, seeds=2),
+        _DECODING_SMOKE,
         needs_data=True,
     ),
     Study(
@@ -139,7 +142,7 @@ _ALL = (
         "decoding S1 recordings, with all and with limited data (Table 1)",
         "decoding_table",
         DecodingConfig(),
-        DecodingConfig(width=100, seq_len=5, epochs=2, long_steps=1000, seeds=2),
+        _DECODING_SMOKE,
         needs_data=True,
     ),
     Study(

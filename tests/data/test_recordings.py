@@ -152,6 +152,7 @@ def test_a_download_that_is_refused_is_not_kept(server, tmp_path, monkeypatch):
 def test_the_recording():
     path = os.environ.get("NTK_RNN_DATA")
     if not path or not Path(path).exists():
+        # The recording is not in the repository, and tests do not download.
         pytest.skip("NTK_RNN_DATA does not say where s1_data.mat is")
     found = nr.data.s1()
     assert found.spikes.shape == (35129, 52)

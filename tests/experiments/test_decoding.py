@@ -268,6 +268,7 @@ def test_errors_name_field_value_and_remedy(fields, complaint):
 def test_the_recording_decodes_as_well_as_is_known():
     """By a Wiener filter, about as 0.72 and 0.72 of the full recording."""
     if not os.environ.get("NTK_RNN_DATA"):
+        # The recording is not in the repository, and tests do not download.
         pytest.skip("NTK_RNN_DATA does not say where s1_data.mat is")
     config = DecodingConfig(seq_len=5)
     train, test = decoding_data.split(config, decoding_data.load(config), "full")
