@@ -6,12 +6,14 @@ Nothing heavy is imported until the arguments have been read.
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -66,18 +68,20 @@ class Benchmarks:
 
         description = machine.describe()
         saved = baseline.read(description["device"]["platform"]) if self.check else {}
-        with console.console(stderr=True).status("") as status:
-            rows = _rows(names, self.quick, status.update)
-            description["rates"] = machine.rates()
+        rows, interrupted = _rows(names, self.quick)
+        description["rates"] = machine.rates()
         exponents = fits.fit(rows)
         date = datetime.datetime.now(datetime.UTC).date().isoformat()
         report.write(self.out, rows, exponents, description, date)
         plots.save(self.out, rows)
-        if self.record:
+        if self.record and not interrupted:
             text = report.markdown(rows, exponents, description, date)
             baseline.PATH.with_name("RESULTS.md").write_text(text, encoding="utf-8")
             baseline.write(rows, description)
         _print(rows, self.out)
+        if interrupted:
+            print("benchmarks: interrupted; these are the comparisons until then", file=sys.stderr)
+            return 130
         passed = True
         if self.check:
             verdict = baseline.check(rows, saved)
@@ -97,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"benchmarks: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("benchmarks: interrupted; nothing was written", file=sys.stderr)
+        print("benchmarks: interrupted before anything was compared", file=sys.stderr)
         return 130
 
 
@@ -124,17 +128,29 @@ def _choose(device: str) -> None:
         raise UserError(f"device must be one that JAX finds, got {device!r}: {reason}") from None
 
 
-def _rows(names: Sequence[str], quick: bool, tell: Any) -> list[Row]:
+def _rows(names: Sequence[str], quick: bool) -> tuple[list[Row], bool]:
+    """Rows of all comparisons, a line on stderr after each, and whether that was interrupted."""
     from benchmarks.comparing import compare
 
-    rows = []
-    for name in names:
-        for comparison in cases.load(name).comparisons():
-            if quick and not comparison.quick:
-                continue
-            budget = _QUICK_BUDGET if quick else _BUDGET
-            rows += compare(comparison, budget=budget, quick=quick, tell=tell)
-    return rows
+    rows: list[Row] = []
+    screen = console.console(stderr=True)
+    with screen.status("") as status:
+        try:
+            for comparison in itertools.chain.from_iterable(
+                cases.load(name).comparisons() for name in names
+            ):
+                if quick and not comparison.quick:
+                    continue
+                budget = _QUICK_BUDGET if quick else _BUDGET
+                begun = time.perf_counter()
+                rows += compare(comparison, budget=budget, quick=quick, tell=status.update)
+                took = time.perf_counter() - begun
+                screen.print(f"{comparison.case}, {comparison.label}: {took:.1f} s")
+        except KeyboardInterrupt:
+            if not rows:
+                raise
+            return rows, True
+    return rows, False
 
 
 def _print(rows: Sequence[Row], out: Path) -> None:

@@ -25,6 +25,8 @@ def interleaved(
 ) -> dict[str, list[float] | Exception]:
     """Seconds of calls, in rounds in which every one is timed once.
 
+    Quick calls are repeated within a sample, and called once before it, so that all are timed warm.
+
     Args:
       calls: what to time, each called before, so that nothing is left to compile.
       budget: seconds for all, of which each has an equal share.
@@ -43,15 +45,19 @@ def interleaved(
         for name, call in calls.items():
             if name in failures or (number >= least and spent[name] > share):
                 continue
-            start = time.perf_counter()
+            begun = time.perf_counter()
             try:
+                if repeats[name] > 1:  # a quick call finds the caches as the others left them
+                    once(call)
+                start = time.perf_counter()
                 for _ in range(repeats[name]):
                     jax.block_until_ready(call())
             except Exception as error:
                 failures[name] = error
                 continue
-            seconds = time.perf_counter() - start
-            spent[name] += seconds
+            end = time.perf_counter()
+            seconds = end - start
+            spent[name] += end - begun
             samples[name].append(seconds / repeats[name])
             if number == 0:
                 repeats[name] = math.ceil(_SAMPLE_SECONDS / max(seconds, _SAMPLE_SECONDS / 100))

@@ -6,6 +6,9 @@ through the matrix of its lagged inputs alone.
 
 from __future__ import annotations
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -121,7 +124,14 @@ def causal_conv(
     _checks.same(
         "impulse_response.shape[2]", response.shape[2], "x.shape[2]", x.shape[2], "number of inputs"
     )
-    response = response[: x.shape[1]]
+    return _convolved(response[: x.shape[1]], x)
+
+
+@jax.jit
+def _convolved(
+    response: Float[Array, "lags n_y n_x"], x: Float[Array, "N T n_x"]
+) -> Float[Array, "N T n_y"]:
+    """``causal_conv`` as one program: for few sequences, its calls would outlast it."""
     lags, out_dim, in_dim = response.shape
     if lags <= _FEW_LAGS and in_dim >= _MANY_INPUTS * out_dim:
         return _delayed_sum(jnp.einsum("ntq,jpq->jntp", x, response, precision="highest"))
@@ -172,6 +182,7 @@ def _delayed_sum(parts: Float[Array, "lags N T n_y"]) -> Float[Array, "N T n_y"]
     return sum(delayed, start=jnp.zeros_like(parts[0]))
 
 
+@partial(jax.jit, static_argnums=1)
 def _lagged(x: Float[Array, "N T n_x"], lags: int) -> Float[Array, "N T lags n_x"]:
     seq_len = x.shape[1]
     padded = jnp.pad(x, ((0, 0), (lags - 1, 0), (0, 0)))

@@ -7,6 +7,8 @@ is computed apart from it: one minus what remains would lose the digits of the f
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
@@ -14,6 +16,7 @@ from ntk_rnn._types import AnyArray
 from ntk_rnn.dynamics.host import compiled, namespace
 
 
+@partial(compiled, static_argnums=1)
 def reached(singular_values: Float[AnyArray, " k"], size: int) -> Bool[AnyArray, " k"]:
     """Which singular values of a matrix of at most ``size`` rows are not 0 but for rounding."""
     eps = np.finfo(singular_values.dtype).eps
