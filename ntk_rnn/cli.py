@@ -21,12 +21,20 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
+import ntk_rnn
 from ntk_rnn.experiments import console, registry
 from ntk_rnn.experiments.claims import Claim, UserError
 from ntk_rnn.experiments.configs import Config, KernelsConfig
 from ntk_rnn.verification.topics import TOPICS, Topic
 
-_DESCRIPTION = "The theory of wide linear recurrent networks, made computable."
+_DESCRIPTION = """The theory of wide linear recurrent networks, made computable.
+
+Examples:
+  ntk-rnn reproduce fig1 fig2   two figures of the paper, in results/
+  ntk-rnn theory drift          checks of Theorem 4.1
+  ntk-rnn kernel --help         what a command does, and its options
+  ntk-rnn --version             which version this is
+"""
 
 
 _T = TypeVar("_T")
@@ -142,6 +150,11 @@ class Doctor:
         return 0 if all_is_well else 1
 
 
+def _version() -> int:
+    print(f"ntk_rnn {ntk_rnn.__version__}")
+    return 0
+
+
 def _exit_code(claims: Sequence[Claim]) -> int:
     return 1 if any(claim.verdict == "does not hold" for claim in claims) else 0
 
@@ -154,15 +167,18 @@ _MORE = {
 Studies:
 {studies}
 
-Each writes a folder DIR/NAME, in the place of an earlier run's; one that DIR
-  holds of the same configuration, version and precision is kept.
-  DIR/report.md and DIR/report.html are of all studies that DIR holds.
+Each writes DIR/NAME; one that is there, of the same configuration, version and
+  precision, is kept. DIR/report.html and report.md are of all that DIR holds.
   A study whose data cannot be had is left out, unless it is named.
 
 Exit code:
   0  no claim fails (one that cannot be told does not), or --smoke
   1  a claim does not hold
   2  a mistake in the arguments, or no data for a study that is named
+
+Examples:
+  ntk-rnn reproduce fig1 fig2
+  ntk-rnn reproduce --smoke --out trial
 """,
     "kernel": """
 Computes kernels by neural-tangents, for each width and seed, and prints
@@ -213,6 +229,9 @@ Tries every implementation of neural-tangents, which takes some seconds.
 Exit code:
   0  all is well
   1  something is wrong; the table says what to do about it
+
+Example:
+  ntk-rnn doctor
 """,
 }
 
@@ -247,6 +266,8 @@ def _parse(argv: Sequence[str]) -> Callable[[], int]:
       ValueError: if there is something wrong with them.
     """
     name = argv[0] if argv else ""
+    if name == "--version":
+        return _version
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):

@@ -5,6 +5,10 @@ No time is looked at here: only whether there is one.
 
 import dataclasses
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -183,6 +187,22 @@ def test_every_case_has_comparisons_that_differ():
         keys = [(c.label, contender.name) for c in found for contender in c.contenders]
         assert len(set(keys)) == len(keys)
         assert all(c.contenders[0].role == "ours" for c in found)
+
+
+def test_what_was_compared_before_an_interrupt_is_kept(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "scaling", "--quick", "--out", str(tmp_path)],
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("scaling, analytic kernel, N=50 T=10: ")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.endswith("benchmarks: interrupted; these are the comparisons until then\n")
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert rows[0]["status"] == "timed" and rows[0]["label"] in out
+    assert "training step, n=4000" not in out
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The command line, as a user meets it."""
 
 import csv
+import importlib.metadata
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import pytest
 
 from ntk_rnn import cli
 from ntk_rnn.experiments import console, registry, report
+from ntk_rnn.verification.topics import TOPICS
 
 COMMAND = [sys.executable, "-m", "ntk_rnn"]
 
@@ -68,12 +70,13 @@ def test_what_is_told_is_told_as_it_is(capsys):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ([], ["reproduce", "kernel", "doctor"]),
+        ([], ["reproduce", "kernel", "doctor", "--version"]),
         (
             ["reproduce"],
             ["--smoke", "--out", "--seeds", "--force", "--data", "Exit code", *registry.STUDIES],
         ),
-        (["kernel"], ["--widths", "--in-dim", "--implementation", "Exit code", "Examples"]),
+        (["kernel"], ["--widths", "--in-dim", "--implementation", "Exit code"]),
+        (["theory"], ["--seed", "--json", "Exit code", *TOPICS]),
         (["doctor"], ["Exit code"]),
     ],
 )
@@ -83,8 +86,13 @@ def test_help_fits_80_columns(capsys, monkeypatch, command, words):
         cli.main([*command, "--help"])
     assert not exit_.value.code
     text = capsys.readouterr().out
-    assert all(word in text for word in words)
-    assert max(map(len, text.splitlines())) <= 80 and len(text.splitlines()) <= 48
+    assert all(word in text for word in [*words, "Example"])
+    assert max(map(len, text.splitlines())) <= 80 and len(text.splitlines()) <= 45
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"ntk_rnn {importlib.metadata.version('ntk_rnn')}\n"
 
 
 def test_help_loads_nothing_heavy():
