@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _DEVICES = ("auto", "cpu", "gpu", "tpu")
 
 # Seconds that a comparison is timed for, in equal shares; one slow sample may take longer.
-_BUDGET, _QUICK_BUDGET = 8.0, 2.0
+_BUDGET, _QUICK_BUDGET = 8.0, 1.0
 
 _FLAG = (tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint=""))
 

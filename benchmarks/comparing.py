@@ -25,8 +25,8 @@ def compare(
     Args:
       comparison: the contenders.
       budget: seconds to time them for.
-      quick: whether to leave out what ``--quick`` does: some contenders, memory, and all but one
-        sample of those that use up their share of the budget with it.
+      quick: whether to leave out what ``--quick`` does: some contenders, memory, the counts of XLA,
+        and all but one sample of those that use up their share of the budget with it.
       room: bytes that are free; found out if ``None``.
       tell: is told what is being done.
     """
@@ -49,9 +49,16 @@ def compare(
         if work is not None:
             ready[contender.name] = work
     tell(f"{comparison.case}, {comparison.label}: timing")
+    first: dict[str, float] = {}
+    for name, work in ready.items():
+        begun = rows[name].compile_seconds
+        if work.fresh and begun is not None:
+            first[name] = begun
+            rows[name] = replace(rows[name], compile_seconds=None)
     measured = timing.interleaved(
-        {name: work.call for name, work in ready.items()}, budget=budget, least=1 if quick else 3
-    )
+        {name: work.call for name, work in ready.items()},
+        budget=budget, least=1 if quick else 3, first=first,
+    )  # fmt: skip
     for name, samples in measured.items():
         rows[name] = _timed(rows[name], samples, comparison)
     for name, row in rows.items():
@@ -59,7 +66,7 @@ def compare(
         if row.seconds is not None and unit is not None:
             rows[name] = row = replace(row, ratio=row.seconds / unit)
         if row.status == "timed" and row.role != "floor":
-            rows[name] = row = _counted(row, ready[name], comparison)
+            rows[name] = row = _counted(row, comparison, None if quick else ready[name].lowered)
             if comparison.memory and not quick and machine.memory_is_resident():
                 tell(f"{comparison.case}, {comparison.label}: memory of {name}")
                 rows[name] = replace(row, peak_bytes=memory.of_a_process(comparison, name))
@@ -126,23 +133,25 @@ def _timed(row: Row, samples: list[float] | Exception, comparison: Comparison) -
     low, median, high = (
         float(v) / comparison.steps for v in np.quantile(samples, (0.25, 0.5, 0.75))
     )
-    beyond = (row.compile_seconds or 0.0) - median * comparison.steps
+    beyond = row.compile_seconds
+    if beyond is not None:
+        beyond = max(0.0, beyond - median * comparison.steps)
     return replace(
         row, status="timed", seconds=median, low=low, high=high, samples=len(samples),
-        compile_seconds=max(0.0, beyond),
+        compile_seconds=beyond,
     )  # fmt: skip
 
 
-def _counted(row: Row, work: Work, comparison: Comparison) -> Row:
+def _counted(row: Row, comparison: Comparison, lowered: Callable[[], Any] | None) -> Row:
     """Operations and bytes, by hand for ours and by XLA where there is a program to ask."""
     if row.role == "ours" and comparison.flops is not None and comparison.moved is not None:
         floor = machine.floor_seconds(comparison.flops, comparison.moved, comparison.working_set)
         share = floor / row.seconds if row.seconds else None
         row = replace(row, flops=comparison.flops, moved=comparison.moved, floor_share=share)
-    if work.lowered is None:
+    if lowered is None:
         return row
     try:
-        costs: Any = work.lowered().compile().cost_analysis()
+        costs: Any = lowered().compile().cost_analysis()
     except Exception as error:  # not every backend counts
         return replace(row, note=f"no cost analysis: {one_line(error)}")
     costs = costs[0] if isinstance(costs, list) else costs

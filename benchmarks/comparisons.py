@@ -25,11 +25,13 @@ class Work(NamedTuple):
       call: what is timed. JAX's arrays are waited for; anything else waits for itself.
       result: what it returns as the numbers to compare.
       lowered: the program to ask XLA for its operations and bytes; ``None`` where there is none.
+      fresh: whether every call is a process of its own, so that the first is like any other.
     """
 
     call: Callable[[], Any]
     result: Callable[[Any], Any] = np.asarray
     lowered: Callable[[], Any] | None = None
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Row:
       low: lower quartile.
       high: upper quartile.
       samples: how many times it was timed.
-      compile_seconds: what the first call took beyond a later one.
+      compile_seconds: what the first call took beyond a later one; ``None`` for processes.
       ratio: its time divided by ours.
       at_least: what the ratio is meant to be at least.
       error: relative distance of its result from ours.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -21,7 +22,12 @@ def once(call: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def interleaved(
-    calls: Mapping[str, Callable[[], Any]], *, budget: float, least: int = 3, most: int = 15
+    calls: Mapping[str, Callable[[], Any]],
+    *,
+    budget: float,
+    least: int = 3,
+    most: int = 15,
+    first: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, list[float] | Exception]:
     """Seconds of calls, in rounds in which every one is timed once.
 
@@ -32,18 +38,19 @@ def interleaved(
       budget: seconds for all, of which each has an equal share.
       least: rounds that each takes part in, whatever it takes.
       most: rounds at most.
+      first: samples that there are already.
 
     Returns:
       Seconds a call, one number a round, or what a call raised; others go on without it.
     """
     share = budget / max(1, len(calls))
-    samples: dict[str, list[float]] = {name: [] for name in calls}
+    samples = {name: [first[name]] if name in first else [] for name in calls}
     repeats = dict.fromkeys(calls, 1)
-    spent = dict.fromkeys(calls, 0.0)
+    spent = {name: sum(taken) for name, taken in samples.items()}
     failures: dict[str, Exception] = {}
     for number in range(most):
         for name, call in calls.items():
-            if name in failures or (number >= least and spent[name] > share):
+            if name in failures or (len(samples[name]) >= least and spent[name] > share):
                 continue
             begun = time.perf_counter()
             try:

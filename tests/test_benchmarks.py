@@ -106,6 +106,17 @@ def test_quick_says_what_it_leaves_out():
     assert statuses == [["timed", "left out"], ["timed", "timed"]]
 
 
+def test_the_first_call_is_a_sample_where_every_call_is_fresh():
+    calls = []
+
+    def process():
+        return Work(lambda: calls.append(1) or RESULT, fresh=True)
+
+    pair = comparison(Contender("process", process))
+    _, row = compare(pair, budget=0.0, quick=True)
+    assert len(calls) == row.samples == 1 and row.seconds > 0 and row.compile_seconds is None
+
+
 def test_distance():
     assert distance([3.0, 4.0], [3.0, 0.0]) == pytest.approx(4 / 3)
     assert distance([0.0], [0.0]) == 0 and np.isnan(distance([1.0], None))

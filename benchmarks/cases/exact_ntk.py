@@ -47,7 +47,7 @@ def _comparison(size: tuple[int, ...]) -> Comparison:
         for name in _IMPLEMENTATIONS:
             make = functools.partial(_neural_tangents, size, name, evaluation)
             label = f"neural-tangents, {name}, {_FORMS[evaluation]}"
-            quick = evaluation == "scan" or name == "structured_derivatives"
+            quick = evaluation == "scan" and name != "ntk_vector_products"
             contenders.append(Contender(label, make, needs=jacobians, at_least=bar, quick=quick))
     contenders += [
         Contender("jax.jacobian", functools.partial(_jacobian, size), needs=1.5 * jacobians),

@@ -63,7 +63,7 @@ def _process(name: str, code: str, role: str = "peer") -> Contender:
 
 
 def _python(code: str) -> Work:
-    return Work(lambda: _output("-c", code), lambda text: np.asarray(float(text)))
+    return Work(lambda: _output("-c", code), lambda text: np.asarray(float(text)), fresh=True)
 
 
 def _figure() -> Work:
@@ -71,7 +71,7 @@ def _figure() -> Work:
         with tempfile.TemporaryDirectory() as folder:
             _output("-m", "ntk_rnn", "reproduce", "fig2", "--smoke", "--out", folder)
 
-    return Work(draw)
+    return Work(draw, fresh=True)
 
 
 def _output(*arguments: str) -> str:

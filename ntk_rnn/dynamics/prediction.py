@@ -20,7 +20,6 @@ from ntk_rnn.dynamics import host, modes
 from ntk_rnn.dynamics.decomposition import Decomposition, decompose
 from ntk_rnn.dynamics.factors import check_kernel, gram_factor, lag_roots
 from ntk_rnn.dynamics.loss import Loss, check_loss, loss_scale
-from ntk_rnn.dynamics.matrix_free import decompose_matrix_free
 from ntk_rnn.dynamics.methods import Choice, Method, prepare
 from ntk_rnn.dynamics.progression import progress
 from ntk_rnn.sequences import causal_conv
@@ -272,6 +271,9 @@ def kernel_regression(
             pair: Any = data
             source = host.float64(pair[0]), host.float64(pair[1])
     if done == "matrix_free" and not isinstance(source, CompressedData):
+        # SciPy's sparse solvers take a quarter of the time of importing all else here.
+        from ntk_rnn.dynamics.matrix_free import decompose_matrix_free
+
         parts, products, change = decompose_matrix_free(
             lag_roots(kernel, shape[0], np), source, start, loss,
             tolerance=tolerance, max_rank=max_rank,

@@ -69,14 +69,25 @@ JAX reserves three quarters of a GPU's memory when it starts, so another program
 - Calls return before their result is there. To measure, wait for it: `jax.block_until_ready`.
 - The chain of the impulse response reads `W` once a lag, and its gradient once more: $8 n^2 T$
   bytes in float32, which memory has to deliver. So an accelerator is ahead by about the ratio of
-  the memory bandwidths where `W` is large, at widths of several thousand, and hardly at all where
-  a lag takes less than the few microseconds of starting a computation, at widths of some hundred.
-  There, run many at once with `ntk_rnn.ensemble`.
-- `evaluation="auto"` of `ntk_rnn.LinearRNN` goes through the impulse response wherever that takes
-  fewer multiplications. On accelerators it is the better choice by more than the count says: it
-  has few large products where the recurrence has many small ones.
+  the memory bandwidths where `W` is large, at widths of several thousand, and by less where a lag
+  takes less than the few microseconds of starting a computation, at widths of some hundred. There,
+  run many at once with `ntk_rnn.ensemble`.
+- On GPUs a chain of up to 32 lags is written out, since a loop waits for the host once a turn:
+  half as long to run, and longer to compile.
 
-The tests run on CPUs, and these are expectations, from how the computations are built, rather
-than measurements. `python -m benchmarks`, in a clone, measures the machine at hand, and checks in
-the same run that the numbers are right.
+Measured with JAX 0.11 in float32, at $T = 10$ and one input and output; all results agree with
+each other to 3e-7, and impulse responses with those of float64 to 2e-7:
+
+| | ours | others |
+| --- | --- | --- |
+| training step, $n = 1000$, $N = 50$, H200 | 0.19 ms | Flax's RNN 0.46, PyTorch 3.5 |
+| the same in batches of 10 | 0.26 ms | Flax's RNN 0.35, PyTorch 3.1 |
+| training step, $n = 1000$, H100 | 0.16 ms | 2.3 on a CPU of 16 cores |
+| training step, $n = 4000$, H100 | 0.63 ms | 0.38 to read $W$ 20 times, at 3.35 TB/s |
+| exact kernel, $n = 1000$, $N = 10$, H200 | 0.43 ms | neural-tangents 0.83 to 5.5, PyTorch 7.8 |
+| analytic kernel, $N = 200$, $T = 50$, H200 | 2.1 ms | 0.30 to write it |
+
+So on a GPU, where the many small products of other methods run side by side, the ratios are
+smaller than those of a CPU. No TPU has been tried. `python -m benchmarks`, in a clone, measures
+the machine at hand, and checks in the same run that the numbers are right.
 """

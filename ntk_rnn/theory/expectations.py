@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
-from scipy.special import roots_hermitenorm
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
@@ -174,6 +173,9 @@ def gauss_hermite(order: int, dim: int) -> Rule:
 
     The second is filled up with a point of no weight, so that both run as one program.
     """
+    # Takes as long to import as all else of this library together.
+    from scipy.special import roots_hermitenorm
+
     # Not hermegauss of NumPy, whose weights are NaN from an order of 372 on.
     rules = [roots_hermitenorm(n) for n in (order, order - 1)]
     nodes, weights = (np.stack([rules[0][part], np.append(rules[1][part], 0.0)]) for part in (0, 1))
