@@ -31,12 +31,12 @@ def interleaved(
 ) -> dict[str, list[float] | Exception]:
     """Seconds of calls, in rounds in which every one is timed once.
 
-    Quick calls are repeated within a sample, and called once before it, so that all are timed warm.
+    Quick calls are repeated within a sample, and as often before it, so that all are timed warm.
 
     Args:
       calls: what to time, each called before, so that nothing is left to compile.
       budget: seconds for all, of which each has an equal share.
-      least: rounds that each takes part in, whatever it takes.
+      least: rounds that each takes part in beyond its share, until it has taken twice the budget.
       most: rounds at most.
       first: samples that there are already.
 
@@ -50,12 +50,14 @@ def interleaved(
     failures: dict[str, Exception] = {}
     for number in range(most):
         for name, call in calls.items():
-            if name in failures or (len(samples[name]) >= least and spent[name] > share):
+            allowed = share if len(samples[name]) >= least else 2 * budget
+            if name in failures or spent[name] > allowed:
                 continue
             begun = time.perf_counter()
             try:
-                if repeats[name] > 1:  # a quick call finds the caches as the others left them
-                    once(call)
+                # A quick call finds caches and threads as the others left them.
+                for _ in range(repeats[name] if repeats[name] > 1 else 0):
+                    jax.block_until_ready(call())
                 start = time.perf_counter()
                 for _ in range(repeats[name]):
                     jax.block_until_ready(call())

@@ -84,6 +84,7 @@ def test_experimental_is_loaded_when_used_and_says_what_to_install():
         nt = _neural_tangents.load()
         assert "tensorflow" not in sys.modules
         assert not hasattr(nt.experimental, "__warningregistry__")  # asking this loads nothing
+        assert not hasattr(nt.experimental, "no_such_name")  # nor what pickle asks of all modules
         sys.modules["tensorflow"] = None  # which is how Python blocks an import
         for _ in range(2):
             try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.abc
 import importlib.machinery
 import importlib.util
+import re
 import sys
 import threading
 import types
@@ -108,8 +110,9 @@ class _Deferred(types.ModuleType):
     """`neural_tangents.experimental`, executed when one of its names is first asked for."""
 
     def __getattr__(self, name: str) -> Any:
-        # Python itself probes modules for dunder names, e.g. __warningregistry__.
-        if name.startswith("__"):
+        # Python probes modules for names that they never had: for __warningregistry__ to warn, and,
+        # to pickle an object that does not say where it is from, all modules for its name.
+        if name.startswith("__") or name not in self._source_names():
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         with _LOCK:  # other threads wait here until the module is complete
             if self.__dict__.get("_executing"):
@@ -117,6 +120,12 @@ class _Deferred(types.ModuleType):
             if type(self) is _Deferred:
                 self._execute()
         return getattr(self, name)
+
+    def _source_names(self) -> set[str]:
+        """The words in its source, among which are the names it would define."""
+        loader = self.__spec__ and self.__spec__.loader
+        assert isinstance(loader, importlib.abc.InspectLoader)
+        return set(re.findall(r"\w+", loader.get_source(self.__name__) or ""))
 
     def _execute(self) -> None:
         spec = self.__spec__
