@@ -21,7 +21,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ipywidgets import FloatSlider, IntSlider, interactive
+from ipywidgets import FloatSlider, IntSlider, interact
 from matplotlib.figure import Figure
 
 import ntk_rnn as nr
@@ -163,7 +163,7 @@ def picture(nu_w: float, nu_f: float, nu_c: float, seq_len: int, log10_steps: fl
 # has the figures below in their place.
 
 # %%
-interactive(
+sliders = interact(
     picture,
     nu_w=FloatSlider(0.3, min=0.05, max=0.95, step=0.05, description="nu_W"),
     nu_f=FloatSlider(1.0, min=0.1, max=4.0, step=0.1, description="nu_F"),

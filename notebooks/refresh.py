@@ -29,7 +29,7 @@ def refresh(script: Path) -> None:
     notebook = jupytext.read(script)
     client = NotebookClient(
         notebook, timeout=TIMEOUT, kernel_name="python3", record_timing=False,
-        store_widget_state=False, resources={"metadata": {"path": str(script.parent)}},
+        resources={"metadata": {"path": str(script.parent)}},
     )  # fmt: skip
     client.execute()
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})

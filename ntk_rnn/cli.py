@@ -117,7 +117,7 @@ class Kernel:
 class Theory:
     """Check every result of the paper numerically."""
 
-    topics: _Several[Topic] = ()
+    names: _Several[Topic] = ()
     """Which results."""
     seed: Annotated[int, tyro.conf.arg(metavar="INT")] = 0
     """Seed of everything random."""
@@ -128,7 +128,7 @@ class Theory:
         """Runs the checks; returns the exit code."""
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must be from 0 to 2^32 - 1, got {self.seed}")
-        topics = tuple(dict.fromkeys(self.topics or TOPICS))
+        topics = tuple(dict.fromkeys(self.names or TOPICS))
         return 0 if console.run_checks(topics, self.seed, as_json=self.json) else 1
 
 

@@ -1,10 +1,12 @@
-"""What is saved of the notebooks: that it is what their scripts say, and names no machine."""
+"""The notebooks: that what is saved is what their scripts say, names no machine, and answers."""
 
 import json
 import re
 from pathlib import Path
 
+import jupytext
 import pytest
+from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 SAVED = sorted(FOLDER.glob("[0-9]*.ipynb"))
@@ -70,3 +72,19 @@ def test_a_notebook_names_no_machine(path):
             shown = [text for kind, text in output.get("data", {}).items() if "image" not in kind]
             for text in (output.get("text", []), *shown):
                 assert not PRIVATE.search("".join(text)), text
+
+
+def test_sliders_show_the_figure():
+    notebook = jupytext.read(FOLDER / "04_implicit_bias.py")
+    needed = ("import jax", "def picture", "interact(")
+    notebook.cells = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and any(word in cell.source for word in needed)
+    ]
+    assert len(notebook.cells) == 3
+    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    saved = notebook.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    # Of a widget that holds outputs, what it shows; each of the others is a slider or a box.
+    shown = [out for each in saved.values() for out in each["state"].get("outputs", [])]
+    assert ["image/png" in out["data"] for out in shown] == [True]
