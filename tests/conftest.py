@@ -6,6 +6,7 @@ package are checked by beartype, so the tests also check every shape written in 
 
 import importlib.metadata
 import os
+import signal
 from pathlib import Path
 
 # Compiling is what the tests spend their time on, much of it the same again. Set as the user of a
@@ -40,6 +41,17 @@ def compiled():
     """What a module compiled goes with it: left behind, it takes gigabytes and slows the rest."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal, also for the programs that a test starts.
+
+    In the background of a shell, where tests may run, it is ignored.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(params=["float32", "float64"])

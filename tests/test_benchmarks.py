@@ -200,6 +200,7 @@ def test_every_case_has_comparisons_that_differ():
         assert all(c.contenders[0].role == "ours" for c in found)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_what_was_compared_before_an_interrupt_is_kept(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks", "scaling", "--quick", "--out", str(tmp_path)],

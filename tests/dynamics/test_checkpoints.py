@@ -78,14 +78,6 @@ def test_a_run_in_parts_is_the_run(tmp_path):
         train(**arguments | {"record_at": [7, 8]}, steps=STEPS)
 
 
-@pytest.fixture
-def interruptible():
-    """Ctrl-C as in a terminal: in the background of a shell, where tests may run, it is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("interruptible")
 def test_interrupted_run_returns_its_path_and_goes_on(tmp_path):
     steps = 10**7  # a minute or more, were it not for the interrupt
