@@ -283,6 +283,11 @@ def _parse(argv: Sequence[str]) -> Callable[[], int]:
         if not exit_.code:  # help was asked for
             raise
         raise UserError(_one_line(complaint.getvalue())) from None
+    except OSError as error:  # completions for a shell are the one thing that is written here
+        raise UserError(
+            f"--tyro-write-completion must be followed by a shell and a file, got "
+            f"{error.filename}, which cannot be written ({error.strerror}); make its folder first"
+        ) from None
 
 
 def _overview() -> Any:

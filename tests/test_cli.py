@@ -51,6 +51,7 @@ def mistake(capsys, monkeypatch, tmp_path):
         (["kernel", "--wdths", "64"], ["--wdths", "ntk-rnn kernel --help"]),
         (["reprduce"], ["reprduce", "reproduce", "kernel", "doctor"]),
         ([], ["reproduce", "kernel", "doctor", "ntk-rnn --help"]),
+        (["--tyro-write-completion", "bash", "no/file"], ["no/file", "make its folder first"]),
     ],
 )
 def test_a_mistake_is_told_in_one_line(mistake, args, parts):

@@ -17,6 +17,7 @@ Commands and options are completed by the shell, after this for bash, or the lik
 and `fish`:
 
 ```bash
+mkdir -p ~/.local/share/bash-completion/completions
 ntk-rnn --tyro-write-completion bash ~/.local/share/bash-completion/completions/ntk-rnn
 ```
 
