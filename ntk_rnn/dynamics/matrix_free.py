@@ -68,6 +68,10 @@ class LaggedInputs(LinearOperator):
         response = self._restore(self._inputs.conj().swapaxes(1, 2) @ signal)
         return self._roots * response.reshape(self.shape[1], -1)
 
+    def _rmatvec(self, x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, " P"]:
+        # SciPy makes it of _rmatmat by itself, but did not always.
+        return self._rmatmat(x.reshape(-1, 1))[:, 0]
+
 
 class MatrixFree(NamedTuple):
     """A decomposition from products, how many they were, and an estimate of its path's error."""
