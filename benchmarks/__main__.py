@@ -81,7 +81,7 @@ class Benchmarks:
         _print(rows, self.out)
         if interrupted:
             print("benchmarks: interrupted; these are the comparisons until then", file=sys.stderr)
-            return 130
+            return console.INTERRUPTED
         passed = True
         if self.check:
             verdict = baseline.check(rows, saved)
@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("benchmarks: interrupted before anything was compared", file=sys.stderr)
-        return 130
+        return console.INTERRUPTED
 
 
 def _choose(device: str) -> None:
@@ -168,4 +168,4 @@ def _print(rows: Sequence[Row], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.leave(main())

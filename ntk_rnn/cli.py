@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import tyro
 
@@ -253,10 +253,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("ntk-rnn: interrupted; earlier results are as they were", file=sys.stderr)
-        return 130
+        return console.INTERRUPTED
     except BrokenPipeError:  # the reader of stdout has seen enough, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def run() -> NoReturn:
+    """The program ``ntk-rnn``: :func:`main`, and the end of the process."""
+    console.leave(main())
 
 
 def _parse(argv: Sequence[str]) -> Callable[[], int]:

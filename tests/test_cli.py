@@ -159,6 +159,7 @@ def test_reproduce_writes_a_results_folder(reproduced):
     assert len(rows) == 2 and float(rows[1]["conv_test"]) == pytest.approx(float(last))
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
 def test_stopped_in_the_middle_what_is_finished_stays(
     tmp_path, capsys, monkeypatch, reproduced, name
@@ -169,15 +170,10 @@ def test_stopped_in_the_middle_what_is_finished_stays(
     (tmp_path / "fig1").mkdir()
     (tmp_path / "fig1" / "config.json").write_text("old")
     args = ["--smoke", "--seeds", "2", "--out", str(tmp_path)]
-    # The usual response to an interrupt, which processes in the background inherit otherwise.
-    code = (
-        "import signal, sys, ntk_rnn.cli\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        f"sys.exit(ntk_rnn.cli.main(['reproduce', 'fig2', 'fig1', *{args!r}]))"
-    )
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        [*COMMAND, "reproduce", "fig2", "fig1", *args],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     try:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob(".fig1.new-*")) and time.monotonic() < deadline:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from ntk_rnn.verification.outcome import Outcome
 
 
+# The exit code of a program that SIGINT has ended, in shells.
+INTERRUPTED = 130
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console; where it is not a terminal it is wide enough that tables keep their lines."""
     stream = sys.stderr if stderr else sys.stdout
@@ -34,6 +38,20 @@ def console(*, stderr: bool = False) -> Console:
     return Console(
         stderr=stderr, highlight=False, markup=False, emoji=False, width=180 if wide else None
     )
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process with an exit code.
+
+    After an interrupt at once: JAX may be loading or computing in threads of its own, and Python,
+    taking itself down below them, was seen to hang and to crash.
+    """
+    if code == INTERRUPTED:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def table(*columns: str) -> Table:
