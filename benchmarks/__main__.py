@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from benchmarks import cases
-from ntk_rnn.experiments import console
-from ntk_rnn.experiments.claims import UserError
+from ntk_rnn import _terminal
+from ntk_rnn._terminal import UserError
 
 if TYPE_CHECKING:
     from benchmarks.comparisons import Row
@@ -81,7 +81,7 @@ class Benchmarks:
         _print(rows, self.out)
         if interrupted:
             print("benchmarks: interrupted; these are the comparisons until then", file=sys.stderr)
-            return console.INTERRUPTED
+            return _terminal.INTERRUPTED
         passed = True
         if self.check:
             verdict = baseline.check(rows, saved)
@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("benchmarks: interrupted before anything was compared", file=sys.stderr)
-        return console.INTERRUPTED
+        return _terminal.INTERRUPTED
 
 
 def _choose(device: str) -> None:
@@ -133,7 +133,7 @@ def _rows(names: Sequence[str], quick: bool) -> tuple[list[Row], bool]:
     from benchmarks.comparing import compare
 
     rows: list[Row] = []
-    screen = console.console(stderr=True)
+    screen = _terminal.console(stderr=True)
     with screen.status("") as status:
         try:
             for comparison in itertools.chain.from_iterable(
@@ -155,12 +155,12 @@ def _rows(names: Sequence[str], quick: bool) -> tuple[list[Row], bool]:
 
 def _print(rows: Sequence[Row], out: Path) -> None:
     """The table of ratios on stdout, and below it what is to be said of rows without a time."""
-    table = console.table("case", "sizes", "contender", "time", "ratio to ours")
+    table = _terminal.table("case", "sizes", "contender", "time", "ratio to ours")
     from benchmarks import report
 
     for line in report.ratio_lines(rows):
         table.add_row(*line)
-    console.console().print(table)
+    _terminal.console().print(table)
     for row in rows:
         if row.status != "timed":
             print(f"{row.key}: {row.status}: {row.note}")
@@ -168,4 +168,4 @@ def _print(rows: Sequence[Row], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    console.leave(main())
+    _terminal.leave(main())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.comparisons import Row
-from ntk_rnn.experiments.claims import UserError
+from ntk_rnn._terminal import UserError
 
 PATH = Path(__file__).parent / "baseline.json"
 

@@ -30,8 +30,8 @@ import numpy as np
 
 import ntk_rnn as nr
 from ntk_rnn import plotting
-from ntk_rnn.experiments import kernels
-from ntk_rnn.experiments.configs import KernelsConfig
+from ntk_rnn.reproduction.studies import kernels
+from ntk_rnn.reproduction.studies.configs import KernelsConfig
 
 # %matplotlib inline
 

@@ -26,8 +26,8 @@ from IPython.display import display
 
 import ntk_rnn as nr
 from ntk_rnn import plotting
-from ntk_rnn.experiments import decoding
-from ntk_rnn.experiments.decoding_config import DecodingConfig
+from ntk_rnn.reproduction.studies import decoding
+from ntk_rnn.reproduction.studies.decoding_config import DecodingConfig
 
 # %matplotlib inline
 

@@ -22,10 +22,12 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import tyro
 
 import ntk_rnn
-from ntk_rnn.experiments import console, registry
-from ntk_rnn.experiments.claims import Claim, UserError
-from ntk_rnn.experiments.configs import Config, KernelsConfig
-from ntk_rnn.verification.topics import TOPICS, Topic
+from ntk_rnn import _terminal
+from ntk_rnn._terminal import UserError
+from ntk_rnn.reproduction import console, registry
+from ntk_rnn.reproduction.checks.topics import TOPICS, Topic
+from ntk_rnn.reproduction.claims import Claim
+from ntk_rnn.reproduction.studies.configs import Config, KernelsConfig
 
 _DESCRIPTION = """The theory of wide linear recurrent networks, made computable.
 
@@ -81,8 +83,8 @@ class Reproduce:
             configs[name] = dataclasses.replace(
                 study.smoke if self.smoke else study.paper, **changes
             )
-        with console.loading():
-            from ntk_rnn.experiments.reproduction import reproduce
+        with _terminal.loading():
+            from ntk_rnn.reproduction.reproducing import reproduce
         claims = reproduce(
             configs, self.out, asked_for=self.names, force=self.force, data=self.data
         )
@@ -102,13 +104,15 @@ class Kernel:
     def __call__(self) -> int:
         """Runs the study; returns the exit code."""
         result = console.run(registry.find("kernels"), self.config, self.out, "kernel")
-        from ntk_rnn.experiments import kernels
+        from ntk_rnn.reproduction.studies import kernels
 
-        table = console.table("width", "median relative error", "range over seeds", "x sqrt(width)")
+        table = _terminal.table(
+            "width", "median relative error", "range over seeds", "x sqrt(width)"
+        )
         for width, median, least, largest in kernels.summary(result.arrays):
             scaled = f"{median * width**0.5:.2f}"
             table.add_row(str(width), f"{median:.4f}", f"{least:.4f} to {largest:.4f}", scaled)
-        console.console().print(table)
+        _terminal.console().print(table)
         console.print_claims([("kernel", claim) for claim in result.claims])
         return _exit_code(result.claims)
 
@@ -138,15 +142,15 @@ class Doctor:
 
     def __call__(self) -> int:
         """Looks at everything; returns the exit code."""
-        from ntk_rnn.experiments import environment
+        from ntk_rnn.reproduction import environment
 
-        table = console.table("what", "found", "", "remark")
+        table = _terminal.table("what", "found", "", "remark")
         all_is_well = True
-        with console.console(stderr=True).status("loading JAX, trying neural-tangents"):
+        with _terminal.console(stderr=True).status("loading JAX, trying neural-tangents"):
             for check in environment.checks():
                 all_is_well &= check.ok
                 table.add_row(check.name, check.value, "ok" if check.ok else "WRONG", check.remedy)
-        console.console().print(table)
+        _terminal.console().print(table)
         return 0 if all_is_well else 1
 
 
@@ -253,7 +257,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("ntk-rnn: interrupted; earlier results are as they were", file=sys.stderr)
-        return console.INTERRUPTED
+        return _terminal.INTERRUPTED
     except BrokenPipeError:  # the reader of stdout has seen enough, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -261,7 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run() -> NoReturn:
     """The program ``ntk-rnn``: :func:`main`, and the end of the process."""
-    console.leave(main())
+    _terminal.leave(main())
 
 
 def _parse(argv: Sequence[str]) -> Callable[[], int]:

@@ -16,9 +16,9 @@ from jax.sharding import AxisType, Mesh
 
 import ntk_rnn as nr
 from ntk_rnn._functions import as_apply_fn
-from ntk_rnn.dynamics.chunks import Problem, Trainer, _advance
-from ntk_rnn.merging import compress_shards
+from ntk_rnn.compression.parts import compress_shards
 from ntk_rnn.sharding import shard_params, shard_sequences
+from ntk_rnn.training.loop import Problem, Trainer, _advance
 
 DISTRIBUTED = sys.argv[1:]
 WIDTH, SEQ_LEN, NUM = 64, 5, 16

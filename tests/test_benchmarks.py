@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import __main__ as command
-from benchmarks import baseline, cases, fits, plots, report
+from benchmarks import __main__ as command, baseline, cases, fits, plots, report
 from benchmarks.cases import scaling
 from benchmarks.comparing import compare, distance
 from benchmarks.comparisons import Comparison, Contender, Missing, Row, Work
-from ntk_rnn.experiments.claims import UserError
+from ntk_rnn._terminal import UserError
 
 RESULT = np.arange(1.0, 5.0)
 

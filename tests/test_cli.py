@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from ntk_rnn import cli
-from ntk_rnn.experiments import console, registry, report
-from ntk_rnn.verification.topics import TOPICS
+from ntk_rnn.reproduction import console, registry, report
+from ntk_rnn.reproduction.checks.topics import TOPICS
 
 COMMAND = [sys.executable, "-m", "ntk_rnn"]
 

@@ -31,9 +31,8 @@ PLUMBING = tuple(
     for module in (
         "compression",
         "data",
-        "dynamics.ensembles",
-        "kernels.blocks",
-        "merging",
+        "training.ensembles",
+        "kernels.on_disk",
         "sharding",
     )
 )

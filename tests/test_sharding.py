@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from ntk_rnn.compression import compress
-from ntk_rnn.merging import merge_compressed
+from ntk_rnn.compression.parts import merge_compressed
+from ntk_rnn.compression.triangle import compress
 
 SCRIPT = Path(__file__).with_name("sharded_problem.py")
 

@@ -6,7 +6,7 @@ import difflib
 import importlib
 from types import ModuleType
 
-from ntk_rnn.experiments.claims import UserError
+from ntk_rnn._terminal import UserError
 
 #: What each case compares. The module of each has ``comparisons()``.
 CASES = {

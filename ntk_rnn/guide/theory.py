@@ -24,7 +24,7 @@ checks all of this numerically, in about a minute, and prints what it found.
   $\rho_{\max} = \nu_C (T \nu_F + 1) + \nu_F$ (eq. 22).
 - **Functions.** `ntk_rnn.lag_weights`, `ntk_rnn.lag_weight_bound`, `ntk_rnn.analytic_ntk`; at
   finite width `ntk_rnn.finite_width_gram` (exact) and `ntk_rnn.empirical_ntk` (of any network).
-- **Tests.** `tests/kernels/test_infinite_width.py`, `tests/test_theorem_3_3b.py`.
+- **Tests.** `tests/kernels/test_infinite_width.py`, `tests/training/test_theorem_3_3b.py`.
 - **Errata.** Sums over lags at two times, in eqs. 51 and 52, run to $\min(t, s)$.
 
 ## The kernel at finite width
@@ -56,7 +56,7 @@ checks all of this numerically, in about a minute, and prints what it found.
 - **Functions.** `ntk_rnn.kernel_regression`, also with momentum, for gradient flow, and for a
   dense Gram matrix in place of $D$; `ntk_rnn.gradient_descent` and `ntk_rnn.train` take the
   steps; `ntk_rnn.max_learning_rate` for any model.
-- **Tests.** `tests/dynamics/test_prediction.py`, `tests/dynamics/test_momentum.py`.
+- **Tests.** `tests/regression/test_prediction.py`, `tests/regression/test_momentum.py`.
 - **Errata.** The paper speaks of the mean squared error and a learning rate of $10^{-4}$; only
   the summed loss of Appendix B.4 converges within its figures.
 
@@ -67,7 +67,7 @@ checks all of this numerically, in about a minute, and prints what it found.
 - **Functions.** `ntk_rnn.gaussian_limit`, `ntk_rnn.impulse_response_moments`,
   `ntk_rnn.hidden_state_covariance`, `ntk_rnn.hidden_state_limit`, `ntk_rnn.gaussian_wasserstein`
   (eq. 32).
-- **Tests.** `tests/test_theorem_3_3a.py`.
+- **Tests.** `tests/theory/test_theorem_3_3a.py`.
 
 ## How far training moves each lag (Theorem 4.1)
 
@@ -75,7 +75,7 @@ checks all of this numerically, in about a minute, and prints what it found.
   $\eta < B_1 = 1 / (\rho_{\max} \lVert A \rVert_2^2)$: long lags, whose $\rho_j$ is small, hardly
   move.
 - **Functions.** `ntk_rnn.drift_bound`.
-- **Tests.** `tests/test_theorem_4_1.py`.
+- **Tests.** `tests/theory/test_theorem_4_1.py`.
 - **Errata.** $B_2 = \lVert A^\top b \rVert$ (eqs. 60 and 61) does not follow, and the bound with
   it fails in places. $B_2 = \lVert A \rVert_2 \lVert b \rVert$ is rigorous, up to the limit of
   stability. Eq. 59 lacks brackets: $(I - \eta A^\top A D)^k$.
@@ -88,7 +88,7 @@ checks all of this numerically, in about a minute, and prints what it found.
      \mathbb{E}[G_\ell(Q_t, U_t)^\top G_\ell(Q_s, U_s)]. $$
 - **Functions.** `ntk_rnn.state_evolution`, in both forms of the lemma, and
   `ntk_rnn.simulate_evolution` at finite $n$.
-- **Tests.** `tests/test_lemma_c_1.py`.
+- **Tests.** `tests/theory/evolution/test_lemma_c_1.py`.
 - **Errata.** Eqs. 70f, 74 and 98 have $\nu_W$, or nothing, where $\nu_\ell$ must be, the variance
   of each matrix.
 

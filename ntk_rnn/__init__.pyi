@@ -1,0 +1,79 @@
+__version__: str
+__all__: list[str]
+
+from . import data as data
+from .compression.parts import (
+    compress_shards as compress_shards,
+    merge_compressed as merge_compressed,
+)
+from .compression.triangle import (
+    CompressedData as CompressedData,
+    compress as compress,
+)
+from .hankel import hankel_singular_values as hankel_singular_values
+from .impulse import impulse_response as impulse_response
+from .kernels.empirical import empirical_ntk as empirical_ntk
+from .kernels.finite_width import (
+    FiniteWidthGram as FiniteWidthGram,
+    finite_width_gram as finite_width_gram,
+)
+from .kernels.infinite_width import (
+    analytic_ntk as analytic_ntk,
+    lag_weight_bound as lag_weight_bound,
+    lag_weights as lag_weights,
+)
+from .kernels.monte_carlo import (
+    MonteCarloNTK as MonteCarloNTK,
+    monte_carlo_ntk as monte_carlo_ntk,
+)
+from .kernels.on_disk import write_ntk as write_ntk
+from .models import (
+    LinearRNN as LinearRNN,
+    ScaledConv as ScaledConv,
+)
+from .realization import realize as realize
+from .regression.prediction import (
+    KernelRegression as KernelRegression,
+    kernel_regression as kernel_regression,
+)
+from .sequences import (
+    causal_conv as causal_conv,
+    lagged_inputs as lagged_inputs,
+    toeplitz as toeplitz,
+    unit_impulses as unit_impulses,
+)
+from .sharding import (
+    shard_params as shard_params,
+    shard_sequences as shard_sequences,
+)
+from .theory.drift import (
+    DriftBound as DriftBound,
+    drift_bound as drift_bound,
+)
+from .theory.evolution.limit import (
+    StateEvolution as StateEvolution,
+    state_evolution as state_evolution,
+)
+from .theory.evolution.recursion import simulate_evolution as simulate_evolution
+from .theory.evolution.rows import GaussianRows as GaussianRows
+from .theory.initialization import (
+    ImpulseMoments as ImpulseMoments,
+    gaussian_limit as gaussian_limit,
+    impulse_response_moments as impulse_response_moments,
+)
+from .theory.memory import (
+    DelayErrors as DelayErrors,
+    delay_errors as delay_errors,
+)
+from .theory.wasserstein import (
+    gaussian_wasserstein as gaussian_wasserstein,
+    hidden_state_covariance as hidden_state_covariance,
+    hidden_state_limit as hidden_state_limit,
+)
+from .training.ensembles import ensemble as ensemble
+from .training.full_batch import (
+    TrainingPath as TrainingPath,
+    gradient_descent as gradient_descent,
+)
+from .training.long_runs import train as train
+from .training.stability import max_learning_rate as max_learning_rate

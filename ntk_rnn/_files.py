@@ -1,0 +1,130 @@
+"""Files and folders that are replaced whole or not at all, and locks on them.
+
+What is written goes to a name of its own beside the target, and is renamed to it once complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: processes are not kept from each other
+    fcntl = None
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Holds a lock on a file or folder that exists.
+
+    The system releases it when the process ends, however it does. Some network file systems have
+    no locks; there, processes are not told apart.
+
+    Raises:
+      BlockingIOError: if someone else holds it and this one is not to wait.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replaces a file by one of this content, once that has reached the disk."""
+    begun = path.with_name(f".{path.name}.new")
+    with begun.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    begun.replace(path)
+
+
+@contextmanager
+def replaced_folder(target: Path, check: Callable[[], None]) -> Iterator[Path]:
+    """An empty folder, to become ``target`` if the block ends well and to vanish if it does not.
+
+    It is ``.NAME.new-*`` beside the target. Once complete, what is at the target is renamed to
+    ``.NAME.old-*``, the new folder takes its place, and the old one is deleted. What a killed
+    process leaves behind is put right by the next one (`recover`).
+
+    Args:
+      target: the folder to replace. The one that it is in is made if there is none.
+      check: is called before the folder is made, and again before it is renamed, to raise an
+        exception if what is at the target must not be replaced.
+    """
+    around = target.parent
+    around.mkdir(parents=True, exist_ok=True)
+    with locked(around):
+        recover(target)
+    check()
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.new-", dir=around))
+    staging.chmod(0o777 & ~_umask())
+    try:
+        # The lock says that the process which owns the folder is alive.
+        with locked(staging):
+            yield staging
+            with locked(around):
+                check()
+                _swap(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def recover(target: Path) -> None:
+    """Puts right what killed processes left: restores what was there, removes what was begun.
+
+    To be called with a lock on the folder around the target.
+    """
+    for old in sorted(target.parent.glob(f".{target.name}.old-*")):
+        if os.path.lexists(target):
+            _remove(old)
+        else:
+            old.rename(target)
+    for staging in target.parent.glob(f".{target.name}.new-*"):
+        # One that is locked belongs to a process that is alive.
+        with contextlib.suppress(BlockingIOError), locked(staging, wait=False):
+            if fcntl is not None:
+                shutil.rmtree(staging, ignore_errors=True)
+
+
+def _swap(staging: Path, target: Path) -> None:
+    if not os.path.lexists(target):
+        staging.rename(target)
+        return
+    old = target.with_name(staging.name.replace(".new-", ".old-", 1))
+    target.rename(old)
+    try:
+        staging.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,168 @@
+"""Compressed data in parts: data sets that lie on several devices or in several processes.
+
+The triangle of stacked rows is that of the stacked triangles, so each part is compressed where it
+is, and what travels does not depend on the number of sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jaxtyping import Array, Float
+
+from ntk_rnn import _checks
+from ntk_rnn.compression.triangle import CompressedData, centred, compress, factorized
+
+
+def merge_compressed(parts: Iterable[CompressedData]) -> CompressedData:
+    """The data set that several compressed ones make up together, compressed.
+
+    Its loss is the sum of theirs: ``1/2 sum_i ||R_i (L - C_i) - r_i||^2 + constants``, of which
+    the rows ``[R_i, R_i C_i + r_i]`` are factorized once more, in float64.
+
+    Args:
+      parts: results of ``compress``, of sequences of one length, gone through once.
+
+    Returns:
+      What ``compress`` gives for all of their data at once, up to rounding to the type of the
+      parts.
+
+    Raises:
+      ValueError: if there is no part, or they differ in length or numbers of inputs or outputs.
+
+    Example:
+      >>> import jax
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> x, y = nr.data.teacher(jax.random.key(0), 20, 5)
+      >>> parts = [nr.compress(x[:10], y[:10]), nr.compress(x[10:], y[10:])]
+      >>> L = np.zeros((5, 1, 1))
+      >>> np.allclose(nr.merge_compressed(parts).loss(L), nr.compress(x, y).loss(L), rtol=1e-5)
+      True
+    """
+    triangle, total, first, kind = None, 0.0, None, np.dtype(np.float32)
+    for index, part in enumerate(parts):
+        first = part if first is None else first
+        _checks.same(
+            f"parts[{index}].shape", part.shape, "parts[0].shape", first.shape, "(T, n_y, n_x)"
+        )
+        kind = np.promote_types(kind, part.triangle.dtype)
+        total += float(part.num_targets) / part.shape[1]
+        triangle = factorized(triangle, [_rows(part)])
+    if triangle is None or first is None:
+        raise ValueError("parts must hold at least one CompressedData, got an empty iterable")
+    seq_len, out_dim, in_dim = first.shape
+    return centred(triangle, (seq_len, in_dim, out_dim), total, kind)
+
+
+def compress_shards(
+    x: Float[Array, "N T n_x"],
+    y: Float[Array, "N T n_y"],
+    weights: Float[Array, "N T"] | None = None,
+) -> CompressedData:
+    """Compresses sequences that are split over devices, or over processes, where they are.
+
+    Each process compresses its own, a device's after the other's, and all merge the results: no
+    process needs to hold, or to see, the data of another one. All of them must call it.
+
+    Args:
+      x: inputs, shape ``(N, T, n_x)``, from ``shard_sequences``, say.
+      y: targets, shape ``(N, T, n_y)``, finite where the weight is not 0.
+      weights: at least 0, shape ``(N, T)``, not all 0; 1 if ``None``.
+
+    Returns:
+      The compressed data, the same in each process.
+
+    Raises:
+      ValueError: as ``compress``, and if the arrays are not split over the same devices, along
+        sequences alone.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> mesh = jax.sharding.Mesh(jax.devices(), ("devices",))
+      >>> x, y = nr.data.teacher(jax.random.key(0), 20 * len(jax.devices()), 5)
+      >>> data = nr.compress_shards(*nr.shard_sequences((x, y), mesh))
+      >>> data.triangle.shape
+      (5, 5, 1)
+    """
+    arrays = {"x": x, "y": y} if weights is None else {"x": x, "y": y, "weights": weights}
+    for name, array in arrays.items():
+        if not isinstance(array, jax.Array) or _checks.is_traced(array):
+            raise ValueError(
+                f"{name} must be an array on devices, got {type(array).__name__}; pass it through "
+                "shard_sequences, or use compress"
+            )
+    if jax.process_count() == 1:
+        return compress(_batches(arrays))
+    stacked = multihost_utils.process_allgather(_padded(_own(arrays)))
+    merged = merge_compressed(
+        CompressedData(*(jnp.asarray(leaf[i]) for leaf in stacked))
+        for i in range(jax.process_count())
+    )
+    if not merged.num_targets > 0:
+        raise ValueError("weights must not all be 0, got no positive one; there is nothing to fit")
+    return merged
+
+
+def _own(arrays: dict[str, Array]) -> CompressedData:
+    """What this process holds, compressed; of sequences that several devices hold, one copy."""
+    held = arrays.get("weights", arrays["x"]).addressable_shards
+    own = [shard.data for shard in held if shard.replica_id == 0]
+    if own and ("weights" not in arrays or any(np.any(np.asarray(mass)) for mass in own)):
+        return compress(_batches(arrays))
+    # Of nothing, in the type and shape of something.
+    some = compress(*(np.ones((1, *a.shape[1:]), a.dtype) for a in arrays.values()))
+    return jax.tree.map(jnp.zeros_like, some)
+
+
+def _batches(arrays: dict[str, Array]) -> Iterator[tuple[np.ndarray, ...]]:
+    """The sequences of each device of this process, but for copies of those of another one."""
+    shards = [
+        {shard.device: shard for shard in array.addressable_shards} for array in arrays.values()
+    ]
+    for device, shard in shards[0].items():
+        matching = [others.get(device) for others in shards]
+        where = {None if s is None else (_span(s), s.replica_id) for s in matching}
+        if len(where) > 1 or any(
+            s is None or s.data.shape[1:] != array.shape[1:]
+            for s, array in zip(matching, arrays.values(), strict=True)
+        ):
+            raise ValueError(
+                f"{', '.join(arrays)} must be split over the same devices, along sequences alone, "
+                f"got {[array.sharding for array in arrays.values()]}; pass all of them through "
+                "shard_sequences"
+            )
+        if shard.replica_id == 0:
+            yield tuple(np.asarray(s.data) for s in matching if s is not None)
+
+
+def _span(shard: jax.Shard) -> tuple[int | None, int | None]:
+    return shard.index[0].start, shard.index[0].stop
+
+
+def _rows(part: CompressedData) -> np.ndarray:
+    """Rows ``[A b]`` of which the loss of a part is half the squared error, constant included."""
+    triangle, centre, residual = (
+        np.asarray(leaf, np.float64) for leaf in (part.triangle, part.centre, part.residual)
+    )
+    seq_len, out_dim, in_dim = part.shape
+    triangle = triangle.reshape(-1, seq_len * in_dim)
+    goal = triangle @ centre.swapaxes(1, 2).reshape(-1, out_dim) + residual
+    # A target without inputs, which no impulse response changes.
+    alone = np.zeros((1, triangle.shape[1] + out_dim))
+    alone[0, -1] = np.sqrt(2 * float(part.constant))
+    return np.concatenate([np.concatenate([triangle, goal], axis=1), alone])
+
+
+def _padded(part: CompressedData) -> tuple[Array, ...]:
+    """A part with as many rows as any part may have, those beyond its own being 0."""
+    seq_len, _, in_dim = part.shape
+    missing = (0, seq_len * in_dim - len(part.triangle))
+    triangle = jnp.pad(part.triangle, (missing, (0, 0), (0, 0)))
+    residual = jnp.pad(part.residual, (missing, (0, 0)))
+    return triangle, part.centre, residual, part.constant, part.num_targets

@@ -1,1 +1,0 @@
-"""Dynamics: gradient descent of a model, and the kernel predictor of its path."""

@@ -1,0 +1,1 @@
+"""Kernel regression: gradient descent in closed form, at any step, without a training loop."""

@@ -1,0 +1,99 @@
+"""What a run shows: progress on stderr, tables on stdout."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ntk_rnn._terminal import console, interrupts, progress_bar, table
+from ntk_rnn.reproduction.claims import Claim
+from ntk_rnn.reproduction.registry import Study
+from ntk_rnn.reproduction.studies.configs import Config
+
+if TYPE_CHECKING:
+    from ntk_rnn.reproduction.checks.outcome import Outcome
+    from ntk_rnn.reproduction.report import Entry
+    from ntk_rnn.reproduction.runner import Result
+
+
+def print_claims(claims: list[tuple[str, Claim]]) -> None:
+    """Prints a table of claims, each with the name of its study."""
+    rows = table("study", "claim", "value", "bar", "verdict")
+    for name, claim in claims:
+        verdict = claim.verdict.upper() if claim.verdict == "does not hold" else claim.verdict
+        rows.add_row(name, claim.statement, claim.value, claim.bar, verdict)
+    console().print(rows)
+
+
+def print_studies(entries: Sequence[Entry], left_out: Mapping[str, str], out: Path) -> None:
+    """Prints a table of all studies, why some are left out, and where the report is."""
+    from ntk_rnn.reproduction import report
+
+    rows = table("study", "run", *report.VERDICTS)
+    for entry in entries:
+        rows.add_row(entry.study.name, entry.run, *map(entry.tally, report.VERDICTS))
+    screen = console()
+    screen.print(rows)
+    for line in report.reasons(left_out):
+        screen.print(line, soft_wrap=True)
+    screen.print(f"report: {out / report.MARKDOWN}, {out / report.PAGE}", soft_wrap=True)
+
+
+def run_checks(topics: Sequence[str], seed: int, *, as_json: bool) -> bool:
+    """Checks the results of the paper, a line each; returns whether all hold."""
+    all_hold, screen = True, console()
+    loading = console(stderr=True).status("loading JAX")
+    with loading as status, interrupts(at_once=True) as interrupted:
+        from ntk_rnn.reproduction.checks import results
+
+        for outcome in results.verify(topics, seed):
+            if interrupted():
+                raise KeyboardInterrupt
+            all_hold &= outcome.holds
+            if as_json:
+                found = {**outcome._asdict(), "holds": outcome.holds}
+                # JSON has no NaN.
+                found["error"] = outcome.error if math.isfinite(outcome.error) else None
+                line = json.dumps(found)
+            else:
+                line = _checked(outcome)
+            screen.print(line, soft_wrap=True)
+            status.update(f"checking, after {outcome.result}")
+    return all_hold
+
+
+def _checked(outcome: Outcome) -> str:
+    """A line: whether the result holds, its name, error and allowance, and what was compared."""
+    verdict = "holds" if outcome.holds else "FAILS"
+    measured = f"{outcome.error:.2g} <= {outcome.allowance:.2g} {outcome.unit}"
+    line = f"{verdict}  {outcome.result:21} {measured:34} {outcome.compared}"
+    return f"{line}; CORRECTED: {outcome.correction}" if outcome.correction else line
+
+
+def run(study: Study, config: Config, out: Path, name: str) -> Result:
+    """Runs a study and writes ``out/name``, telling on stderr how far it is."""
+    screen = console(stderr=True)
+    screen.print(f"{name}: {study.title}")
+    with (
+        interrupts(at_once=True) as interrupted,
+        # At once, for the first unit of work is the longest: it loads JAX, and compiles.
+        progress_bar("units", None, patience=0) as show,
+    ):
+        show(0, "loading, compiling")
+        # Imported under the progress bar, because this is what loads JAX.
+        from ntk_rnn.reproduction import runner
+
+        total, done = study.load().units(config), itertools.count(1)
+
+        def advance() -> None:
+            if interrupted():
+                raise KeyboardInterrupt
+            show(next(done), total=total)
+
+        result = runner.execute(study, config, out, name=name, advance=advance)
+    screen.print(f"{name}: {result.seconds:.1f} s, written to {result.folder}", soft_wrap=True)
+    return result

@@ -1,0 +1,168 @@
+"""The report: every figure and table there is, with the paper's numbers beside ours.
+
+It is made from results folders alone, so it is the same whichever runs filled them; neither times
+of day nor durations are in it. It is written as Markdown, from which the page is rendered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+from ntk_rnn.reproduction import page, results as store
+from ntk_rnn.reproduction.claims import Claim, Verdict
+from ntk_rnn.reproduction.registry import STUDIES, Study
+
+MARKDOWN, PAGE = "report.md", "report.html"
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+_TITLE = "Implicit Bias of Linear RNNs, reproduced"
+_PREFACE = (
+    "M. Emami, M. Sahraee-Ardakan, P. Pandit, S. Rangan, A. K. Fletcher: *Implicit Bias of Linear "
+    "RNNs*, ICML 2021. Claims are tested over seeds: one holds or does not if what was measured is "
+    "3 standard errors from its bar, or more where seeds are few, as the bar says; in between it "
+    "cannot be told. Errors of numbers are standard errors."
+)
+_SHOWN = {
+    "holds": "holds",
+    "does not hold": "**does not hold**",
+    "cannot be told": "*cannot be told*",
+}
+
+
+class Entry(NamedTuple):
+    """A study, in the report.
+
+    Attributes:
+      study: which.
+      found: what its finished run says of itself; ``None`` if there is none.
+      run: which of its configurations that is and of how many seeds, or that there is none.
+    """
+
+    study: Study
+    found: store.Finished | None
+    run: str
+
+    def tally(self, verdict: Verdict) -> str:
+        """How many of its claims have this verdict; empty if it has not been run."""
+        if self.found is None:
+            return ""
+        return str(sum(claim.verdict == verdict for claim in self.found.claims))
+
+
+def write(out: Path, left_out: Mapping[str, str]) -> list[Entry]:
+    """Writes ``report.md`` and ``report.html`` of all studies that are finished in a folder.
+
+    Args:
+      out: folder of all results.
+      left_out: reasons for which studies could not be run, by name.
+
+    Returns:
+      All studies, as the report has them.
+
+    Raises:
+      ValueError: if the folder cannot be written to.
+    """
+    entries: list[Entry] = []
+
+    def make() -> dict[str, str]:
+        entries.extend(_entry(study, out, left_out) for study in STUDIES.values())
+        text = markdown(entries, reasons(left_out))
+        return {MARKDOWN: text, PAGE: page.render(_TITLE, text, out)}
+
+    store.write_texts(out, make)
+    return entries
+
+
+def reasons(left_out: Mapping[str, str]) -> list[str]:
+    """A line a reason for which studies could not be run."""
+    return [
+        f"{', '.join(name for name in left_out if left_out[name] == reason)} left out: {reason}"
+        for reason in dict.fromkeys(left_out.values())
+    ]
+
+
+def markdown(entries: Sequence[Entry], remarks: Sequence[str] = ()) -> str:
+    """The report as Markdown, with remarks below the table of all studies."""
+    rows = [
+        [
+            f"[{entry.study.name}](#{entry.study.name})" if entry.found else entry.study.name,
+            plain(entry.study.title),
+            entry.run,
+            *map(entry.tally, VERDICTS),
+        ]
+        for entry in entries
+    ]
+    summary = _table(["study", "what it shows", "run", *VERDICTS], rows)
+    parts = [f"# {_TITLE}", _PREFACE, summary, *map(plain, remarks)]
+    for entry in entries:
+        if entry.found is not None:
+            parts += _section(entry.study, entry.found)
+    return "\n\n".join(parts) + "\n"
+
+
+def plain(text: str) -> str:
+    """Text in which Markdown finds nothing to mark up."""
+    # An underscore within a word marks nothing up, and is easier to read as it is.
+    marks = r"[\\`*<>|\[\]~&]|(?<![^\W_])_|_(?![^\W_])"
+    return re.sub(marks, r"\\\g<0>", text).replace("+-", "±")
+
+
+def _entry(study: Study, out: Path, left_out: Mapping[str, str]) -> Entry:
+    found = store.finished(out / study.name)
+    if found is not None:
+        seeds = found.config["config"]["seeds"]
+        return Entry(study, found, f"{found.config['preset']}, {seeds} seed{'s' * (seeds != 1)}")
+    return Entry(study, None, "left out" if study.name in left_out else "not run")
+
+
+def _section(study: Study, found: store.Finished) -> Iterator[str]:
+    config = found.config
+    yield f"## {study.name}"
+    yield f"**{plain(study.title)}**"
+    if config["preset"] == "smoke":
+        yield "*A smoke run, at sizes that show only that it works.*"
+    yield f"![{study.name}: {plain(study.title)}]({study.name}/figure.png)"
+    yield "### In the paper"
+    yield _items(config["paper"])
+    yield "### Numbers"
+    yield _table(
+        ["quantity", "paper", "ours"],
+        [
+            [plain(n.quantity), plain(n.paper) or "none at hand", plain(n.ours)]
+            for n in found.numbers
+        ],
+    )
+    yield "### Claims"
+    yield _table(["verdict", "claim", "measured", "bar"], map(_claim, found.claims))
+    yield "### What the paper leaves unsaid, and is chosen here"
+    yield _items(config["choices"])
+    yield "### Configuration"
+    yield _items(_settings(config))
+
+
+def _claim(claim: Claim) -> list[str]:
+    return [_SHOWN[claim.verdict], plain(claim.statement), plain(claim.value), plain(claim.bar)]
+
+
+def _settings(config: dict) -> Iterator[str]:
+    fields = ", ".join(f"{name} = {_value(value)}" for name, value in config["config"].items())
+    yield f"{config['preset']}: {fields}"
+    versions = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
+    device, dtype = config["device"], "float64" if config["x64"] else "float32"
+    yield f"{versions}; {device['count']} x {device['platform']} ({device['kind']}), {dtype}"
+
+
+def _value(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _items(sentences: Iterator[str] | Sequence[str]) -> str:
+    return "\n".join(f"- {plain(sentence)}" for sentence in sentences)
+
+
+def _table(header: Sequence[str], rows: Iterator[list[str]] | Sequence[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

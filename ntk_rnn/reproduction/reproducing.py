@@ -1,0 +1,86 @@
+"""``ntk-rnn reproduce``: runs what has not been done before, and reports on all there is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from ntk_rnn import _terminal
+from ntk_rnn._terminal import UserError
+from ntk_rnn.reproduction import console, registry, report, results as store, runner
+from ntk_rnn.reproduction.claims import Claim
+from ntk_rnn.reproduction.studies.configs import Config
+
+
+def reproduce(
+    configs: Mapping[str, Config],
+    out: Path,
+    *,
+    asked_for: Collection[str] = (),
+    force: bool = False,
+    data: str | None = None,
+) -> list[Claim]:
+    """Runs studies, one after the other, and writes the report of all that are finished in ``out``.
+
+    One that ``out`` holds already is not run again, and one whose data cannot be had is left out.
+
+    Args:
+      configs: with which numbers to run which studies, by name.
+      out: folder of all results.
+      asked_for: names of those whose data must be there.
+      force: whether to run again what ``out`` holds.
+      data: path of the S1 recordings; they are looked for if ``None``.
+
+    Returns:
+      What the studies claim, without those left out.
+
+    Raises:
+      ValueError: if data that must be there cannot be had, before anything is run; if a study
+        cannot be run; or if ``out`` cannot be written to.
+    """
+    store.recover(out, list(registry.STUDIES))
+    studies = {name: registry.find(name) for name in configs}
+    kept = {
+        name
+        for name, study in studies.items()
+        if not force and runner.done(study, configs[name], out) is not None
+    }
+    needing = [name for name, study in studies.items() if study.needs_data and name not in kept]
+    reason = _missing(data) if needing else None
+    if reason and (data is not None or set(asked_for) & set(needing)):
+        raise UserError(reason)
+    left_out = dict.fromkeys(needing, reason) if reason else {}
+    claims: list[tuple[str, Claim]] = []
+    try:
+        for name, study in studies.items():
+            if name in left_out:
+                continue
+            if name in kept:
+                _terminal.note(f"{name}: kept, {out / name} (--force runs it again)")
+            else:
+                console.run(study, configs[name], out, name)
+            found = store.finished(out / name)
+            claims += [(name, claim) for claim in (found.claims if found else ())]
+    finally:
+        if claims:  # those of finished studies, also when a later one fails
+            console.print_claims(claims)
+        if claims or left_out:
+            console.print_studies(report.write(out, left_out), left_out, out)
+    return [claim for _, claim in claims]
+
+
+def _missing(path: str | None) -> str | None:
+    """Why the S1 recordings cannot be had, and what to do about it; ``None`` if they can.
+
+    Raises:
+      ValueError: if there is a file, but a wrong one.
+    """
+    from ntk_rnn import data
+
+    try:
+        data.s1(path)
+    except data.DataUnavailable as error:
+        return str(error)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return None

@@ -1,0 +1,167 @@
+"""Results folders: how a run replaces one whole or not at all, and reading it back."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+
+from ntk_rnn import _files
+from ntk_rnn._files import locked, replaced_folder, write_whole
+from ntk_rnn._terminal import UserError
+from ntk_rnn.reproduction.claims import Claim, Number, Verdict
+
+# What ``config.json`` of a finished run says at least.
+_KEYS = {
+    "study", "title", "preset", "config", "versions", "device", "x64", "paper", "choices",
+}  # fmt: skip
+_PNG = b"\x89PNG"
+
+
+class Finished(NamedTuple):
+    """What a finished run says of itself, from which the report is made.
+
+    Attributes:
+      config: what ``config.json`` holds.
+      claims: what it claims.
+      numbers: its main numbers, beside the paper's.
+    """
+
+    config: dict[str, Any]
+    claims: list[Claim]
+    numbers: list[Number]
+
+
+@contextlib.contextmanager
+def replacing(out: Path, name: str) -> Iterator[Path]:
+    """An empty folder, to become ``out/name`` if the block ends well and to vanish if it does not.
+
+    It is made at once, so a place that cannot be written to is found out before the work.
+
+    Raises:
+      ValueError: if ``out/name`` cannot be written, or is something other than earlier results.
+    """
+    target = out / name
+    with _explained(target), replaced_folder(target, lambda: _check_replaceable(target)) as folder:
+        yield folder
+
+
+def write(
+    folder: Path,
+    config: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    metrics: Sequence[dict[str, Any]],
+    claims: Sequence[Claim],
+    numbers: Sequence[Number],
+) -> None:
+    """Writes ``config.json``, ``arrays.npz``, and ``metrics``, ``claims`` and ``numbers.csv``."""
+    with _explained(folder):
+        text = json.dumps(config, indent=2, default=str)
+        (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+        np.savez_compressed(folder / "arrays.npz", **arrays)  # pyright: ignore[reportArgumentType]
+        _write_csv(folder / "metrics.csv", list(metrics[0]), metrics)
+        for name, rows, kind in (("claims", claims, Claim), ("numbers", numbers, Number)):
+            _write_csv(folder / f"{name}.csv", kind._fields, [row._asdict() for row in rows])
+
+
+def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What ``config.json`` and ``arrays.npz`` hold, from which a figure can be drawn again."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    with np.load(folder / "arrays.npz") as arrays:
+        return config, dict(arrays)
+
+
+def finished(folder: Path) -> Finished | None:
+    """What a finished run says of itself.
+
+    ``None`` if there is none, this version cannot read it, or what it should hold is damaged.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        claims = [Claim(**row) for row in _read_csv(folder / "claims.csv")]
+        numbers = [Number(**row) for row in _read_csv(folder / "numbers.csv")]
+        with zipfile.ZipFile(folder / "arrays.npz") as arrays:
+            damaged = arrays.testzip()
+        drawn = (folder / "figure.png").read_bytes().startswith(_PNG)
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile, zlib.error):
+        return None
+    told = bool(claims) and all(claim.verdict in get_args(Verdict) for claim in claims)
+    complete = bool(numbers) and all(None not in number for number in numbers)
+    if damaged or not (_known(config) and told and complete and drawn):
+        return None
+    return Finished(config, claims, numbers)
+
+
+def _known(config: Any) -> bool:
+    """Whether ``config.json`` says what the report asks of it."""
+    if not (isinstance(config, dict) and config.keys() >= _KEYS):
+        return False
+    nested = all(isinstance(config[name], dict) for name in ("config", "versions", "device"))
+    return nested and "seeds" in config["config"]
+
+
+def recover(out: Path, names: Sequence[str]) -> None:
+    """Puts right what killed runs of these names left, so that what they finished is seen."""
+    if out.is_dir():
+        with _explained(out), locked(out):
+            for name in names:
+                _files.recover(out / name)
+
+
+def write_texts(out: Path, make: Callable[[], dict[str, str]]) -> None:
+    """Writes files of these names and contents, each whole or not at all.
+
+    They are made, and written, while no run can replace its results.
+    """
+    with _explained(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with locked(out):
+            for name, text in make().items():
+                # A path in it may have bytes that are no text.
+                write_whole(out / name, text.encode(errors="backslashreplace"))
+
+
+def _read_csv(path: Path) -> list[dict[str, Any]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _check_replaceable(target: Path) -> None:
+    if not os.path.lexists(target):
+        return
+    if not target.is_dir():
+        raise UserError(
+            f"out must be where results can be written, but {target} is a file; move it"
+        )
+    if any(target.iterdir()) and not (target / "config.json").is_file():
+        raise UserError(
+            f"out must be where results can be written, but {target} holds other files "
+            "(it has no config.json); move it, or choose another --out"
+        )
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turns what the file system refuses into an error that a user can act on."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"out must be where results can be written, but {path} cannot "
+            f"({error.strerror or error}); choose another --out"
+        ) from error

@@ -1,0 +1,113 @@
+"""Runs one study and writes its results folder, or finds that it has been done before."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import ntk_rnn
+from ntk_rnn import plotting
+from ntk_rnn.reproduction import environment, results as store
+from ntk_rnn.reproduction.claims import Claim
+from ntk_rnn.reproduction.registry import Study
+from ntk_rnn.reproduction.studies.configs import Config, seed_list
+
+
+class Result(NamedTuple):
+    """What a run gave.
+
+    Attributes:
+      folder: where it was written.
+      arrays: what was computed.
+      claims: what the study claims.
+      seconds: how long it took, compilation included.
+    """
+
+    folder: Path
+    arrays: dict[str, np.ndarray]
+    claims: list[Claim]
+    seconds: float
+
+
+def execute(
+    study: Study,
+    config: Config,
+    out: Path,
+    *,
+    name: str | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> Result:
+    """Runs a study and writes ``out/name``, replacing earlier results whole or not at all.
+
+    Args:
+      study: what to run.
+      config: with which numbers.
+      out: folder of all results.
+      name: name of this one's folder; the study's if ``None``.
+      advance: called after each unit of work.
+
+    Raises:
+      ValueError: if the configuration cannot be run or the folder not be written.
+    """
+    name = name or study.name
+    module = study.load()
+    with store.replacing(out, name) as folder:
+        started, clock = datetime.now(UTC), time.perf_counter()
+        arrays = module.run(config, advance)
+        claims = module.claims(config, arrays)
+        plotting.save(module.plot(config, arrays), folder)
+        seconds = time.perf_counter() - clock
+        record = {
+            "study": study.name,
+            "title": study.title,
+            "preset": _preset(study, config),
+            "config": _settings(config),
+            "seeds": seed_list(config),
+            **environment.describe(),
+            "paper": module.PAPER,
+            "choices": module.CHOICES,
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(seconds, 2),
+        }
+        metrics, numbers = module.metrics(config, arrays), module.numbers(config, arrays)
+        store.write(folder, record, arrays, metrics, claims, numbers)
+    return Result(out / name, arrays, claims, seconds)
+
+
+def done(study: Study, config: Config, out: Path) -> store.Finished | None:
+    """What ``out`` holds of a finished run of this study that a new one would only repeat.
+
+    That is one with the same configuration, version of the library and precision.
+    """
+    found = store.finished(out / study.name)
+    if found is None:
+        return None
+    expected = {
+        "study": study.name,
+        "preset": _preset(study, config),
+        "config": json.loads(json.dumps(_settings(config))),
+    }
+    same = all(found.config.get(name) == value for name, value in expected.items())
+    if not same or found.config["versions"]["ntk_rnn"] != ntk_rnn.__version__:
+        return None
+    return found if found.config["x64"] == environment.x64() else None
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """The fields of a configuration, but for where data are: what they are is always the same."""
+    return {k: v for k, v in dataclasses.asdict(config).items() if k != "data"}
+
+
+def _preset(study: Study, config: Config) -> str:
+    """Which preset a configuration is, whatever its number of seeds."""
+    for name, preset in (("paper", study.paper), ("smoke", study.smoke)):
+        if _settings(config) == _settings(preset) | {"seeds": config.seeds}:
+            return name
+    return "custom"

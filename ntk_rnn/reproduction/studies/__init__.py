@@ -1,0 +1,1 @@
+"""The studies of ``ntk-rnn reproduce``, each named after the figure or table that it is about."""

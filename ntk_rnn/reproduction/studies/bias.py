@@ -1,0 +1,294 @@
+"""The implicit bias to short memory: how soon each lag is learned, and how far it can move.
+
+Each seed draws white inputs and an RNN. The target is its impulse response at initialization plus a
+change of the same norm at every lag, without noise, so that all lags offer as much to be learned.
+Scaled and unscaled convolution start from that response too, and are solved in closed form
+(Proposition 3.1). Of white inputs ``A^T A`` is nearly diagonal, with entries ``s_j``, the energy of
+the inputs that reach lag ``j``: about ``N (T - j)``. So what is left of lag ``j`` falls by a factor
+of ``1 - eta rho_j s_j`` a step, and half of it is learned after ``ln 2 / (eta rho_j s_j)`` steps.
+Meanwhile no lag moves farther than ``B2 rho_j eta l`` (Theorem 4.1), ``B2 = ||A||_2 ||b||``.
+
+Both are about infinite width. For the linearized RNN ``L_j^l - L_j^0 = sum_k G_{jk} u_k``, the
+bound is that of ``||u||``, and entries of ``G`` are off those of ``diag(rho)`` by about
+``sqrt(rho_j rho_k / n)``, and so its row by ``sqrt(rho_j tr(rho) / n)``: three times that is what
+an RNN may go beyond the bound. An RNN is nearly its linearization for as long as a change is small
+against ``sqrt(n nu_W^j)``: a change ``Z_j`` adds about ``||Z_j||^2 / n`` to ``||C W^j||^2 / n``,
+which is ``nu_W^j`` in the limit. Larger ones feed on themselves, and are learned sooner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, Shaped
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+import ntk_rnn as nr
+from ntk_rnn import plotting
+from ntk_rnn._terminal import UserError
+from ntk_rnn.reproduction import verdicts as statistics
+from ntk_rnn.reproduction.claims import Claim, Number, at_most
+from ntk_rnn.reproduction.studies import bias_problem as problem
+from ntk_rnn.reproduction.studies.configs import BiasConfig, seed_list
+
+Arrays = dict[str, np.ndarray]
+
+PAPER = (
+    "Theorem 4.1: gradient descent with eta < B1 moves lag j of the impulse response by at most "
+    "B2 rho_j eta l in l steps, and rho_j falls exponentially with the lag.",
+    "The paper has no figure of it and prints no number.",
+)
+CHOICES = (
+    "B2 = ||A||_2 ||b||, as the paper's ||A^T b|| does not follow from its proof.",
+    "White inputs; the target differs from the start by the same norm at every lag, without noise.",
+    "The learning rate, of the sum loss 1/2 sum ||y_hat - y||^2, is below B1.",
+    "A lag counts as learned after half of its change, and steps are multiplied by s_j, the energy "
+    "of the inputs that reach it, as sequences that start at rest have fewer pairs of times for "
+    "longer lags.",
+    "The RNN has to learn a small change, which its width is large for at all lags shown, and one "
+    "of norm 1, which it is not.",
+)
+
+_NAMES = {"rnn": "RNN", "scaled": "scaled convolution", "unscaled": "unscaled convolution"}
+
+
+def units(config: BiasConfig) -> int:
+    """One unit of work an RNN trained, and one a seed for the convolutions."""
+    return config.seeds + min(config.rnn_seeds, config.seeds) * len(config.changes)
+
+
+def run(config: BiasConfig, advance: Callable[[], None]) -> Arrays:
+    """Solves for the convolutions of all seeds, and trains the RNNs of some.
+
+    Returns:
+      ``seed (S,)``, ``step (R,)``, ``lag_weights (T,)``, ``change (C,)``, rising, the norms that
+      RNNs learn, and ``input_energy (S, T)``, ``s_j``; steps after which half of a lag is learned,
+      NaN where it is not, ``rnn (C, S, T)``, ``scaled (S, T)`` and ``unscaled (S, T)``;
+      ``||L_j^l - L_j^0||_F`` over the norm of the change, ``rnn_drift (C, S, R, T)``, NaN where no
+      RNN is trained, and ``scaled_drift (S, R, T)``; and what Theorem 4.1 allows of it as ``bound
+      (S, R, T)``.
+
+    Raises:
+      ValueError: if the learning rate is not below the ``B1`` of Theorem 4.1, or the steps are too
+        few for the RNN to learn half of two lags.
+    """
+    step, rho, changes = problem.records(config), problem.lag_weights(config), config.changes
+    seeds, lags, count = config.seeds, config.seq_len, len(step)
+    shapes = {name: (seeds, lags) for name in ("input_energy", "scaled", "unscaled")}
+    shapes |= {name: (seeds, count, lags) for name in ("scaled_drift", "bound")}
+    shapes |= {"rnn": (len(changes), seeds, lags)}
+    shapes |= {"rnn_drift": (len(changes), seeds, count, lags)}
+    arrays = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
+    for i, seed in enumerate(seed_list(config)):
+        x, params, initial, change = problem.draw(jax.random.key(seed), config)
+        data = problem.data(x, initial, change)
+        arrays["input_energy"][i] = problem.input_energy(x)
+        arrays["bound"][i] = problem.bound(config, data, initial, step)
+        for name, weights in (("scaled", rho), ("unscaled", np.ones(lags))):
+            conv = nr.kernel_regression(weights, data, initial=initial, on_host=True)
+            moved = conv.impulse_response(step, config.learning_rate) - np.asarray(initial)
+            arrays[name][i] = problem.steps_to_learn(step, moved, change)
+            if name == "scaled":
+                arrays["scaled_drift"][i] = np.linalg.norm(moved, axis=(2, 3))
+        advance()
+        for k, size in enumerate(sorted(changes) if i < config.rnn_seeds else ()):
+            moved = problem.train(config, params, problem.data(x, initial, size * change), step)
+            moved = moved / size
+            arrays["rnn"][k, i] = problem.steps_to_learn(step[: len(moved)], moved, change)
+            arrays["rnn_drift"][k, i, : len(moved)] = np.linalg.norm(moved, axis=(2, 3))
+            if np.isfinite(arrays["rnn"][k, i]).sum() < 2:
+                raise UserError(
+                    f"steps must be more, got {config.steps}, in which the RNN has not learned "
+                    "half of two lags"
+                )
+            advance()
+    return {
+        "seed": np.asarray(seed_list(config)),
+        "step": step,
+        "lag_weights": rho,
+        "change": np.sort(changes),
+        **arrays,
+    }
+
+
+def metrics(config: BiasConfig, arrays: Arrays) -> list[dict[str, Any]]:
+    """One row a model and lag: steps until it is learned, and the most of the bound it moves by."""
+    rows = []
+    for title, steps, drift in _models(arrays):
+        for lag, rho in enumerate(arrays["lag_weights"]):
+            weight = 1.0 if drift is None else float(rho)
+            predicted = problem.predicted(config, weight, arrays["input_energy"][:, lag])
+            average, error = statistics.mean(steps[:, lag])
+            row = {"model": title, "lag": lag, "lag_weight": weight}
+            row |= {"predicted": float(np.mean(predicted)), "steps": average, "stderr": error}
+            part = np.nan if drift is None else np.nanmax(_of_bound(arrays, drift)[..., lag])
+            rows.append(row | {"largest_of_bound": float(part)})
+    return rows
+
+
+def numbers(config: BiasConfig, arrays: Arrays) -> list[Number]:
+    """The exponent of the steps in ``rho_j``, of every model."""
+    return [
+        Number(
+            f"exponent of rho_j in steps times s_j, {title}, lags 0 to {lags[-1]}",
+            "",
+            statistics.told(_slope(np.log(arrays["lag_weights"][lags]), effort)),
+        )
+        for title, steps, _ in _models(arrays)
+        for _, lags, effort in [_effort(arrays, steps)]
+    ]
+
+
+def claims(config: BiasConfig, arrays: Arrays) -> list[Claim]:
+    """Steps needed grow as ``1 / rho_j``, and no lag moves farther than Theorem 4.1 has it.
+
+    Of the RNN the first is claimed for the smallest change; for the largest, if there are several,
+    that its longest lag is learned sooner.
+    """
+    models = _models(arrays)
+    (rnn, *_), scaled, unscaled = models[:-2], models[-2], models[-1]
+    bar = 0.05 * (1000 / config.width) ** 0.5
+    result = [*_growth(arrays, *rnn[:2], bar), *_growth(arrays, *scaled[:2], 0.05)]
+    _, lags, effort = _effort(arrays, unscaled[1])
+    result.append(
+        statistics.within(
+            f"Steps times s_j until the {unscaled[0]} has learned half of lag j do not depend on "
+            f"rho_j (log-log slope; lags 0 to {lags[-1]})",
+            _slope(np.log(arrays["lag_weights"][lags]), effort), 0.05,
+        )
+    )  # fmt: skip
+    if len(arrays["change"]) > 1:
+        title, steps, _ = models[-3]
+        rows, lags, _ = _effort(arrays, steps)
+        last = lags[-1]
+        predicted = problem.predicted(config, arrays["lag_weights"], arrays["input_energy"][rows])
+        result.append(
+            statistics.below(
+                f"Half of lag {last} is learned sooner than the kernel of infinite width has it by "
+                f"the {title} (log of the ratio)",
+                np.log(steps[rows] / predicted)[:, last], 0.0,
+            )
+        )  # fmt: skip
+    largest = np.nanmax(_of_bound(arrays, arrays["scaled_drift"]))
+    parts = _of_bound(arrays, arrays["rnn_drift"])
+    allowed = np.nanmax(parts / (1 + problem.allowance(config, arrays["lag_weights"])))
+    return [
+        *result,
+        at_most("Drift of the scaled convolution over the bound of Theorem 4.1 (largest of lags, "
+                "steps and seeds)", float(largest), 1.0),
+        at_most("Drift of the RNN over that bound and what its width allows, 1 + 3 sqrt(tr(rho) / "
+                "(n rho_j)) (largest of lags, steps, seeds and changes)", float(allowed), 1.0,
+                f" ({np.nanmax(parts):.3g} of the bound alone)"),
+    ]  # fmt: skip
+
+
+def plot(config: BiasConfig, arrays: Arrays) -> Figure:
+    """Steps until half of each lag is learned, and the drift of some lags below their bounds."""
+    fig, (over_lag, over_steps) = plotting.panels(2, width=4.7, height=4.0)
+    lag = np.arange(config.seq_len)
+    for name, color, style in (
+        ("unscaled", plotting.GREEN, (0, (1, 1.5))),
+        ("scaled", plotting.ORANGE, (0, (5, 3))),
+    ):
+        label = f"{_NAMES[name]} ({config.seeds} seeds)"
+        plotting.bands(over_lag, lag, arrays[name], label, color=color, linestyle=style)
+    predicted = problem.predicted(config, arrays["lag_weights"], arrays["input_energy"])
+    over_lag.plot(
+        lag, np.median(predicted, axis=0), color=plotting.GREY, linewidth=0.9,
+        label=r"predicted, $(1 - \eta\,\rho_j\,s_j)^\ell = 1/2$",
+    )  # fmt: skip
+    for k, (size, steps) in enumerate(zip(arrays["change"], arrays["rnn"], strict=True)):
+        rows, lags, _ = _effort(arrays, steps)
+        low, median, high = np.quantile(steps[np.ix_(rows, lags)], [0.25, 0.5, 0.75], axis=0)
+        over_lag.errorbar(
+            lags, median, (median - low, high - median), fmt="os^v"[k % 4], color=plotting.BLUE,
+            markerfacecolor="none" if k else plotting.BLUE, markersize=8 if k else 4.5,
+            elinewidth=1.2, capsize=2, zorder=3,
+            label=f"linear RNN, change {size:g} ({rows.sum()} seeds)",
+        )  # fmt: skip
+    over_lag.set_title("Time to learn half of a lag", fontsize=11)
+    over_lag.set_xlabel("lag j (time steps)")
+    over_lag.set_ylabel("steps of gradient descent")
+    over_lag.set_yscale("log")
+    over_lag.xaxis.set_major_locator(MaxNLocator(integer=True))
+    plotting.legend(over_lag, "median and quartiles over seeds", loc="upper left")
+    _plot_drift(over_steps, config, arrays)
+    return fig
+
+
+def _plot_drift(ax: Axes, config: BiasConfig, arrays: Arrays) -> None:
+    """How far some lags of the RNN move, each below its bound, for the smallest change."""
+    rows, lags, _ = _effort(arrays, arrays["rnn"][0])
+    some = np.unique(np.round(np.linspace(0, lags[-1], 4)).astype(int))
+    taken = (arrays["step"] > 0) & (arrays["step"] <= config.steps)
+    step, drift = arrays["step"][taken], arrays["rnn_drift"][0][rows][:, taken]
+    bound = np.median(arrays["bound"][rows][:, taken], axis=0)
+    dashes: Any = {"linestyle": (0, (4, 2)), "linewidth": 1.1}
+    for lag, color in zip(some, plotting.shades(len(some) + 1)[:0:-1], strict=True):
+        plotting.bands(ax, step, drift[:, :, lag], f"RNN, lag {lag}", color=color)
+        ax.plot(step, bound[:, lag], color=color, **dashes)
+    ax.plot([], [], color=plotting.GREY, **dashes, label="bound, same shade")
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_title(f"Drift and bound of Theorem 4.1, change {arrays['change'][0]:g}", fontsize=11)
+    ax.set_xlabel("step of gradient descent")
+    ax.set_ylabel(r"drift $\|L_j^\ell - L_j^0\|_F$ / change to learn")
+    ax.set_ylim(np.median(drift[:, 0, some], axis=0).min() / 3, 5)
+    ax.margins(x=0)
+    plotting.legend(ax, plotting.over_seeds("median and quartiles", len(drift)), loc="lower right")
+
+
+def _models(arrays: Arrays) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
+    """Name, steps until lags are learned, and drift, of the RNNs by rising change and the others.
+
+    The drift is ``None`` where Theorem 4.1 says nothing of it.
+    """
+    rnns = zip(arrays["change"], arrays["rnn"], arrays["rnn_drift"], strict=True)
+    return [
+        *((f"{_NAMES['rnn']} (change of {size:g})", steps, drift) for size, steps, drift in rnns),
+        (_NAMES["scaled"], arrays["scaled"], arrays["scaled_drift"]),
+        (_NAMES["unscaled"], arrays["unscaled"], None),
+    ]
+
+
+def _effort(arrays: Arrays, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Seeds that a model is trained for, lags all of them learn, and log of steps times ``s_j``."""
+    rows = np.asarray(np.isfinite(steps).any(axis=1))
+    effort = np.log(steps * arrays["input_energy"])[rows]
+    lags = np.flatnonzero(np.isfinite(effort).all(axis=0))
+    return rows, lags, effort[:, lags]
+
+
+def _slope(x: Shaped[np.ndarray, " K"], samples: Float[np.ndarray, "S K"]) -> np.ndarray:
+    """The slope of a line fitted to each sample."""
+    return statistics.rise(x, samples) / (x[-1] - x[0])
+
+
+def _growth(arrays: Arrays, title: str, steps: np.ndarray, bar: float) -> list[Claim]:
+    """Steps times ``s_j`` grow as ``1 / rho_j``: against ``rho_j``, and lag by lag."""
+    _, lags, effort = _effort(arrays, steps)
+    log_rho = np.log(arrays["lag_weights"][lags])
+    decay = -_slope(lags, log_rho[None])[0]
+    what = f"Steps times s_j until the {title} has learned half of lag j grow"
+    which = f"lags 0 to {lags[-1]}"
+    return [
+        statistics.within(
+            f"{what} as 1 / rho_j (log-log slope plus 1; {which})",
+            _slope(log_rho, effort) + 1, bar,
+        ),
+        statistics.within(
+            f"{what} at the rate at which rho_j decays, {decay:.3f} a lag (fitted rate over this "
+            f"one, less 1; {which})",
+            _slope(lags, effort) / decay - 1, bar,
+        ),
+    ]  # fmt: skip
+
+
+def _of_bound(arrays: Arrays, drift: np.ndarray) -> np.ndarray:
+    """Drift over its bound, from the first step on."""
+    return drift[..., 1:, :] / arrays["bound"][:, 1:]

@@ -1,0 +1,65 @@
+"""Configuration of the studies of the S1 recordings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ntk_rnn._terminal import UserError
+from ntk_rnn.reproduction.studies import config_checks
+
+
+@dataclass(frozen=True)
+class DecodingConfig:
+    """Decoding the velocity of the hand from the S1 recordings, by an RNN and by convolutions.
+
+    Width, length, variances, batch size and learning rate are those of Fig. 5 and Table 1 of the
+    paper.
+
+    Raises:
+      ValueError: if a number is out of range; names the field, the value and the remedy.
+    """
+
+    width: int = 1000
+    """Number n of hidden units of the RNN."""
+    seq_len: int = 15
+    """Length T of the windows in bins of 50 ms."""
+    nu_w: float = 0.3
+    """Variance of the entries of W."""
+    nu_f: float = 1.0
+    """Variance of the entries of F."""
+    nu_c: float = 1.0
+    """Variance of the entries of C."""
+    batch_size: int = 128
+    """Number of windows a step."""
+    learning_rate: float = 1e-4
+    """Learning rate on the sum loss, 1/2 of the squared error summed over a batch."""
+    epochs: int = 15
+    """Number of epochs with all data; with limited data there are as many steps."""
+    long_steps: int = 100_000
+    """Number of steps that convolutions take in closed form, beside those of training."""
+    targets: Literal["last", "all"] = "last"
+    """What is decoded: the velocity at the last step of each window, or at every step."""
+    limited_minutes: float = 4.5
+    """How many minutes limited data are, from the start of the recording."""
+    test_fraction: float = 0.2
+    """The part of the recording that is held out, at its end."""
+    seeds: int = 8
+    """Number of seeds: of the RNN at the start and of the order of the windows."""
+    first_seed: int = 0
+    """The first seed; the others follow it."""
+    data: str | None = None
+    """Path of s1_data.mat or its folder; if None, NTK_RNN_DATA says it, or it is downloaded."""
+
+    def __post_init__(self) -> None:
+        config_checks.at_least_one(
+            self, "width", "seq_len", "batch_size", "epochs", "long_steps", "seeds"
+        )
+        config_checks.positive(
+            self, "nu_w", "nu_f", "nu_c", "learning_rate", "limited_minutes", "test_fraction"
+        )
+        config_checks.seed(self.first_seed)
+        if self.test_fraction >= 1:
+            raise UserError(f"test_fraction must be below 1, got {self.test_fraction:g}; e.g. 0.2")
+        if self.targets not in ("last", "all"):
+            raise UserError(f'targets must be "last" or "all", got {self.targets!r}')

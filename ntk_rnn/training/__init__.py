@@ -1,0 +1,1 @@
+"""Gradient descent of models: one compiled loop, and what is around it."""

@@ -1,0 +1,1 @@
+"""What a long run keeps in a folder, and how it finds its own again."""

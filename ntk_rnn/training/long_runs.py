@@ -1,0 +1,213 @@
+"""Long runs: mini-batches, in chunks that can be watched, interrupted and resumed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Int, Shaped
+
+from ntk_rnn import _checks
+from ntk_rnn._functions import as_apply_fn
+from ntk_rnn._terminal import interrupts, progress_bar
+from ntk_rnn._types import ApplyFn
+from ntk_rnn.compression.triangle import CompressedData
+from ntk_rnn.loss import Loss, check_loss
+from ntk_rnn.training.batches import check_batches
+from ntk_rnn.training.checkpoints.fingerprints import configuration
+from ntk_rnn.training.checkpoints.folder import Checkpoints
+from ntk_rnn.training.driver import drive
+from ntk_rnn.training.full_batch import TrainingPath
+from ntk_rnn.training.loop import Problem, Trainer
+from ntk_rnn.training.objective import Data, matching_data
+from ntk_rnn.training.optimizers import check_rule
+from ntk_rnn.training.records import MOST_STEPS, record_steps
+from ntk_rnn.training.stability import max_learning_rate, refuse_unstable
+
+
+def train(
+    apply_fn: ApplyFn | nn.Module,
+    params: Any,
+    data: Data,
+    *,
+    steps: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    key: Shaped[Array, "*key"] | None = None,
+    learning_rate: float | Callable[[Any], Any] | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    test: Data | None = None,
+    loss: Loss = "sum",
+    record_at: Sequence[int] | Int[np.ndarray, " R"] | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
+    progress: bool = False,
+    allow_unstable: bool = False,
+) -> TrainingPath:
+    """Mini-batch gradient descent: ``params <- params - eta grad(loss on a batch)``.
+
+    The companion of ``gradient_descent`` for runs that are long or do not take all data at a
+    step. Steps are taken in compiled chunks of about half a second, between which a run can be
+    interrupted; its results are the same to the last bit however they are cut, and however often
+    it is interrupted and resumed. Another call with the same functions and shapes compiles
+    nothing, whatever the number of steps.
+
+    Epoch ``e`` goes through the data in the order
+    ``jax.random.permutation(jax.random.fold_in(key, e), N)``, in ``N // batch_size`` batches; the
+    ``N % batch_size`` sequences that are left are for other epochs.
+
+    Beside its own copy of the parameters and what a step takes, a run keeps one copy on the host,
+    once it has lasted for 10 seconds, and two for the time of a chunk.
+
+    Args:
+      apply_fn: ``apply_fn(params, x) -> y``, as ``LinearRNN(...).apply``, or a Flax module;
+        sequences must not depend on each other.
+      params: where to start, any pytree of arrays. They are left as they are.
+      data: training inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``; or both compressed,
+        for a causal linear model and full batches.
+      steps: number of steps.
+      epochs: number of epochs, instead of ``steps``: each has ``N // batch_size`` steps, or one
+        without mini-batches.
+      batch_size: number of sequences a step; all of them if ``None``.
+      key: random key, shape ``()``, for the order of the data; not used without ``batch_size``.
+      learning_rate: ``eta``, or an optax schedule of it, for plain gradient descent.
+      optimizer: any optax optimizer, instead of ``learning_rate``.
+      test: test inputs and targets, of any number and length, or compressed ones.
+      loss: ``"sum"`` for ``1/2 sum ||y_hat - y||^2`` (Appendix B.4) over the batch, or ``"mean"``
+        for its mean squared error.
+      record_at: the steps at which to record, shape ``(R,)``, from 0 to the last, which always
+        is. If ``None``, those are the beginnings of all epochs, or, without mini-batches, the
+        multiples of a power of 2, 100 to 200 of them. A record costs one evaluation of the model on
+        all training data and all of ``test``: the training loss is over all data, also with
+        mini-batches.
+      checkpoint: folder for checkpoints. If it has any, the run goes on from the newest, or only
+        reads off the result if it had ended. Fewer records or more steps than before may be asked
+        for. The last 3 are kept. One run at a time may use a folder.
+      checkpoint_every: number of steps between checkpoints; about a minute's if ``None``. One
+        more is written at the end, and where the run is interrupted.
+      progress: whether to show a bar on stderr if that is a terminal, once 2 seconds have passed.
+      allow_unstable: whether to take, with full batches, a learning rate past the largest that is
+        stable at the start, as ``gradient_descent`` says. Mini-batches are not checked.
+
+    Returns:
+      The path. After Ctrl-C (SIGINT) it ends at the step reached, recorded in addition, with a
+      ``RuntimeWarning`` that says how to go on; a second Ctrl-C raises ``KeyboardInterrupt`` at
+      once. Should a training loss turn non-finite, that of a batch or of a record, a
+      ``RuntimeWarning`` names the step, and the path ends one step before.
+
+    Raises:
+      ValueError: if data are empty, not finite or do not match the model's outputs, neither or
+        both of ``steps`` and ``epochs`` or of ``learning_rate`` and ``optimizer`` are given,
+        ``batch_size`` is larger than the data, comes without ``key`` or with compressed data, the
+        learning rate is not positive or not stable, ``record_at`` is out of
+        range, the loss is not finite to begin with, or ``checkpoint`` cannot be written to, or
+        has the checkpoints of another run.
+      OSError: if a checkpoint cannot be written, as on a full disk, or read; those that are there
+        stay as they are.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> x, y = nr.data.teacher(jax.random.key(0), 20, 5)
+      >>> model = nr.LinearRNN(width=50, out_dim=1)
+      >>> params = model.init(jax.random.key(1), x)
+      >>> path = nr.train(
+      ...     model, params, (x, y), epochs=3, learning_rate=1e-3,
+      ...     batch_size=10, key=jax.random.key(2),
+      ... )
+      >>> path.step.tolist()  # where epochs begin
+      [0, 2, 4, 6]
+    """
+    apply_fn = as_apply_fn(apply_fn)
+    arrays = jax.tree.leaves((params, data, test, key))
+    if any(_checks.is_traced(array) for array in arrays):
+        raise ValueError(
+            "train cannot be compiled, differentiated or batched, got traced arguments; use "
+            "gradient_descent there"
+        )
+    if any(isinstance(a, jax.Array) and not a.is_fully_addressable for a in arrays):
+        raise ValueError(
+            "train must have all arrays on devices of its own process, got some that are spread "
+            "over several processes; use gradient_descent there, compiled with jax.jit"
+        )
+    loss = check_loss(loss)
+    params = jax.tree.map(jnp.asarray, params)
+    data = matching_data("data", apply_fn, params, data)
+    test = None if test is None else matching_data("test", apply_fn, params, test)
+    rule, rate = check_rule(learning_rate, optimizer)
+    epoch_steps = check_batches(batch_size, key, data)
+    if batch_size is None and rate is not None and not allow_unstable:
+        refuse_unstable(apply_fn, params, data, rate, loss)
+    steps = _num_steps(steps, epochs, epoch_steps)
+    if record_at is None:
+        every = 2 ** int(np.log2(max(1, steps / 100))) if batch_size is None else epoch_steps
+        record_at = np.arange(0, steps + 1, every)
+    records = record_steps(record_at, steps)
+    if checkpoint_every is not None:
+        _checks.positive_int("checkpoint_every", checkpoint_every)
+        if checkpoint is None:
+            raise ValueError(
+                f"checkpoint must be given with checkpoint_every, got None and {checkpoint_every}; "
+                "pass a folder"
+            )
+    key = None if batch_size is None else key
+    trainer = Trainer(apply_fn, rule, loss, batch_size, Problem(data, test, rate, key))
+    with jax.default_matmul_precision("highest"):
+        store = None
+        if checkpoint is not None:
+            store = Checkpoints(checkpoint, configuration(trainer, params))
+        try:
+            with (
+                interrupts(at_once=False) as interrupted,
+                progress_bar("steps", steps, wanted=progress) as show,
+            ):
+                end = drive(trainer, params, records, store, checkpoint_every, interrupted, show)
+        finally:
+            if store is not None:
+                store.close()
+        if end.diverged_at is not None:
+            some = data if isinstance(data, CompressedData) else data[0][:batch_size]
+            edge = float(max_learning_rate(apply_fn, params, some, loss=loss))
+            warnings.warn(
+                f"training loss turned non-finite at step {end.diverged_at}; the path ends at step "
+                f"{end.step[-1]}. The largest stable learning rate of plain gradient descent on "
+                f"{'all data' if batch_size is None else 'a batch'} is {edge:.4g} at the start"
+                + (f", got {rate:g}" if rate else ""),
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        elif end.step[-1] < steps:
+            warnings.warn(
+                f"training was interrupted at step {end.step[-1]} of {steps}, where the path ends; "
+                + (
+                    f"the same call goes on from there, by the checkpoint in {checkpoint}"
+                    if checkpoint is not None
+                    else "its params can be trained on; with a folder as checkpoint, the same call "
+                    "goes on as if nothing had happened"
+                ),
+                RuntimeWarning,
+                stacklevel=2,
+            )
+    return TrainingPath(
+        step=end.step, params=end.params, diverged_at=end.diverged_at,
+        **jax.device_put(end.records)._asdict(),
+    )  # fmt: skip
+
+
+def _num_steps(steps: Any, epochs: Any, epoch_steps: int) -> int:
+    if (steps is None) == (epochs is None):
+        raise ValueError(f"give either steps or epochs, got steps={steps!r}, epochs={epochs!r}")
+    if steps is None:
+        number = _checks.nonnegative_int("epochs", epochs) * epoch_steps
+    else:
+        number = _checks.nonnegative_int("steps", steps)
+    if number > MOST_STEPS:
+        raise ValueError(f"steps must be at most {MOST_STEPS}, got {number}")
+    return number

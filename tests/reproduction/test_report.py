@@ -1,0 +1,111 @@
+"""The report: what results folders say, as Markdown and as a page that is complete in itself."""
+
+import base64
+from html.parser import HTMLParser
+
+import pytest
+
+from ntk_rnn.reproduction import page, report, results as store
+from ntk_rnn.reproduction.claims import Claim, Number
+
+CONFIG = {
+    "study": "fig2", "title": "", "preset": "smoke", "config": {"width": 8, "seeds": 1,
+    "steps": [1, 2]}, "versions": {"jax": "1.0"}, "x64": True, "device": {"count": 2,
+    "platform": "cpu", "kind": "cpu"}, "paper": ["n = 1000."], "choices": ["The loss is a sum."],
+}  # fmt: skip
+CLAIMS = [
+    Claim("RNN < <b>convolution</b> | *n*", "1 +- 0.1", "below 2", "holds"),
+    Claim("a_b_c _d_ (_e_) /_f_/g &lt; [x](y) `d` \\e", "3", "below 2", "does not hold"),
+    Claim("widths ~2~ differ", "2", "within +-2", "cannot be told"),
+]
+NUMBERS = [Number("R^2", "0.72", "0.70 +- 0.01"), Number("gap", "", "0.1")]
+PICTURE = b"\x89PNG not really"
+
+
+class Page(HTMLParser):
+    """The cells of tables, the addresses of pictures, and the tags of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.cells, self.pictures, self.ids = [], set(), [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        attributes = dict(attributes)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        if tag in ("td", "th"):
+            self.cells.append("")
+        if tag == "img":
+            self.pictures.append(attributes["src"])
+        elif tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if {"td", "th"} & set(self.open):
+            self.cells[-1] += data
+
+
+@pytest.fixture
+def out(tmp_path):
+    with store.replacing(tmp_path, "fig2") as folder:
+        store.write(folder, CONFIG, {}, [{"seed": 0}], CLAIMS, NUMBERS)
+        (folder / "figure.png").write_bytes(PICTURE)
+    return tmp_path
+
+
+def test_report_of_what_is_there(out):
+    (out / "fig1").mkdir()  # of a run that has not finished
+    entries = report.write(out, {"kernels": "no *stars*; look up", "fig4": "no *stars*; look up"})
+    runs = {entry.study.name: entry.run for entry in entries}
+    assert runs["fig2"] == "smoke, 1 seed" and runs["fig1"] == "not run"
+    assert runs["kernels"] == "left out"
+    text = (out / "report.md").read_text()
+    assert "| [fig2](#fig2) |" in text and "| smoke, 1 seed | 1 | 1 | 1 |" in text
+    assert "| kernels |" in text and "| left out |  |  |  |" in text
+    assert "kernels, fig4 left out: no \\*stars\\*; look up\n" in text
+    assert text.count("## fig") == 1 and "![fig2: " in text and "](fig2/figure.png)" in text
+    assert "| R^2 | 0.72 | 0.70 ± 0.01 |" in text and "| gap | none at hand | 0.1 |" in text
+    assert "| **does not hold** |" in text and "| *cannot be told* |" in text
+    assert "- smoke: width = 8, seeds = 1, steps = 1 2\n- jax 1.0; 2 x cpu (cpu), float64" in text
+    assert "- n = 1000." in text and "- The loss is a sum." in text
+
+
+def test_page_is_complete_and_says_what_was_said(out):
+    report.write(out, {})
+    text = (out / "report.html").read_text()
+    parsed = Page(text)
+    assert not parsed.tags & {"script", "link", "b", "a_b_c"} and "http" not in text
+    (source,) = parsed.pictures
+    kind, data = source.split(",")
+    assert kind == "data:image/png;base64" and base64.b64decode(data) == PICTURE
+    assert parsed.ids == ["fig2"] and 'href="#fig2"' in text
+    for claim in CLAIMS:
+        i = parsed.cells.index(claim.statement)
+        assert parsed.cells[i - 1] == claim.verdict
+        assert parsed.cells[i + 1 : i + 3] == [c.replace("+-", "±") for c in claim[1:3]]
+
+
+def test_equal_folders_make_equal_reports(out):
+    report.write(out, {})
+    before = {name: (out / name).read_bytes() for name in ("report.md", "report.html")}
+    for name in before:
+        (out / name).unlink()
+    (out / ".report.md.new").write_text("of a run that was killed")
+    report.write(out, {})
+    assert all((out / name).read_bytes() == text for name, text in before.items())
+    assert sorted(path.name for path in out.iterdir()) == ["fig2", "report.html", "report.md"]
+
+
+def test_html_in_markdown_is_shown_as_it_is(tmp_path):
+    text = page.render("<title>", "## fig1\n\n<script>1</script> **bold**", tmp_path)
+    assert Page(text).ids == ["fig1"] and "&lt;script&gt;" in text and "<strong>bold" in text
+    assert "<title>&lt;title&gt;</title>" in text
