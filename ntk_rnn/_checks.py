@@ -21,6 +21,11 @@ def is_traced(value: Any) -> bool:
     return isinstance(value, Tracer)
 
 
+def any_traced(tree: Any) -> bool:
+    """Whether an array of a pytree is a tracer."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
+
+
 def positive_int(name: str, value: Any) -> int:
     """``value`` as a positive ``int``; raises ``ValueError`` for anything else."""
     return _int(name, value, 1, "a positive integer")

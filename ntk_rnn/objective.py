@@ -1,0 +1,216 @@
+"""What training descends: the squared loss of a model, on sequences or on compressed data.
+
+Both are a data set of one interface: sequences to evaluate a model on, and a loss of its outputs.
+For sequences and targets those are the inputs as they are; for compressed data they are unit
+impulses, since the impulse response says all there is to know of a causal linear model.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from ntk_rnn import _checks
+from ntk_rnn._functions import as_apply_fn
+from ntk_rnn._types import AnyArray, ApplyFn
+from ntk_rnn.compression.triangle import CompressedData
+from ntk_rnn.loss import Loss, loss_scale, squared_loss
+from ntk_rnn.models import LinearRNN
+from ntk_rnn.sequences import causal_conv, unit_impulses
+
+#: Inputs ``(N, T, n_x)`` and targets ``(N, T, n_y)``, or both compressed. Sizes are not bound to
+#: those of other arguments, for test data differ in them.
+Data: TypeAlias = tuple[Float[AnyArray, "_ _ _"], Float[AnyArray, "_ _ _"]] | CompressedData
+# A linear model is off by rounding from the convolution with its own impulse response.
+_LINEAR_TO = 1e-3
+
+
+class Sequences(NamedTuple):
+    """Sequences with targets at all times.
+
+    Attributes:
+      inputs: ``x``, on which a model is evaluated, shape ``(N, T, n_x)``.
+      targets: ``y``, shape ``(N, T, n_y)``.
+    """
+
+    inputs: Float[Array, "N T n_x"]
+    targets: Float[Array, "N T n_y"]
+
+    @property
+    def given(self) -> Data:
+        """The data in the form in which users pass them."""
+        return self.inputs, self.targets
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape ``(T, n_y, n_x)`` of the impulse responses that the data are about."""
+        return self.inputs.shape[1], self.targets.shape[2], self.inputs.shape[2]
+
+    @property
+    def impulses(self) -> Float[Array, "n_x T n_x"]:
+        """Unit impulses as long as the sequences."""
+        return unit_impulses(*self.inputs.shape[1:], self.inputs.dtype)
+
+    def loss(self, outputs: Float[Array, "N T n_y"], loss: Loss) -> Float[Array, ""]:
+        """The loss of a model with such outputs on ``inputs``."""
+        return squared_loss(outputs, self.targets, loss)
+
+    def errors(self, outputs: Float[Array, "N T n_y"], loss: Loss) -> Float[Array, "N T n_y"]:
+        """Outputs minus targets, half of whose squared norm is the loss."""
+        return loss_scale(loss, self.targets.size) ** 0.5 * (outputs - self.targets)
+
+    def batch(self, rows: Int[Array, " b"] | slice) -> Sequences:
+        """Some of the sequences."""
+        return Sequences(self.inputs[rows], self.targets[rows])
+
+
+class Impulses(NamedTuple):
+    """Compressed data, on which a model is evaluated by its response to unit impulses.
+
+    Attributes:
+      compressed: the data.
+    """
+
+    compressed: CompressedData
+
+    @property
+    def given(self) -> Data:
+        """The data in the form in which users pass them."""
+        return self.compressed
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape ``(T, n_y, n_x)`` of the impulse responses that the data are about."""
+        return self.compressed.shape
+
+    @property
+    def inputs(self) -> Float[Array, "n_x T n_x"]:
+        """Unit impulses, on which a model is evaluated."""
+        seq_len, _, in_dim = self.compressed.shape
+        return unit_impulses(seq_len, in_dim, self.compressed.centre.dtype)
+
+    def loss(self, outputs: Float[Array, "n_x T n_y"], loss: Loss) -> Float[Array, ""]:
+        """The loss of a model with such outputs on ``inputs``."""
+        return self.compressed.loss(outputs.transpose(1, 2, 0), loss)
+
+    def errors(self, outputs: Float[Array, "n_x T n_y"], loss: Loss) -> Float[Array, "K n_y"]:
+        """What the loss is half the squared norm of, but for a constant."""
+        scale = jnp.sqrt(self.compressed.scale(loss))
+        return scale * self.compressed.errors(outputs.transpose(1, 2, 0))
+
+
+DataSet: TypeAlias = Sequences | Impulses
+
+
+def as_data_set(name: str, data: Any) -> DataSet:
+    """What a user passes as data, checked, in the one form that the library computes with.
+
+    Raises:
+      ValueError: if data are empty, not finite or do not match each other.
+    """
+    if isinstance(data, CompressedData):
+        return Impulses(data)
+    return Sequences(*_checks.data_set(name, data))
+
+
+def matching_data(name: str, apply_fn: ApplyFn, params: Any, data: Any) -> DataSet:
+    """Data as ``as_data_set`` has them, with targets of the shape of the model's outputs.
+
+    Raises:
+      ValueError: if data are empty, not finite or do not match, or if they are compressed and the
+        model is not a causal linear map of sequences.
+    """
+    checked = as_data_set(name, data)
+    shape = output_of(apply_fn, params, checked.inputs).shape
+    if isinstance(checked, Sequences):
+        _checks.same(
+            f"{name}[1].shape", checked.targets.shape,
+            f"apply_fn(params, {name}[0]).shape", shape, "shape",
+        )  # fmt: skip
+        return checked
+    seq_len, out_dim, in_dim = checked.shape
+    _checks.same(
+        f"impulses of {name}", (in_dim, seq_len, out_dim), "apply_fn's response", shape, "shape"
+    )
+    if not _checks.any_traced((params, checked)):
+        # At the start, where a small model may seem linear, and at parameters of order 1.
+        departure = max(
+            float(_departure(apply_fn, p, checked.inputs)) for p in (params, _moved(params))
+        )
+        if not departure <= _LINEAR_TO:
+            raise ValueError(
+                f"{name} may be compressed for causal linear models only, got an apply_fn that is "
+                f"off by {departure:.2g} from the convolution with its impulse response; pass the "
+                "sequences (x, y) themselves"
+            )
+    return checked
+
+
+def output_of(apply_fn: ApplyFn, params: Any, x: Float[AnyArray, "N T n_x"]) -> Any:
+    """Shape and type of a model's outputs; raises ``ValueError`` unless they are one array."""
+    outputs = jax.eval_shape(apply_fn, params, x)
+    if not hasattr(outputs, "shape"):
+        raise ValueError(
+            f"apply_fn must return one array, got {jax.tree.map(jnp.shape, outputs)}; take what "
+            "is to match the targets"
+        )
+    return outputs
+
+
+def check_linear_rnn(apply_fn: ApplyFn, params: Any, data: DataSet) -> None:
+    """Raises ``ValueError`` unless a model is the linear RNN that its parameters are those of."""
+    if _checks.any_traced((params, data)):
+        return
+    seq_len, out_dim, in_dim = data.shape
+    impulses = unit_impulses(seq_len, in_dim, data.inputs.dtype)
+    own = as_apply_fn(LinearRNN(len(params["params"]["W"]), out_dim))
+    departure = float(_departure(apply_fn, params, impulses, own))
+    if not departure <= _LINEAR_TO:
+        raise ValueError(
+            "kernel_drift is of a LinearRNN, got an apply_fn that is off by "
+            f"{departure:.2g} from the LinearRNN of its parameters; leave kernel_drift out"
+        )
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _departure(
+    apply_fn: ApplyFn,
+    params: Any,
+    impulses: Float[Array, "n_x T n_x"],
+    reference: ApplyFn | None = None,
+) -> Float[Array, ""]:
+    """The relative distance of outputs from the convolution with the impulse response (eq. 5).
+
+    It is taken for inputs of order 1, and for those that give outputs of order 10, where no
+    saturation can hide. The impulse response is that of ``reference``, or the model's own.
+    """
+    key = jax.random.key(0)
+    x = jax.random.normal(key, (2, *impulses.shape[1:]), impulses.dtype)
+    small = apply_fn(params, x)
+    size = jnp.sqrt(jnp.mean(small**2))
+    factor = jnp.where(size > 0, 10 / size, 1).astype(x.dtype)
+    large = apply_fn(params, factor * x)
+    response = (reference or apply_fn)(params, impulses).transpose(1, 2, 0)
+    expected = causal_conv(response, x)
+    gaps = jnp.stack(
+        [jnp.linalg.norm(small - expected), jnp.linalg.norm(large / factor - expected)]
+    )
+    return jnp.max(jnp.where(gaps > 0, gaps / jnp.linalg.norm(small), 0))
+
+
+@jax.jit
+def _moved(params: Any) -> Any:
+    """Parameters moved at random, by numbers of order 1."""
+
+    def move(index: int, leaf: Array) -> Array:
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return leaf
+        key = jax.random.fold_in(jax.random.key(1), index)
+        return leaf + jax.random.normal(key, leaf.shape, leaf.dtype)
+
+    leaves, structure = jax.tree.flatten(params)
+    return jax.tree.unflatten(structure, [move(*item) for item in enumerate(leaves)])
