@@ -71,9 +71,7 @@ from .theory.wasserstein import (
     hidden_state_limit as hidden_state_limit,
 )
 from .training.ensembles import ensemble as ensemble
-from .training.full_batch import (
-    TrainingPath as TrainingPath,
-    gradient_descent as gradient_descent,
-)
+from .training.full_batch import gradient_descent as gradient_descent
 from .training.long_runs import train as train
+from .training.records import TrainingPath as TrainingPath
 from .training.stability import max_learning_rate as max_learning_rate

@@ -192,3 +192,14 @@ def nonnegative(name: str, value: Any) -> None:
     bad = array[~(array >= 0)]
     if bad.size:
         raise ValueError(f"{name} must be at least 0, got {bad.flat[0]:g}")
+
+
+def random_key(name: str, key: Any) -> None:
+    """Raises ``ValueError`` unless ``key`` is a single random key, of either form that JAX has."""
+    if not isinstance(key, jax.Array) or (
+        key.ndim != 0 if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key.ndim != 1
+    ):
+        raise ValueError(
+            f"{name} must be a single random key, as of jax.random.key(0), got "
+            + (f"shape {key.shape}" if isinstance(key, jax.Array) else type(key).__name__)
+        )

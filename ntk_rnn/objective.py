@@ -53,7 +53,8 @@ class Sequences(NamedTuple):
     @property
     def impulses(self) -> Float[Array, "n_x T n_x"]:
         """Unit impulses as long as the sequences."""
-        return unit_impulses(*self.inputs.shape[1:], self.inputs.dtype)
+        _, seq_len, in_dim = self.inputs.shape
+        return unit_impulses(seq_len, in_dim, self.inputs.dtype)
 
     def loss(self, outputs: Float[Array, "N T n_y"], loss: Loss) -> Float[Array, ""]:
         """The loss of a model with such outputs on ``inputs``."""

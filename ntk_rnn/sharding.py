@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
 from ntk_rnn import _checks
 from ntk_rnn._types import Params
@@ -131,3 +131,60 @@ def _placed(array: Any, mesh: Mesh, spec: PartitionSpec) -> jax.Array:
     # Every process has the whole, and need not ask another one whether it is the same.
     whole = np.asarray(array)
     return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+
+
+def split_like(params: Any, tree: Any) -> tuple[NamedSharding | None, ...]:
+    """How to split arrays that are of the shape of parameters, as a moment of each of them is.
+
+    What is said here of an array, and by ``bound_together``, is what a compiled loop says of it at
+    its end. If it said something else, the next call would be compiled once more.
+
+    Args:
+      params: parameters, split over devices or not.
+      tree: a pytree of shapes, each that of a parameter, with any axes in front, or another one.
+
+    Returns:
+      One for each leaf of ``tree``, ``None`` where nothing is said; nothing at all if no parameter
+      is split.
+    """
+    splits = {
+        leaf.shape: split for leaf in jax.tree.leaves(params) if (split := _split(leaf)) is not None
+    }
+    places: list[NamedSharding | None] = []
+    for leaf in jax.tree.leaves(tree) if splits else ():
+        places.append(None)
+        for own, split in splits.items():
+            front = len(leaf.shape) - len(own)
+            if front >= 0 and leaf.shape[front:] == own:
+                places[-1] = NamedSharding(split.mesh, PartitionSpec(*[None] * front, *split.spec))
+                break
+    return tuple(places)
+
+
+def bound_together(state: Any, problem: Any) -> Any:
+    """``state``, all of it bound to the devices to which some of it, or of ``problem``, is."""
+    for array in jax.tree.leaves((state, problem)):
+        if isinstance(array, jax.Array) and array.committed:
+            bound = array.sharding
+            break
+    else:
+        return state
+    everywhere = bound
+    if isinstance(bound, NamedSharding):
+        everywhere = NamedSharding(bound.mesh, PartitionSpec())
+
+    def place(array: jax.Array) -> Sharding:
+        return (_split(array) or array.sharding) if array.committed else everywhere
+
+    return jax.device_put(state, jax.tree.map(place, state))
+
+
+def _split(array: jax.Array) -> NamedSharding | None:
+    """How an array is split, in as few words as the compiler uses; ``None`` if it is not."""
+    sharding = array.sharding
+    if not isinstance(sharding, NamedSharding):
+        return None
+    spec = list(sharding.spec)
+    while spec and spec[-1] is None:
+        spec.pop()
+    return NamedSharding(sharding.mesh, PartitionSpec(*spec))

@@ -17,8 +17,10 @@ from jax.sharding import AxisType, Mesh
 import ntk_rnn as nr
 from ntk_rnn._functions import as_apply_fn
 from ntk_rnn.compression.parts import compress_shards
+from ntk_rnn.objective import as_data_set
 from ntk_rnn.sharding import shard_params, shard_sequences
-from ntk_rnn.training.loop import Problem, Trainer, _advance
+from ntk_rnn.training.chunks import Trainer, _advance
+from ntk_rnn.training.loop import Method, Problem
 
 DISTRIBUTED = sys.argv[1:]
 WIDTH, SEQ_LEN, NUM = 64, 5, 16
@@ -101,7 +103,8 @@ def check_long_runs(split, x, y):
             return
         raise AssertionError("no error")
     rule = optax.adam(1e-3)
-    run = Trainer(as_apply_fn(MODEL), rule, "sum", None, Problem((x, y), None, None, None))
+    method = Method(as_apply_fn(MODEL), rule, "sum", None)
+    run = Trainer(method, Problem(as_data_set("data", (x, y)), None, None, None))
     moments = optax.tree.get(run.start(split).opt_state, "mu")
     assert local_shapes(moments) == local_shapes(split)
     before = _advance._cache_size()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,15 @@ from ntk_rnn import _checks
 from ntk_rnn._functions import as_apply_fn
 from ntk_rnn._terminal import interrupts, progress_bar
 from ntk_rnn._types import ApplyFn
-from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.loss import Loss, check_loss
-from ntk_rnn.training.batches import check_batches
+from ntk_rnn.objective import Data, DataSet, Sequences, matching_data
 from ntk_rnn.training.checkpoints.fingerprints import configuration
 from ntk_rnn.training.checkpoints.folder import Checkpoints
-from ntk_rnn.training.driver import drive
-from ntk_rnn.training.full_batch import TrainingPath
-from ntk_rnn.training.loop import Problem, Trainer
-from ntk_rnn.training.objective import Data, matching_data
-from ntk_rnn.training.optimizers import check_rule
-from ntk_rnn.training.records import MOST_STEPS, record_steps
-from ntk_rnn.training.stability import max_learning_rate, refuse_unstable
+from ntk_rnn.training.chunks import Trainer, run_in_chunks
+from ntk_rnn.training.loop import Method, Problem
+from ntk_rnn.training.optimizers import check_optimizer
+from ntk_rnn.training.records import TrainingPath, record_steps
+from ntk_rnn.training.stability import divergence_warning, refuse_unstable
 
 
 def train(
@@ -127,7 +125,7 @@ def train(
     """
     apply_fn = as_apply_fn(apply_fn)
     arrays = jax.tree.leaves((params, data, test, key))
-    if any(_checks.is_traced(array) for array in arrays):
+    if _checks.any_traced(arrays):
         raise ValueError(
             "train cannot be compiled, differentiated or batched, got traced arguments; use "
             "gradient_descent there"
@@ -137,17 +135,17 @@ def train(
             "train must have all arrays on devices of its own process, got some that are spread "
             "over several processes; use gradient_descent there, compiled with jax.jit"
         )
-    loss = check_loss(loss)
     params = jax.tree.map(jnp.asarray, params)
-    data = matching_data("data", apply_fn, params, data)
-    test = None if test is None else matching_data("test", apply_fn, params, test)
-    rule, rate = check_rule(learning_rate, optimizer)
-    epoch_steps = check_batches(batch_size, key, data)
+    checked = matching_data("data", apply_fn, params, data)
+    checked_test = None if test is None else matching_data("test", apply_fn, params, test)
+    compiled_in, rate = check_optimizer(learning_rate, optimizer)
+    steps_an_epoch = _check_batches(batch_size, key, checked)
+    method = Method(apply_fn, compiled_in, check_loss(loss), batch_size)
     if batch_size is None and rate is not None and not allow_unstable:
-        refuse_unstable(apply_fn, params, data, rate, loss)
-    steps = _num_steps(steps, epochs, epoch_steps)
+        refuse_unstable(method, params, checked, rate)
+    steps = _num_steps(steps, epochs, steps_an_epoch)
     if record_at is None:
-        every = 2 ** int(np.log2(max(1, steps / 100))) if batch_size is None else epoch_steps
+        every = 2 ** int(np.log2(max(1, steps / 100))) if batch_size is None else steps_an_epoch
         record_at = np.arange(0, steps + 1, every)
     records = record_steps(record_at, steps)
     if checkpoint_every is not None:
@@ -157,57 +155,72 @@ def train(
                 f"checkpoint must be given with checkpoint_every, got None and {checkpoint_every}; "
                 "pass a folder"
             )
-    key = None if batch_size is None else key
-    trainer = Trainer(apply_fn, rule, loss, batch_size, Problem(data, test, rate, key))
-    with jax.default_matmul_precision("highest"):
+    problem = Problem(checked, checked_test, rate, None if batch_size is None else key)
+    trainer = Trainer(method, problem)
+    with ExitStack() as held:
+        held.enter_context(jax.default_matmul_precision("highest"))
         store = None
         if checkpoint is not None:
-            store = Checkpoints(checkpoint, configuration(trainer, params))
-        try:
-            with (
-                interrupts(at_once=False) as interrupted,
-                progress_bar("steps", steps, wanted=progress) as show,
-            ):
-                end = drive(trainer, params, records, store, checkpoint_every, interrupted, show)
-        finally:
-            if store is not None:
-                store.close()
-        if end.diverged_at is not None:
-            some = data if isinstance(data, CompressedData) else data[0][:batch_size]
-            edge = float(max_learning_rate(apply_fn, params, some, loss=loss))
-            warnings.warn(
-                f"training loss turned non-finite at step {end.diverged_at}; the path ends at step "
-                f"{end.step[-1]}. The largest stable learning rate of plain gradient descent on "
-                f"{'all data' if batch_size is None else 'a batch'} is {edge:.4g} at the start"
-                + (f", got {rate:g}" if rate else ""),
-                RuntimeWarning,
-                stacklevel=2,
-            )
-        elif end.step[-1] < steps:
-            warnings.warn(
-                f"training was interrupted at step {end.step[-1]} of {steps}, where the path ends; "
-                + (
-                    f"the same call goes on from there, by the checkpoint in {checkpoint}"
-                    if checkpoint is not None
-                    else "its params can be trained on; with a folder as checkpoint, the same call "
-                    "goes on as if nothing had happened"
-                ),
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            store = Checkpoints(checkpoint, configuration(method, problem, params))
+            held.callback(store.close)
+        interrupted = held.enter_context(interrupts(at_once=False))
+        show = held.enter_context(progress_bar("steps", steps, wanted=progress))
+        end = run_in_chunks(trainer, params, records, store, checkpoint_every, interrupted, show)
+    if end.diverged_at is not None:
+        with jax.default_matmul_precision("highest"):
+            text = divergence_warning(method, problem, params, end.diverged_at)
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+    elif end.step[-1] < steps:
+        warnings.warn(
+            f"training was interrupted at step {end.step[-1]} of {steps}, where the path ends; "
+            + (
+                f"the same call goes on from there, by the checkpoint in {checkpoint}"
+                if checkpoint is not None
+                else "its params can be trained on; with a folder as checkpoint, the same call "
+                "goes on as if nothing had happened"
+            ),
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return TrainingPath(
         step=end.step, params=end.params, diverged_at=end.diverged_at,
         **jax.device_put(end.records)._asdict(),
     )  # fmt: skip
 
 
-def _num_steps(steps: Any, epochs: Any, epoch_steps: int) -> int:
+def _check_batches(batch_size: Any, key: Any, data: DataSet) -> int:
+    """The number of steps an epoch: ``N // batch_size``, or 1 without mini-batches.
+
+    Raises:
+      ValueError: if ``batch_size`` is not between 1 and ``N``, or mini-batches have no key or
+        compressed data.
+    """
+    if batch_size is None:
+        return 1
+    size = _checks.positive_int("batch_size", batch_size)
+    if not isinstance(data, Sequences):
+        raise ValueError(
+            "batch_size must be left out with compressed data, which a step takes whole, got "
+            f"{size}; pass the sequences (x, y) for mini-batches"
+        )
+    num = len(data.inputs)
+    if size > num:
+        raise ValueError(
+            f"batch_size must be at most the number of sequences, {num}, got {size}; leave it out "
+            "for the full batch"
+        )
+    if key is None:
+        raise ValueError(
+            "key must be given with batch_size, for the order of the data, got None; pass "
+            "jax.random.key(0), say"
+        )
+    _checks.random_key("key", key)
+    return num // size
+
+
+def _num_steps(steps: Any, epochs: Any, steps_an_epoch: int) -> int:
     if (steps is None) == (epochs is None):
         raise ValueError(f"give either steps or epochs, got steps={steps!r}, epochs={epochs!r}")
     if steps is None:
-        number = _checks.nonnegative_int("epochs", epochs) * epoch_steps
-    else:
-        number = _checks.nonnegative_int("steps", steps)
-    if number > MOST_STEPS:
-        raise ValueError(f"steps must be at most {MOST_STEPS}, got {number}")
-    return number
+        return _checks.nonnegative_int("epochs", epochs) * steps_an_epoch
+    return _checks.nonnegative_int("steps", steps)

@@ -1,30 +1,27 @@
-"""optax under the strictest settings of JAX."""
+"""The optimizers of training: optax, also under the strictest settings of JAX."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import optax
+from jax import lax
+from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 
-Rule = optax.GradientTransformation | Callable[[Any], Any] | None
+#: What is compiled in of an optimizer: one of optax, a schedule of learning rates for plain
+#: gradient descent, or ``None`` where the learning rate is a number.
+Optimizer: TypeAlias = optax.GradientTransformation | Callable[[Any], Any] | None
 
 
-@contextmanager
-def lenient_promotion() -> Iterator[None]:
-    """For the code of optax, which promotes implicitly even where its user has forbidden it."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
-
-
-def check_rule(
+def check_optimizer(
     learning_rate: Any, optimizer: optax.GradientTransformation | None
-) -> tuple[Rule, Any]:
-    """What is compiled in (an optimizer, a schedule or nothing), and a learning rate apart.
+) -> tuple[Optimizer, Any]:
+    """What is compiled in of an optimizer, and the learning rate, if it is a number.
 
     Raises:
       ValueError: if neither or both are given, or the learning rate is not positive.
@@ -47,8 +44,52 @@ def check_rule(
     return None, learning_rate if _checks.is_traced(learning_rate) else float(learning_rate)
 
 
-def make_optimizer(rule: Rule, rate: Any) -> optax.GradientTransformationExtraArgs:
-    """The optax optimizer of what ``check_rule`` returned."""
-    if not isinstance(rule, optax.GradientTransformation):
-        rule = optax.sgd(rate if rule is None else rule)
-    return optax.with_extra_args_support(rule)
+def initial_state(optimizer: Optimizer, rate: Any, params: Any) -> Any:
+    """The state of an optimizer before the first step, in arrays that have types of their own."""
+    with _lenient_promotion():
+        return jax.tree.map(of_own_type, _transformation(optimizer, rate).init(params))
+
+
+def updated(
+    optimizer: Optimizer,
+    rate: Any,
+    params: Any,
+    opt_state: Any,
+    objective: Callable[[Any], Float[Array, ""]],
+    value: Float[Array, ""],
+    gradient: Any,
+) -> tuple[Any, Any]:
+    """The parameters and the state of an optimizer after one step.
+
+    Args:
+      optimizer: what ``check_optimizer`` returned.
+      rate: the learning rate, if it is a number.
+      params: the parameters before the step.
+      opt_state: the state of the optimizer before the step.
+      objective: the loss as a function of the parameters, for searches along a line.
+      value: the loss at the parameters.
+      gradient: its gradient there.
+    """
+    with _lenient_promotion():
+        updates, opt_state = _transformation(optimizer, rate).update(
+            gradient, opt_state, params, value=value, grad=gradient, value_fn=objective
+        )
+        return optax.apply_updates(params, updates), opt_state
+
+
+def _transformation(optimizer: Optimizer, rate: Any) -> optax.GradientTransformationExtraArgs:
+    if not isinstance(optimizer, optax.GradientTransformation):
+        optimizer = optax.sgd(rate if optimizer is None else optimizer)
+    return optax.with_extra_args_support(optimizer)
+
+
+def of_own_type(array: Array) -> Array:
+    """An array as it is stored and read again: of a type of its own, which fits any later call."""
+    return lax.convert_element_type(array, array.dtype)
+
+
+@contextmanager
+def _lenient_promotion() -> Iterator[None]:
+    """For the code of optax, which promotes implicitly even where its user has forbidden it."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield

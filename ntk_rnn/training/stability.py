@@ -17,7 +17,8 @@ from ntk_rnn._functions import as_apply_fn
 from ntk_rnn._types import AnyArray, ApplyFn
 from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.loss import Loss, check_loss
-from ntk_rnn.training.objective import Data, matching_data, output_of, scaled_errors
+from ntk_rnn.objective import Data, DataSet, Sequences, matching_data, output_of
+from ntk_rnn.training.loop import Method, Problem
 
 # Power iterations at most, for the eigenvalue and for a trial.
 _MOST, _TRIAL = 10_000, 20
@@ -63,28 +64,27 @@ def max_learning_rate(
       True
     """
     apply_fn = as_apply_fn(apply_fn)
-    if not isinstance(data, tuple | list | CompressedData):
+    if not isinstance(data, tuple | list | CompressedData):  # inputs alone
         x = _checks.sequences("data", data)
         outputs = output_of(apply_fn, params, x)
         data = x, jnp.zeros(outputs.shape, outputs.dtype)
-    data = matching_data("data", apply_fn, params, data)
+    checked = matching_data("data", apply_fn, params, data)
+    method = Method(apply_fn, None, check_loss(loss), None)
     key = jax.random.key(0) if key is None else key
     with jax.default_matmul_precision("highest"):
-        return 2 / _largest_eigenvalue(apply_fn, check_loss(loss), params, data, key, _MOST)
+        return 2 / _largest_eigenvalue(method, params, checked, key, _MOST)
 
 
-def refuse_unstable(
-    apply_fn: ApplyFn, params: Any, data: Data, learning_rate: Any, loss: Loss
-) -> None:
+def refuse_unstable(method: Method, params: Any, data: DataSet, learning_rate: Any) -> None:
     """Raises ``ValueError`` if a learning rate is past the largest stable one, as far as seen.
 
     Power iteration finds an eigenvalue that is not above the largest, so what is refused is
     unstable for certain; a few iterations, the cost of a few steps each, come near enough.
     """
-    if any(map(_checks.is_traced, jax.tree.leaves((params, data, learning_rate)))):
+    if _checks.any_traced((params, data, learning_rate)):
         return
     with jax.default_matmul_precision("highest"):
-        eigenvalue = _largest_eigenvalue(apply_fn, loss, params, data, jax.random.key(0), _TRIAL)
+        eigenvalue = _largest_eigenvalue(method, params, data, jax.random.key(0), _TRIAL)
     # Where nothing has a gradient, as at zero parameters, no rate is too large.
     largest = 2 / float(eigenvalue) if eigenvalue > 0 else math.inf
     if learning_rate > largest:
@@ -95,11 +95,36 @@ def refuse_unstable(
         )
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+def infinite_start() -> ValueError:
+    """The error of a run whose training loss is not finite to begin with."""
+    return ValueError(
+        "params must give a finite training loss to start from, got one that is not; "
+        "rescale the data or the parameters"
+    )
+
+
+def divergence_warning(method: Method, problem: Problem, params: Any, step: int) -> str:
+    """What to say of a training loss that turned non-finite at a step."""
+    data, what = problem.data, "all data"
+    if method.batch_size is not None and isinstance(data, Sequences):
+        data, what = data.batch(slice(method.batch_size)), "a batch"
+    eigenvalue = _largest_eigenvalue(method, params, data, jax.random.key(0), _MOST)
+    return (
+        f"training loss turned non-finite at step {step}; the path ends at step {step - 1}. The "
+        f"largest stable learning rate of plain gradient descent on {what} is "
+        f"{float(2 / eigenvalue):.4g} at the start"
+        + (f", got {problem.rate:g}" if problem.rate else "")
+    )
+
+
+@partial(jax.jit, static_argnums=0)
 def _largest_eigenvalue(
-    apply_fn: ApplyFn, loss: Loss, params: Any, data: Data, key: Array, most: int | Array
+    method: Method, params: Any, data: DataSet, key: Array, most: int | Array
 ) -> Array:
-    errors, push = jax.linearize(lambda p: scaled_errors(apply_fn, p, data, loss), params)
+    def outputs_minus_targets(params: Any) -> Array:
+        return data.errors(method.apply_fn(params, data.inputs), method.loss)
+
+    errors, push = jax.linearize(outputs_minus_targets, params)
     pull = jax.linear_transpose(push, params)
 
     def improve(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:

@@ -11,9 +11,11 @@ import optax
 import pytest
 
 import ntk_rnn as nr
-from ntk_rnn.training import driver
+from ntk_rnn.objective import as_data_set
+from ntk_rnn.training import chunks
+from ntk_rnn.training.chunks import Trainer, run_in_chunks
 from ntk_rnn.training.long_runs import train
-from ntk_rnn.training.loop import Problem, Trainer
+from ntk_rnn.training.loop import Method, Problem
 
 
 @functools.cache
@@ -31,6 +33,12 @@ def small_problem(dtype=np.float32):
     """A convolution: the model that is soonest compiled, where any model will do."""
     _, _, data, test = problem(dtype)
     return nr.causal_conv, jax.random.normal(jax.random.key(3), (5, 1, 2), dtype), data, test
+
+
+def trainer(model, optimizer, batch_size, problem, kind=Trainer):
+    sets = {name: getattr(problem, name) for name in ("data", "test")}
+    checked = {n: None if d is None else as_data_set(n, d) for n, d in sets.items()}
+    return kind(Method(model, optimizer, "sum", batch_size), problem._replace(**checked))
 
 
 def assert_same_bits(path, other):
@@ -102,7 +110,7 @@ def test_every_sequence_is_taken_once_an_epoch():
 def test_cuts_change_no_bit():
     model, params, data, test = small_problem()
     rule = optax.adam(optax.linear_schedule(1e-2, 1e-3, 20))
-    run = Trainer(model, rule, "sum", 3, Problem(data, test, None, jax.random.key(2)))
+    run = trainer(model, rule, 3, Problem(data, test, None, jax.random.key(2)))
     records = np.array([0, 4, 5, 17, 24])
 
     def end(stops):
@@ -162,7 +170,7 @@ def test_chunks_are_compiled_once(caplog):
 
 def test_steps_are_counted_to_the_last_of_32_bits():
     model, params, data, _ = small_problem()
-    run = Trainer(model, None, "sum", 2, Problem(data, None, 1e-3, jax.random.key(2)))
+    run = trainer(model, None, 2, Problem(data, None, 1e-3, jax.random.key(2)))
     start = run.start(params)
     last = 2**31 - 2  # and the end of its epoch of 5 steps is past what there is
     state, _ = run.advance(
@@ -214,8 +222,8 @@ def test_divergence_of_mini_batches_keeps_the_last_good_step():
 
 def test_divergence_goes_back_to_the_last_copy_that_was_good(monkeypatch):
     """The last of all, of the bad step itself, does not take the place of the one before it."""
-    monkeypatch.setattr(driver, "_CHUNK_SECONDS", 0.0)  # chunks of one step
-    monkeypatch.setattr(driver, "_SNAPSHOT_SECONDS", -1.0)  # and a copy after each
+    monkeypatch.setattr(chunks, "_CHUNK_SECONDS", 0.0)  # chunks of one step
+    monkeypatch.setattr(chunks, "_SNAPSHOT_SECONDS", -1.0)  # and a copy after each
     model, params, data, _ = small_problem()
 
     class Counting(Trainer):
@@ -224,8 +232,8 @@ def test_divergence_goes_back_to_the_last_copy_that_was_good(monkeypatch):
             return super().start(params)
 
     starts = []
-    run = Counting(model, optax.sgd(1.0), "sum", None, Problem(data, None, None, None))
-    end = driver.drive(
+    run = trainer(model, optax.sgd(1.0), None, Problem(data, None, None, None), Counting)
+    end = run_in_chunks(
         run, params, np.array([0, 1000]), None, None, lambda: False, lambda step, loss: None
     )
     assert 5 < end.diverged_at < 1000 and end.step[-1] == end.diverged_at - 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import flax
@@ -13,52 +15,50 @@ import numpy as np
 import optax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-import ntk_rnn
-from ntk_rnn.compression.triangle import CompressedData
+from ntk_rnn.objective import Sequences
 from ntk_rnn.training.checkpoints.snapshots import plain
-from ntk_rnn.training.loop import Trainer, first_opt_state
-from ntk_rnn.training.objective import model_inputs, training_loss
-from ntk_rnn.training.optimizers import lenient_promotion, make_optimizer
+from ntk_rnn.training.loop import Method, Problem
+from ntk_rnn.training.optimizers import initial_state, updated
 
 # Functions are told apart by what JAX traces of them, which depends on versions.
 _PROGRAMS = ("apply_fn", "optimizer")
 
 
-def configuration(trainer: Trainer, params: Any) -> dict[str, Any]:
+def configuration(method: Method, problem: Problem, params: Any) -> dict[str, Any]:
     """All that the states of a run follow from, apart from how long it is and what is recorded.
 
     Arrays are given by shape, type and hash; functions by a hash of the program that JAX traces,
     with all numbers in it.
     """
-    apply_fn, rule, loss, batch_size, problem = trainer
+    apply_fn, optimizer, loss, batch_size = method
     data = problem.data
-    if not isinstance(data, CompressedData):
-        data = data[0][:batch_size], data[1][:batch_size]
+    if batch_size is not None and isinstance(data, Sequences):
+        data = data.batch(slice(batch_size))
 
     def objective(p: Any) -> jax.Array:
-        return training_loss(apply_fn, p, data, loss)
+        return data.loss(apply_fn(p, data.inputs), loss)
 
     def update(rate: Any, p: Any, state: Any) -> Any:
-        with lenient_promotion():
-            return make_optimizer(rule, rate).update(
-                p, state, p, value=objective(p), grad=p, value_fn=objective
-            )
+        return updated(optimizer, rate, p, state, objective, objective(p), p)
 
-    opt_state = jax.eval_shape(lambda p: first_opt_state(rule, problem.rate, p), params)
+    opt_state = jax.eval_shape(partial(initial_state, optimizer, problem.rate), params)
     return {
         "learning_rate": problem.rate,
         "loss": loss,
         "batch_size": batch_size,
         "key": None if problem.key is None else _key(problem.key),
         "params": described(params),
-        "data": described(problem.data),
-        "test": None if problem.test is None else described(problem.test),
+        "data": described(problem.data.given),
+        "test": None if problem.test is None else described(problem.test.given),
         # What is told by programs comes last: they differ if what goes into them does.
-        "apply_fn": _program(apply_fn, params, model_inputs(data)),
+        "apply_fn": _program(apply_fn, params, data.inputs),
         "optimizer": _program(update, problem.rate, params, opt_state),
         # Unlike programs, it can be compared across versions.
         "optimizer_state": _layout(opt_state),
-        "versions": {module.__name__: module.__version__ for module in (ntk_rnn, jax, flax, optax)},
+        "versions": {
+            "ntk_rnn": version("ntk_rnn"),
+            **{module.__name__: module.__version__ for module in (jax, flax, optax)},
+        },
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -29,14 +28,9 @@ def take_snapshot(step: int, params: Any, opt_state: Any) -> Snapshot:
     return Snapshot(step, jax.tree.map(_to_host, params), jax.tree.map(_to_host, opt_state))
 
 
-def way_back(tree: Any) -> Callable[[Any], Any]:
-    """A function that turns host copies of such a tree into arrays where those of ``tree`` are."""
-    places = jax.tree.map(_Place, tree)
-
-    def to_device(copies: Any) -> Any:
-        return jax.tree.map(lambda place, copy: place.put(copy), places, copies)
-
-    return to_device
+def on_devices(copies: Any, like: Any) -> Any:
+    """Host copies as arrays where those of ``like`` are, whose memory may be in other use."""
+    return jax.tree.map(_on_device, copies, like)
 
 
 def stored(snapshot: Snapshot) -> dict[str, Any]:
@@ -62,19 +56,13 @@ def restored(step: int, tree: dict[str, Any], template: Snapshot) -> Snapshot:
     return Snapshot(step, *jax.tree.unflatten(structure, kept))
 
 
-class _Place:
-    """Where an array is, and the kind of random keys that it holds, if any."""
-
-    def __init__(self, array: jax.Array) -> None:
-        # An array that JAX may move stays so, or what takes it would be compiled anew.
-        self._sharding = array.sharding if array.committed else None
-        self._key_impl = _key_impl(array)
-
-    def put(self, copy: np.ndarray) -> jax.Array:
-        if self._key_impl is not None:
-            return jax.random.wrap_key_data(jnp.asarray(copy), impl=self._key_impl)
-        # The array is going to be overwritten, which the copy must not be.
-        return jax.device_put(copy, self._sharding, may_alias=False)
+def _on_device(copy: np.ndarray, like: jax.Array) -> jax.Array:
+    impl = _key_impl(like)
+    if impl is not None:
+        return jax.random.wrap_key_data(jnp.asarray(copy), impl=impl)
+    # An array that JAX may move stays so, or what takes it would be compiled anew. The array is
+    # going to be overwritten, which the copy must not be.
+    return jax.device_put(copy, like.sharding if like.committed else None, may_alias=False)
 
 
 def plain(array: Any) -> Any:

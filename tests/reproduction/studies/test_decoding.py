@@ -20,7 +20,7 @@ from ntk_rnn.reproduction.studies import (
 )
 from ntk_rnn.reproduction.studies.configs import seed_list
 from ntk_rnn.reproduction.studies.decoding_config import DecodingConfig
-from ntk_rnn.training.batches import epoch_order
+from ntk_rnn.training.loop import epoch_order
 
 SMALL = DecodingConfig(
     width=200, seq_len=4, batch_size=16, learning_rate=2e-3, epochs=2, long_steps=1000,

@@ -6,9 +6,10 @@ import optax
 import pytest
 
 import ntk_rnn as nr
+from ntk_rnn.objective import as_data_set
 from ntk_rnn.training.checkpoints.fingerprints import _program, configuration
 from ntk_rnn.training.long_runs import train
-from ntk_rnn.training.loop import Problem, Trainer
+from ntk_rnn.training.loop import Method, Problem
 
 
 def problem():
@@ -57,9 +58,9 @@ def test_keys_are_of_a_generator():
     arguments = problem()
 
     def field(key):
-        run = Problem(arguments["data"], None, 1e-3, key)
-        trainer = Trainer(nr.causal_conv, None, "sum", 3, run)
-        return configuration(trainer, arguments["params"])["key"]
+        run = Problem(as_data_set("data", arguments["data"]), None, 1e-3, key)
+        method = Method(nr.causal_conv, None, "sum", 3)
+        return configuration(method, run, arguments["params"])["key"]
 
     one, other = (jax.random.key(1, impl=name) for name in ("rbg", "unsafe_rbg"))
     assert field(one) != field(other)

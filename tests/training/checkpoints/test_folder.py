@@ -15,12 +15,12 @@ import optax
 import pytest
 
 import ntk_rnn as nr
+from ntk_rnn.objective import as_data_set
 from ntk_rnn.training.checkpoints.fingerprints import configuration
 from ntk_rnn.training.checkpoints.folder import Checkpoints
-from ntk_rnn.training.checkpoints.snapshots import take_snapshot, way_back
+from ntk_rnn.training.checkpoints.snapshots import on_devices, take_snapshot
 from ntk_rnn.training.long_runs import train
-from ntk_rnn.training.loop import Problem, Trainer
-from ntk_rnn.training.optimizers import check_rule
+from ntk_rnn.training.loop import Method, Problem
 from ntk_rnn.training.records import Observation
 
 STEPS = 200
@@ -105,7 +105,7 @@ def test_snapshots_hold_random_keys():
     tree = {"key": jax.random.key(5), "a": jax.numpy.ones(3, "bfloat16")}
     snapshot = take_snapshot(0, tree, ())
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(snapshot.params))
-    back = way_back(tree)(snapshot.params)
+    back = on_devices(snapshot.params, tree)
     assert jax.random.uniform(back["key"]) == jax.random.uniform(tree["key"])
     assert back["a"].dtype == "bfloat16"
 
@@ -116,11 +116,9 @@ RECORDS = Observation(np.ones(2), None, np.ones((2, 5, 1, 2)), None)
 def store(folder, tx, optax_version=None):
     """A store of a run with an optimizer, and a snapshot of it; as of another version of optax."""
     params = np.ones((5, 1, 2), "float32")
-    rule, rate = check_rule(None, tx)
-    trainer = Trainer(
-        nr.causal_conv, rule, "sum", None, Problem(problem()["data"], None, rate, None)
-    )
-    about = configuration(trainer, jax.numpy.asarray(params))
+    data = as_data_set("data", problem()["data"])
+    method, run = Method(nr.causal_conv, tx, "sum", None), Problem(data, None, None, None)
+    about = configuration(method, run, jax.numpy.asarray(params))
     if optax_version is not None:
         about["versions"]["optax"] = optax_version
     return Checkpoints(folder, about), take_snapshot(4, params, tx.init(params))
