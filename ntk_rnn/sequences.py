@@ -104,6 +104,7 @@ def toeplitz(
     lags, out_dim, in_dim = response.shape
     delay = np.arange(seq_len)[:, None] - np.arange(seq_len)[None, :]  # t - s
     present = jnp.asarray((delay >= 0) & (delay < lags))[:, :, None, None]
+    # (eq. 5)
     blocks = jnp.where(present, response[np.clip(delay, 0, lags - 1)], 0)
     return blocks.transpose(0, 2, 1, 3).reshape(seq_len * out_dim, seq_len * in_dim)
 
@@ -161,7 +162,7 @@ def convolved(
         for j in range(lags):
             outputs[:, j:] += x[:, : seq_len - j] @ response[j].T  # (eq. 5)
         return outputs
-    if lags > _FEW_LAGS or in_dim < _MANY_INPUTS * out_dim:
+    if lags > _FEW_LAGS or in_dim < _MANY_INPUTS * out_dim:  # both ways (eq. 5)
         return jnp.einsum("ntjq,jpq->ntp", lagged(x, lags), response, precision="highest")
     products = jnp.einsum("ntq,jpq->jntp", x, response, precision="highest")
     outputs = jnp.zeros_like(products[0])

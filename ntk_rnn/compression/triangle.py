@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.batches import checked_batches
-from ntk_rnn.loss import Loss, check_loss, loss_scale
+from ntk_rnn.loss import Loss, check_loss
 from ntk_rnn.sequences import lagged
 
 # The centre is a fit along the singular directions with values above this, relative to the
@@ -79,7 +79,7 @@ class CompressedData:
     def errors(
         self, impulse_response: Float[AnyArray, "*batch lags n_y n_x"]
     ) -> Float[Array, "*batch K n_y"]:
-        """Outputs minus targets, but for a rotation: ``R (L - C) - r``.
+        """Outputs minus targets as far as the loss depends on them, ``R (L - C) - r``.
 
         Half of their summed squares is the sum loss, but for ``constant``. Lags beyond ``T``
         are not reached, and those beyond the impulse response are 0.
@@ -123,9 +123,9 @@ class CompressedData:
         squares = jnp.sum(self.errors(impulse_response) ** 2, axis=(-2, -1))
         return scale * (squares / 2 + self.constant)
 
-    def scale(self, loss: Loss) -> float | Float[AnyArray, ""]:
+    def scale(self, loss: Loss) -> float | Float[Array, ""]:
         """What the sum loss is multiplied by: 1, or ``2 / num_targets`` for the mean."""
-        return loss_scale(check_loss(loss), self.num_targets)
+        return 1.0 if check_loss(loss) == "sum" else 2 / self.num_targets
 
 
 def compress(

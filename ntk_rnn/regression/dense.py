@@ -58,6 +58,7 @@ def decompose(
     scale = loss_scale(loss, num_targets)
     triangle, goal = scale**0.5 * triangle, scale**0.5 * residual
 
+    # R G^{1/2}, whose singular values are those of A G^{1/2}.
     if of_lags:
         features = (triangle * root[None, :, None]).reshape(len(triangle), -1)
     else:

@@ -140,6 +140,7 @@ def descent(
     eps = xp.finfo(step_size.dtype).eps
     log_above = xp.log(xp.maximum(step_size - 1, eps))
     log_factor = xp.where(overshoots, log_above, xp.log1p(-xp.minimum(step_size, 1 - eps)))
+    # |1 - eta lambda|^l and one minus it (Appendix B.4).
     remaining, gained = _powers(log_factor, nonzero, steps.astype(step_size.dtype))
     # Odd or even is decided before large numbers of steps are rounded.
     odd = (xp.mod(steps, 2) == 1)[..., None]

@@ -238,19 +238,9 @@ def test_largest_rate_does_not_depend_on_targets(direction, lagged):
 
 
 def test_the_method_is_chosen_by_size():
-    assert (
-        by_size(200_000, 10)
-        == by_size(4096, 4096)
-        == by_size(100, 10**5)
-        == "dense"
-    )
+    assert by_size(200_000, 10) == by_size(4096, 4096) == by_size(100, 10**5) == "dense"
     assert by_size(10**8, 10) == "compress"
-    assert (
-        by_size(50_000, 10_000)
-        == by_size(5000, 5000)
-        == by_size(4000, 10**5)
-        == "matrix_free"
-    )
+    assert by_size(50_000, 10_000) == by_size(5000, 5000) == by_size(4000, 10**5) == "matrix_free"
     # An array of one number, so large that no factorization fits.
     x = np.broadcast_to(np.zeros(()), (50, 1000, 10))
     assert choose_method("auto", np.ones(1000), Sequences(x, x))[0] == "matrix_free"
