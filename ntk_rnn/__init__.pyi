@@ -32,10 +32,8 @@ from .models import (
     ScaledConv as ScaledConv,
 )
 from .realization import realize as realize
-from .regression.prediction import (
-    KernelRegression as KernelRegression,
-    kernel_regression as kernel_regression,
-)
+from .regression.prediction import KernelRegression as KernelRegression
+from .regression.solver import kernel_regression as kernel_regression
 from .sequences import (
     causal_conv as causal_conv,
     lagged_inputs as lagged_inputs,

@@ -202,4 +202,26 @@ def random_key(name: str, key: Any) -> None:
         raise ValueError(
             f"{name} must be a single random key, as of jax.random.key(0), got "
             + (f"shape {key.shape}" if isinstance(key, jax.Array) else type(key).__name__)
+
+
+def semidefinite_error(
+    name: str, asymmetry: float, smallest: float, largest: float, remedy: str
+) -> None:
+    """Raises ``ValueError`` for a matrix that is far from symmetric and positive semi-definite.
+
+    Rounding leaves far less than 1e-3 of the largest eigenvalue; what was estimated from samples
+    may be further off, and is better repaired knowingly.
+
+    Args:
+      name: of the matrix.
+      asymmetry: its largest difference from its transpose.
+      smallest: its smallest eigenvalue.
+      largest: the largest absolute value of its eigenvalues.
+      remedy: what to do about it.
+    """
+    if asymmetry > 1e-3 * largest or smallest < -1e-3 * largest:
+        raise ValueError(
+            f"{name} must be symmetric and positive semi-definite, got an asymmetry of "
+            f"{asymmetry:.2g} and a smallest eigenvalue of {smallest:.2g} beside a largest of "
+            f"{largest:.2g}; {remedy}"
         )

@@ -16,11 +16,13 @@ from jaxtyping import Array, Float, Int
 
 from ntk_rnn import _checks
 from ntk_rnn._functions import as_apply_fn
+from ntk_rnn._namespace import float64, namespace
 from ntk_rnn._types import AnyArray, ApplyFn
+from ntk_rnn.compression import least_squares
 from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.loss import Loss, loss_scale, squared_loss
 from ntk_rnn.models import LinearRNN
-from ntk_rnn.sequences import causal_conv, unit_impulses
+from ntk_rnn.sequences import causal_conv, outputs_of_each, unit_impulses
 
 #: Inputs ``(N, T, n_x)`` and targets ``(N, T, n_y)``, or both compressed. Sizes are not bound to
 #: those of other arguments, for test data differ in them.
@@ -37,8 +39,8 @@ class Sequences(NamedTuple):
       targets: ``y``, shape ``(N, T, n_y)``.
     """
 
-    inputs: Float[Array, "N T n_x"]
-    targets: Float[Array, "N T n_y"]
+    inputs: Float[AnyArray, "N T n_x"]
+    targets: Float[AnyArray, "N T n_y"]
 
     @property
     def given(self) -> Data:
@@ -63,6 +65,32 @@ class Sequences(NamedTuple):
     def errors(self, outputs: Float[Array, "N T n_y"], loss: Loss) -> Float[Array, "N T n_y"]:
         """Outputs minus targets, half of whose squared norm is the loss."""
         return loss_scale(loss, self.targets.size) ** 0.5 * (outputs - self.targets)
+
+    def loss_of_response(
+        self, impulse_response: Float[AnyArray, "*batch lags n_y n_x"], loss: Loss
+    ) -> Float[AnyArray, "*batch"]:
+        """The losses of impulse responses, on the host if they and the data are NumPy arrays.
+
+        Raises:
+          ValueError: if they have other numbers of inputs or outputs than the data.
+        """
+        given, (out_dim, in_dim) = "the training data's", impulse_response.shape[-2:]
+        _checks.same("data[1].shape[2]", self.targets.shape[2], given, out_dim, "outputs")
+        _checks.same("x.shape[2]", self.inputs.shape[2], given, in_dim, "number of inputs")
+        xp, dtype = namespace(impulse_response), impulse_response.dtype
+        outputs = outputs_of_each(impulse_response, xp.asarray(self.inputs, dtype))
+        targets = xp.broadcast_to(xp.asarray(self.targets, dtype), outputs.shape)
+        error = xp.sum((outputs - targets) ** 2, axis=(-3, -2, -1))
+        return xp.asarray(loss_scale(loss, self.targets.size) / 2 * error)  # (Appendix B.4)
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows of the least-squares problem over the impulse response."""
+        return self.inputs.shape[0] * self.inputs.shape[1]
+
+    def triangular(self, initial: Float[AnyArray, "T n_y n_x"]) -> least_squares.Triangular:
+        """The least-squares problem that an impulse response leaves, in triangular form."""
+        return least_squares.of_sequences(self.inputs, self.targets, initial)
 
     def batch(self, rows: Int[Array, " b"] | slice) -> Sequences:
         """Some of the sequences."""
@@ -103,6 +131,21 @@ class Impulses(NamedTuple):
         scale = jnp.sqrt(self.compressed.scale(loss))
         return scale * self.compressed.errors(outputs.transpose(1, 2, 0))
 
+    def loss_of_response(
+        self, impulse_response: Float[AnyArray, "*batch lags n_y n_x"], loss: Loss
+    ) -> Float[Array, "*batch"]:
+        """The losses of impulse responses, in the precision of the data."""
+        return self.compressed.loss(impulse_response, loss)
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows of the least-squares problem over the impulse response."""
+        return len(self.compressed.triangle)
+
+    def triangular(self, initial: Float[AnyArray, "T n_y n_x"]) -> least_squares.Triangular:
+        """The least-squares problem that an impulse response leaves, in triangular form."""
+        return least_squares.of_compressed(self.compressed, initial)
+
 
 DataSet: TypeAlias = Sequences | Impulses
 
@@ -116,6 +159,16 @@ def as_data_set(name: str, data: Any) -> DataSet:
     if isinstance(data, CompressedData):
         return Impulses(data)
     return Sequences(*_checks.data_set(name, data))
+
+
+def host_data_set(data: Any) -> DataSet:
+    """Data that ``as_data_set`` has checked, for float64 on the host.
+
+    Sequences are taken as they were passed, before JAX could round them.
+    """
+    if isinstance(data, CompressedData):
+        return Impulses(data)
+    return Sequences(float64(data[0]), float64(data[1]))
 
 
 def matching_data(name: str, apply_fn: ApplyFn, params: Any, data: Any) -> DataSet:

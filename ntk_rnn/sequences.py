@@ -1,23 +1,27 @@
 """Sequences as matrices: lagged inputs and causal convolution.
 
-Every model of this library is a causal linear map of sequences, so a data set enters all results
-through the matrix of its lagged inputs alone.
+Every model of this library is a causal linear map of sequences, so all results depend on the
+inputs of a data set through the matrix of its lagged inputs alone.
+
+``lagged``, ``convolved`` and ``outputs_of_each`` are for callers inside the library: they check
+nothing, and they take and give NumPy arrays as well as JAX arrays.
 """
 
 from __future__ import annotations
 
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
+from ntk_rnn._namespace import compiled, namespace
 from ntk_rnn._types import AnyArray
 
-# Where the lagged inputs would be much larger than the products with each lag, and the sum over
-# lags, which is compiled one by one, is short: 3 times as fast for the paper's recordings.
+# A sum over lags is used up to so many lags, each of which is compiled on its own, and from so
+# many inputs per output on, where the lagged inputs would be much larger than the products with
+# each lag. It is 3 times as fast for the paper's recordings.
 _FEW_LAGS, _MANY_INPUTS = 32, 8
 
 
@@ -51,7 +55,21 @@ def lagged_inputs(
     x = _checks.sequences("x", x)
     seq_len = x.shape[1]
     lags = seq_len if num_lags is None else _checks.positive_int("num_lags", num_lags)
-    return _lagged(x, lags)
+    return lagged(x, lags)
+
+
+@partial(compiled, static_argnums=1)
+def lagged(x: Float[AnyArray, "N T n_x"], lags: int) -> Float[AnyArray, "N T lags n_x"]:
+    """``lagged_inputs`` without checks; for a NumPy array it is a view of little memory."""
+    num, seq_len, in_dim = x.shape
+    if namespace(x) is np:
+        # The lagged inputs of a time are a stretch of the inputs in reverse, followed by zeros.
+        backwards = np.concatenate([x[:, ::-1], np.zeros((num, lags - 1, in_dim), x.dtype)], axis=1)
+        stretches = np.lib.stride_tricks.sliding_window_view(backwards, lags, axis=1)
+        return stretches[:, ::-1].swapaxes(2, 3)
+    padded = jnp.pad(x, ((0, 0), (lags - 1, 0), (0, 0)))
+    index = np.arange(seq_len)[:, None] - np.arange(lags)[None, :] + lags - 1
+    return padded[:, index]
 
 
 def toeplitz(
@@ -84,8 +102,9 @@ def toeplitz(
     seq_len = _checks.positive_int("seq_len", seq_len)
     response = _checks.impulse_response("impulse_response", impulse_response)
     lags, out_dim, in_dim = response.shape
-    delay = np.arange(seq_len)[:, None] - np.arange(seq_len)[None, :]
+    delay = np.arange(seq_len)[:, None] - np.arange(seq_len)[None, :]  # t - s
     present = jnp.asarray((delay >= 0) & (delay < lags))[:, :, None, None]
+    # (eq. 5)
     blocks = jnp.where(present, response[np.clip(delay, 0, lags - 1)], 0)
     return blocks.transpose(0, 2, 1, 3).reshape(seq_len * out_dim, seq_len * in_dim)
 
@@ -124,18 +143,43 @@ def causal_conv(
     _checks.same(
         "impulse_response.shape[2]", response.shape[2], "x.shape[2]", x.shape[2], "number of inputs"
     )
-    return _convolved(response[: x.shape[1]], x)
+    return convolved(response, x)
 
 
-@jax.jit
-def _convolved(
-    response: Float[Array, "lags n_y n_x"], x: Float[Array, "N T n_x"]
-) -> Float[Array, "N T n_y"]:
-    """``causal_conv`` as one program: for few sequences, its calls would outlast it."""
+@compiled
+def convolved(
+    response: Float[AnyArray, "lags n_y n_x"], x: Float[AnyArray, "N T n_x"]
+) -> Float[AnyArray, "N T n_y"]:
+    """``causal_conv`` without checks (eq. 5), without lagged inputs for NumPy arrays.
+
+    It is one program in JAX, because for few sequences calls of its parts would outlast it.
+    """
+    seq_len = x.shape[1]
+    response = response[:seq_len]
     lags, out_dim, in_dim = response.shape
-    if lags <= _FEW_LAGS and in_dim >= _MANY_INPUTS * out_dim:
-        return _delayed_sum(jnp.einsum("ntq,jpq->jntp", x, response, precision="highest"))
-    return jnp.einsum("ntjq,jpq->ntp", _lagged(x, lags), response, precision="highest")
+    if namespace(x) is np:
+        outputs = np.zeros((*x.shape[:2], out_dim))
+        for j in range(lags):
+            outputs[:, j:] += x[:, : seq_len - j] @ response[j].T  # (eq. 5)
+        return outputs
+    if lags > _FEW_LAGS or in_dim < _MANY_INPUTS * out_dim:  # both ways (eq. 5)
+        return jnp.einsum("ntjq,jpq->ntp", lagged(x, lags), response, precision="highest")
+    products = jnp.einsum("ntq,jpq->jntp", x, response, precision="highest")
+    outputs = jnp.zeros_like(products[0])
+    for j in range(lags):
+        outputs += jnp.pad(products[j, :, : seq_len - j], ((0, 0), (j, 0), (0, 0)))
+    return outputs
+
+
+def outputs_of_each(
+    responses: Float[AnyArray, "*batch lags n_y n_x"], x: Float[AnyArray, "N T n_x"]
+) -> Float[AnyArray, "*batch N T n_y"]:
+    """Outputs of many impulse responses, as further outputs of one convolution (eq. 5)."""
+    *batch, lags, out_dim, in_dim = responses.shape
+    stacked = responses.reshape(-1, lags, out_dim, in_dim).swapaxes(0, 1)
+    outputs = convolved(stacked.reshape(lags, -1, in_dim), x)
+    outputs = outputs.reshape(*outputs.shape[:2], -1, out_dim).transpose(2, 0, 1, 3)
+    return outputs.reshape(*batch, *outputs.shape[1:])
 
 
 def unit_impulses(
@@ -171,20 +215,3 @@ def unit_impulses(
     in_dim = _checks.positive_int("in_dim", in_dim)
     impulses = jnp.zeros((in_dim, seq_len, in_dim), dtype)
     return impulses.at[:, 0, :].set(jnp.eye(in_dim, dtype=dtype))
-
-
-def _delayed_sum(parts: Float[Array, "lags N T n_y"]) -> Float[Array, "N T n_y"]:
-    """``y_t = sum_j parts[j]_{t-j}``."""
-    seq_len = parts.shape[2]
-    delayed = (
-        jnp.pad(part[:, : seq_len - j], ((0, 0), (j, 0), (0, 0))) for j, part in enumerate(parts)
-    )
-    return sum(delayed, start=jnp.zeros_like(parts[0]))
-
-
-@partial(jax.jit, static_argnums=1)
-def _lagged(x: Float[Array, "N T n_x"], lags: int) -> Float[Array, "N T lags n_x"]:
-    seq_len = x.shape[1]
-    padded = jnp.pad(x, ((0, 0), (lags - 1, 0), (0, 0)))
-    index = np.arange(seq_len)[:, None] - np.arange(lags)[None, :] + lags - 1
-    return padded[:, index]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import ntk_rnn as nr
+from ntk_rnn.sequences import convolved, lagged
 
 SHAPES = [
     (1, 1, 1, 1, 1),
@@ -58,6 +59,17 @@ def test_lagged_inputs_are_earlier_inputs(dtype):
         for j in range(7):
             expected = x[:, t - j] if j <= t else np.zeros((2, 3))
             np.testing.assert_array_equal(lagged[:, t, j], expected)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_numpy_arrays_stay_in_float64_on_the_host(dtype, shape):
+    """Whatever JAX's setting, to the precision of float64; lagged inputs are those of JAX."""
+    response, x = draw(np.float64, *shape)
+    y, lagged_x = convolved(response, x), lagged(x, len(response))
+    assert isinstance(y, np.ndarray) and y.dtype == lagged_x.dtype == np.float64
+    np.testing.assert_allclose(y, convolve_by_definition(response, x), rtol=1e-12, atol=1e-12)
+    single = x.astype(dtype)
+    np.testing.assert_array_equal(lagged(single, len(response)), nr.lagged_inputs(single, shape[2]))
 
 
 def test_convolution_is_exactly_causal(dtype):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,24 @@ import numpy as np
 from ntk_rnn import _checks
 
 
-def on_host(
-    x: Any, y: Any = None, weights: Any = None
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.dtype]]:
-    """Batches of inputs, targets and weights in float64, each with the type JAX has for it.
+class Batch(NamedTuple):
+    """Some sequences, in float64 on the host.
+
+    Attributes:
+      inputs: shape ``(N, T, n_x)``.
+      targets: shape ``(N, T, n_y)``.
+      weights: of the targets, shape ``(N, T)``.
+      dtype: the type that JAX has for inputs and targets, at least float32.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    dtype: np.dtype
+
+
+def checked_batches(x: Any, y: Any = None, weights: Any = None) -> Iterator[Batch]:
+    """The batches of a data set, which is one batch if it is given as arrays.
 
     Args:
       x: inputs ``(N, T, n_x)``, or an iterable of ``(x, y)`` or ``(x, y, weights)``.
@@ -26,20 +40,20 @@ def on_host(
       ValueError: if a batch is not as said, or has other ``(T, n_x, n_y)`` than the first.
     """
     first = None
-    for where, batch in _named(x, y, weights):
-        inputs, targets, mass, kind = _checked(where, *batch)
-        sizes = (*inputs.shape[1:], targets.shape[2])
+    for where, arrays in _raw_batches(x, y, weights):
+        batch = _checked(where, *arrays)
+        sizes = (*batch.inputs.shape[1:], batch.targets.shape[2])
         first = sizes if first is None else first
         if sizes != first:
             raise ValueError(
                 f"x and y{where} must have the (T, n_x, n_y) = {first} of the batches before, got "
                 f"{sizes}; pad shorter sequences to one length, with weights of 0 where padded"
             )
-        yield inputs, targets, mass, kind
+        yield batch
 
 
-def _named(x: Any, y: Any, weights: Any) -> Iterator[tuple[str, tuple[Any, Any, Any]]]:
-    """Where each batch comes from, to be named in errors, and its ``(x, y, weights)``."""
+def _raw_batches(x: Any, y: Any, weights: Any) -> Iterator[tuple[str, tuple[Any, Any, Any]]]:
+    """Which batch it is, for error messages, and its ``(x, y, weights)``."""
     if y is not None:
         yield "", (x, y, weights)
         return
@@ -57,30 +71,30 @@ def _named(x: Any, y: Any, weights: Any) -> Iterator[tuple[str, tuple[Any, Any, 
         yield f" of batch {index}", (batch[0], batch[1], batch[2] if len(batch) == 3 else None)
 
 
-def _checked(
-    where: str, x: Any, y: Any, weights: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.dtype]:
+def _checked(where: str, x: Any, y: Any, weights: Any) -> Batch:
     x_name, y_name, weights_name = (f"{name}{where}" for name in ("x", "y", "weights"))
-    inputs, x_kind = _array(x_name, x, 3)
-    targets, y_kind = _array(y_name, y, 3)
+    inputs, x_dtype = _array(x_name, x, 3)
+    targets, y_dtype = _array(y_name, y, 3)
     _checks.finite(x_name, inputs)
     _checks.same(
         f"shape[:2] of {x_name}", inputs.shape[:2], f"of {y_name}", targets.shape[:2],
         "number and length of sequences",
     )  # fmt: skip
     if weights is None:
-        mass = np.ones(inputs.shape[:2])
+        weights = np.ones(inputs.shape[:2])
     else:
-        mass, _ = _array(weights_name, weights, 2)
+        weights, _ = _array(weights_name, weights, 2)
         _checks.same(
-            f"shape of {weights_name}", mass.shape, f"shape[:2] of {x_name}", inputs.shape[:2],
+            f"shape of {weights_name}", weights.shape, f"shape[:2] of {x_name}", inputs.shape[:2],
             "number and length of sequences",
         )  # fmt: skip
-        _checks.finite(weights_name, mass)
-        _checks.nonnegative(weights_name, mass)
-    known = np.where(mass[:, :, None] > 0, targets, 0)
-    _checks.finite(y_name, known, "remove or impute them, or give their times a weight of 0")
-    return inputs, targets, mass, np.promote_types(x_kind, y_kind)
+        _checks.finite(weights_name, weights)
+        _checks.nonnegative(weights_name, weights)
+    known_targets = np.where(weights[:, :, None] > 0, targets, 0)
+    _checks.finite(
+        y_name, known_targets, "remove or impute them, or give their times a weight of 0"
+    )
+    return Batch(inputs, targets, weights, np.promote_types(x_dtype, y_dtype))
 
 
 def _array(name: str, value: Any, rank: int) -> tuple[np.ndarray, np.dtype]:
@@ -99,5 +113,5 @@ def _array(name: str, value: Any, rank: int) -> tuple[np.ndarray, np.dtype]:
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise ValueError(f"{name} must be real, got dtype {array.dtype}; pass its real part")
     narrow = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize <= 4
-    kind = np.dtype(np.float32) if narrow else jnp.result_type(float)
-    return np.asarray(array, np.float64), kind
+    dtype = np.dtype(np.float32) if narrow else jnp.result_type(float)
+    return np.asarray(array, np.float64), dtype

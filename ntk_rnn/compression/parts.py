@@ -1,7 +1,7 @@
-"""Compressed data in parts: data sets that lie on several devices or in several processes.
+"""Compressed data in parts: data sets that are spread over several devices or processes.
 
 The triangle of stacked rows is that of the stacked triangles, so each part is compressed where it
-is, and what travels does not depend on the number of sequences.
+is, and what is sent does not depend on the number of sequences.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from jax.experimental import multihost_utils
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
+from ntk_rnn._namespace import float64
 from ntk_rnn.compression.triangle import CompressedData, centred, compress, factorized
 
 
@@ -25,7 +26,7 @@ def merge_compressed(parts: Iterable[CompressedData]) -> CompressedData:
     the rows ``[R_i, R_i C_i + r_i]`` are factorized once more, in float64.
 
     Args:
-      parts: results of ``compress``, of sequences of one length, gone through once.
+      parts: results of ``compress``, of sequences of one length; they are iterated over once.
 
     Returns:
       What ``compress`` gives for all of their data at once, up to rounding to the type of the
@@ -44,19 +45,19 @@ def merge_compressed(parts: Iterable[CompressedData]) -> CompressedData:
       >>> np.allclose(nr.merge_compressed(parts).loss(L), nr.compress(x, y).loss(L), rtol=1e-5)
       True
     """
-    triangle, total, first, kind = None, 0.0, None, np.dtype(np.float32)
+    triangle, total_weight, first, dtype = None, 0.0, None, np.dtype(np.float32)
     for index, part in enumerate(parts):
         first = part if first is None else first
         _checks.same(
             f"parts[{index}].shape", part.shape, "parts[0].shape", first.shape, "(T, n_y, n_x)"
         )
-        kind = np.promote_types(kind, part.triangle.dtype)
-        total += float(part.num_targets) / part.shape[1]
-        triangle = factorized(triangle, [_rows(part)])
+        dtype = np.promote_types(dtype, part.triangle.dtype)
+        total_weight += float(part.num_targets) / part.shape[1]
+        triangle = factorized(triangle, [_rows_of_part(part)])
     if triangle is None or first is None:
         raise ValueError("parts must hold at least one CompressedData, got an empty iterable")
     seq_len, out_dim, in_dim = first.shape
-    return centred(triangle, (seq_len, in_dim, out_dim), total, kind)
+    return centred(triangle, (seq_len, in_dim, out_dim), total_weight, dtype)
 
 
 def compress_shards(
@@ -66,8 +67,8 @@ def compress_shards(
 ) -> CompressedData:
     """Compresses sequences that are split over devices, or over processes, where they are.
 
-    Each process compresses its own, a device's after the other's, and all merge the results: no
-    process needs to hold, or to see, the data of another one. All of them must call it.
+    Each process compresses the sequences of its devices, one device after the other, and all merge
+    the results: no process needs to hold, or to see, the data of another one. All must call it.
 
     Args:
       x: inputs, shape ``(N, T, n_x)``, from ``shard_sequences``, say.
@@ -99,7 +100,7 @@ def compress_shards(
             )
     if jax.process_count() == 1:
         return compress(_batches(arrays))
-    stacked = multihost_utils.process_allgather(_padded(_own(arrays)))
+    stacked = multihost_utils.process_allgather(_padded(_compressed_here(arrays)))
     merged = merge_compressed(
         CompressedData(*(jnp.asarray(leaf[i]) for leaf in stacked))
         for i in range(jax.process_count())
@@ -109,19 +110,19 @@ def compress_shards(
     return merged
 
 
-def _own(arrays: dict[str, Array]) -> CompressedData:
+def _compressed_here(arrays: dict[str, Array]) -> CompressedData:
     """What this process holds, compressed; of sequences that several devices hold, one copy."""
-    held = arrays.get("weights", arrays["x"]).addressable_shards
-    own = [shard.data for shard in held if shard.replica_id == 0]
-    if own and ("weights" not in arrays or any(np.any(np.asarray(mass)) for mass in own)):
+    shards = arrays.get("weights", arrays["x"]).addressable_shards
+    local = [shard.data for shard in shards if shard.replica_id == 0]
+    if local and ("weights" not in arrays or any(np.any(np.asarray(part)) for part in local)):
         return compress(_batches(arrays))
-    # Of nothing, in the type and shape of something.
-    some = compress(*(np.ones((1, *a.shape[1:]), a.dtype) for a in arrays.values()))
-    return jax.tree.map(jnp.zeros_like, some)
+    # No data, in the type and shape that data would have.
+    example = compress(*(np.ones((1, *a.shape[1:]), a.dtype) for a in arrays.values()))
+    return jax.tree.map(jnp.zeros_like, example)
 
 
 def _batches(arrays: dict[str, Array]) -> Iterator[tuple[np.ndarray, ...]]:
-    """The sequences of each device of this process, but for copies of those of another one."""
+    """The sequences of each device of this process, without copies that other devices hold."""
     shards = [
         {shard.device: shard for shard in array.addressable_shards} for array in arrays.values()
     ]
@@ -145,22 +146,20 @@ def _span(shard: jax.Shard) -> tuple[int | None, int | None]:
     return shard.index[0].start, shard.index[0].stop
 
 
-def _rows(part: CompressedData) -> np.ndarray:
-    """Rows ``[A b]`` of which the loss of a part is half the squared error, constant included."""
-    triangle, centre, residual = (
-        np.asarray(leaf, np.float64) for leaf in (part.triangle, part.centre, part.residual)
-    )
+def _rows_of_part(part: CompressedData) -> np.ndarray:
+    """Rows ``[A b]`` whose squared error ``1/2 ||A L - b||^2`` is the loss of a part."""
+    triangle, centre, residual = map(float64, (part.triangle, part.centre, part.residual))
     seq_len, out_dim, in_dim = part.shape
     triangle = triangle.reshape(-1, seq_len * in_dim)
     goal = triangle @ centre.swapaxes(1, 2).reshape(-1, out_dim) + residual
-    # A target without inputs, which no impulse response changes.
-    alone = np.zeros((1, triangle.shape[1] + out_dim))
-    alone[0, -1] = np.sqrt(2 * float(part.constant))
-    return np.concatenate([np.concatenate([triangle, goal], axis=1), alone])
+    # The constant is the loss of one target with inputs of 0.
+    constant_row = np.zeros((1, triangle.shape[1] + out_dim))
+    constant_row[0, -1] = np.sqrt(2 * float(part.constant))
+    return np.concatenate([np.concatenate([triangle, goal], axis=1), constant_row])
 
 
 def _padded(part: CompressedData) -> tuple[Array, ...]:
-    """A part with as many rows as any part may have, those beyond its own being 0."""
+    """The arrays of a part, padded with rows of 0 to as many rows as any part may have."""
     seq_len, _, in_dim = part.shape
     missing = (0, seq_len * in_dim - len(part.triangle))
     triangle = jnp.pad(part.triangle, (missing, (0, 0), (0, 0)))

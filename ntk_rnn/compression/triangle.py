@@ -1,7 +1,8 @@
 """Data sets under squared loss as triangular least-squares problems.
 
-Of the matrix ``A`` of lagged inputs, a squared loss sees the triangle of its QR factorization
-alone: ``T n_x`` rows in place of ``N T``, found in float64 whatever the precision of JAX.
+A squared loss depends on the matrix ``A`` of lagged inputs only through the triangle of its QR
+factorization, which has ``T n_x`` rows in place of ``N T``. The triangle is computed in float64,
+whatever the precision of JAX.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.compression import batches
+from ntk_rnn.compression.batches import checked_batches
 from ntk_rnn.loss import Loss, check_loss
+from ntk_rnn.sequences import lagged
 
-# The centre is a fit along those singular directions only that are larger than this, relative to
-# the largest: what training learns soon. Along others the fit may be huge, and far from training.
+# The centre is a fit along the singular directions with values above this, relative to the
+# largest: what training learns soon. Along others the fit may be huge, and far from training.
 _CENTRE_CUTOFF = 1e-3
 
-# Rows that are factorized at once, and the numbers in them (32 MB).
+# Most rows that are factorized at once, and most numbers in them (32 MB).
 _CHUNK_ROWS, _CHUNK_ENTRIES = 2**14, 2**22
 
 
@@ -38,7 +40,7 @@ class CompressedData:
     least-squares fit, so near the end of training ``L - C`` and ``r`` are small: there nothing
     cancels, as ``R L`` and ``Q^T W^{1/2} b`` would. In float32 losses are right to 1e-6, and
     gradients to about 1e-7 times the condition number of ``R``, its columns in units of their
-    norm; what a gradient loses where ``R`` is singular, it loses with the data themselves as well.
+    norm; where ``R`` is singular, a gradient loses the same with the data themselves.
 
     Attributes:
       triangle: ``R``, its columns as (lag, input), shape ``(K, T, n_x)``: ``K`` is ``T n_x``, or
@@ -77,7 +79,7 @@ class CompressedData:
     def errors(
         self, impulse_response: Float[AnyArray, "*batch lags n_y n_x"]
     ) -> Float[Array, "*batch K n_y"]:
-        """Outputs minus targets as the loss sees them, ``R (L - C) - r``.
+        """Outputs minus targets as far as the loss depends on them, ``R (L - C) - r``.
 
         Half of their summed squares is the sum loss, but for ``constant``. Lags beyond ``T``
         are not reached, and those beyond the impulse response are 0.
@@ -173,54 +175,56 @@ def compress(
     """
     if chunk_size is not None:
         chunk_size = _checks.positive_int("chunk_size", chunk_size)
-    sizes, triangle, pending, total = None, None, [], 0.0
-    kind = np.dtype(np.float32)
-    for inputs, targets, mass, batch_kind in batches.on_host(x, y, weights):
-        seq_len, in_dim, out_dim = sizes = (*inputs.shape[1:], targets.shape[2])
-        kind = np.promote_types(kind, batch_kind)
-        total += float(np.sum(mass))
+    sizes, triangle, pending, total_weight = None, None, [], 0.0
+    dtype = np.dtype(np.float32)
+    for batch in checked_batches(x, y, weights):
+        seq_len, in_dim, out_dim = sizes = (*batch.inputs.shape[1:], batch.targets.shape[2])
+        dtype = np.promote_types(dtype, batch.dtype)
+        total_weight += float(np.sum(batch.weights))
         columns = seq_len * in_dim + out_dim
-        # Several times as many rows as the triangle has, which each chunk factorizes again.
+        # Several times as many rows as the triangle, which is factorized again with each chunk.
         rows = max(4 * columns, min(_CHUNK_ROWS, _CHUNK_ENTRIES // columns))
         size = -(-rows // seq_len) if chunk_size is None else chunk_size
-        for start in range(0, len(inputs), size):
-            part = slice(start, start + size)
-            pending.append(_rows(inputs[part], targets[part], mass[part]))
-            # Small batches wait for others.
+        for start in range(0, len(batch.inputs), size):
+            chunk = (array[start : start + size] for array in batch[:3])
+            pending.append(_weighted_rows(*chunk))
+            # Small batches are collected until they make up a chunk.
             if sum(map(len, pending)) >= size * seq_len:
                 triangle, pending = factorized(triangle, pending), []
     if sizes is None:
         raise ValueError("x must hold at least one batch (x, y), got an empty iterable")
-    if total == 0:
+    if total_weight == 0:
         raise ValueError("weights must not all be 0, got no positive one; there is nothing to fit")
-    return centred(factorized(triangle, pending), sizes, total, kind)
+    return centred(factorized(triangle, pending), sizes, total_weight, dtype)
 
 
-def _rows(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _weighted_rows(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Rows ``sqrt(w) [A b]``, without those of weight 0."""
-    num, seq_len, in_dim = x.shape
-    # Lagged inputs are a stretch of the inputs in reverse, followed by zeros: one copy a row.
-    backwards = np.concatenate([x[:, ::-1], np.zeros((num, seq_len - 1, in_dim))], axis=1)
-    stretches = np.lib.stride_tricks.sliding_window_view(
-        backwards.reshape(num, -1), seq_len * in_dim, axis=1
-    )
-    lagged = stretches[:, ::in_dim][:, ::-1]
+    _, seq_len, in_dim = x.shape
     kept = weights > 0
-    rows = np.concatenate([lagged[kept], y[kept]], axis=1)
+    inputs = lagged(x, seq_len)[kept]  # of a view, so each row is copied once
+    rows = np.concatenate([inputs.reshape(-1, seq_len * in_dim), y[kept]], axis=1)
     return rows * np.sqrt(weights[kept])[:, None]
 
 
 def factorized(triangle: np.ndarray | None, rows: list[np.ndarray]) -> np.ndarray:
-    """The triangle of rows below a triangle so far."""
+    """The triangle of further rows below the triangle of those before."""
     blocks = rows if triangle is None else [triangle, *rows]
     return np.asarray(np.linalg.qr(np.concatenate(blocks), mode="r"))
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows is refused
 def centred(
-    factor: np.ndarray, sizes: tuple[int, int, int], total: float, kind: np.dtype
+    factor: np.ndarray, sizes: tuple[int, int, int], total_weight: float, dtype: np.dtype
 ) -> CompressedData:
-    """Splits ``[R z; 0 S]``, and takes a centre off its targets."""
+    """Compressed data from the triangle ``[R z; 0 S]`` of inputs and targets.
+
+    Args:
+      factor: that triangle.
+      sizes: ``(T, n_x, n_y)``.
+      total_weight: sum of the weights of all targets.
+      dtype: type in which the data are stored.
+    """
     seq_len, in_dim, out_dim = sizes
     columns = seq_len * in_dim
     triangle, goal = factor[:columns, :columns], factor[:columns, columns:]
@@ -230,20 +234,19 @@ def centred(
     norms = np.where(norms > 0, norms, 1)
     fit = np.linalg.lstsq(triangle / norms, goal, rcond=_CENTRE_CUTOFF)[0] / norms[:, None]
     # The residual is that of the centre as it is stored, so rounding it costs nothing.
-    fit = fit.astype(kind)
+    fit = fit.astype(dtype)
     residual = goal - triangle @ fit.astype(np.float64)
     parts = (
         triangle.reshape(-1, seq_len, in_dim),
         fit.reshape(seq_len, in_dim, out_dim).swapaxes(1, 2),
         residual,
         np.sum(factor[columns:, columns:] ** 2) / 2,
-        np.float64(total * out_dim),
+        np.float64(total_weight * out_dim),
     )
-    stored = [np.asarray(part, kind) for part in parts]
+    stored = [np.asarray(part, dtype) for part in parts]
     for part in stored:
         _check_finite(part)
-    rows, centre, residual, constant, num_targets = map(jnp.asarray, stored)
-    return CompressedData(rows, centre, residual, constant, num_targets)
+    return CompressedData(*map(jnp.asarray, stored))
 
 
 def _check_finite(part: np.ndarray) -> None:

@@ -1,23 +1,24 @@
-"""The singular directions of a kernel on data, along which gradient descent decouples."""
+"""Kernel regression by factorizations: a root of the kernel, and a singular value decomposition.
+
+Along the singular directions of a kernel on data, gradient descent is a recursion of one number.
+"""
 
 from __future__ import annotations
 
+import math
 from functools import partial
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ntk_rnn import sequences
+from ntk_rnn import _checks
+from ntk_rnn._namespace import compiled, einsum, namespace
 from ntk_rnn._types import AnyArray
-from ntk_rnn.compression.triangle import CompressedData, factorized
 from ntk_rnn.loss import Loss, loss_scale
-from ntk_rnn.regression import host
-from ntk_rnn.regression.host import einsum, namespace
-
-# Rows of the matrix of lagged inputs that are factorized at once on the host, at least.
-_CHUNK_ROWS = 2**14
+from ntk_rnn.objective import DataSet
 
 
 class Decomposition(NamedTuple):
@@ -27,7 +28,7 @@ class Decomposition(NamedTuple):
       singular_values: ``S``, falling, shape ``(k,)``.
       directions: ``G^{1/2} V``, shape ``(T, a, n_x, k)``.
       targets: ``U^T (y - A L^0)``, shape ``(k, b)``.
-      irreducible: the loss that remains for ever, shape ``()``.
+      irreducible: the loss that no impulse response removes, shape ``()``.
     """
 
     singular_values: Float[AnyArray, " k"]
@@ -36,99 +37,109 @@ class Decomposition(NamedTuple):
     irreducible: Float[AnyArray, ""]
 
 
-@partial(host.compiled, static_argnames="loss")
+@partial(compiled, static_argnames="loss")
 def decompose(
     root: Float[AnyArray, " T"] | Float[AnyArray, "T n_y n_x P"],
-    data: tuple[AnyArray, AnyArray] | CompressedData,
+    data: DataSet,
     initial: Float[AnyArray, "T n_y n_x"],
     loss: Loss,
 ) -> Decomposition:
-    """The directions by QR, then by singular values: on the host if ``root`` is there.
+    """The directions by QR, then by singular values, on the host if ``root`` is a NumPy array.
 
     Args:
-      root: ``sqrt(rho)``, one a lag, or ``G^{1/2}`` of a Gram matrix.
-      data: inputs and targets, or both compressed.
-      initial: ``L^0``.
-      loss: whose directions and losses these are.
+      root: ``sqrt(rho)`` for lag weights, or ``G^{1/2}`` of a Gram matrix.
+      data: what is trained on; sequences on the host if ``root`` is.
+      initial: ``L^0``, on the host if ``root`` is.
+      loss: ``"sum"`` or ``"mean"``, to which directions and losses refer.
     """
     xp, of_lags = namespace(root), root.ndim == 1
-    if isinstance(data, CompressedData):
-        parts = data.triangle, data.centre, data.residual, data.constant, data.num_targets
-        if xp is np:
-            parts = [host.float64(part) for part in parts]
-        triangle, centre, residual, beyond, num_targets = parts
-        goal = residual - einsum("ktq,tpq->kp", triangle, initial - centre)
-        scale = loss_scale(loss, num_targets)
-    else:
-        triangle, goal, beyond = _triangular(*data, initial)
-        scale = loss_scale(loss, data[1].size)
+    triangle, residual, remaining, num_targets, rounded_to = data.triangular(initial)
     # The mean loss of the data is the sum loss of data scaled by the root of its factor.
-    triangle, goal = scale**0.5 * triangle, scale**0.5 * goal
+    scale = loss_scale(loss, num_targets)
+    triangle, goal = scale**0.5 * triangle, scale**0.5 * residual
 
+    # R G^{1/2}, whose singular values are those of A G^{1/2}.
     if of_lags:
         features = (triangle * root[None, :, None]).reshape(len(triangle), -1)
     else:
         features = einsum("rtq,taqk->rak", triangle, root).reshape(goal.size, -1)
         goal = goal.reshape(-1, 1)
-    if xp is np and isinstance(data, CompressedData):
-        features = _without_rounding(np.asarray(features), data.triangle.dtype)
+    if rounded_to is not None:
+        features = _without_rounding(np.asarray(features), rounded_to)
     u, s, vt = xp.linalg.svd(features, full_matrices=False)
     if of_lags:
         directions = vt.T.reshape(len(root), 1, -1, len(s)) * root[:, None, None, None]
     else:
         directions = einsum("taqe,ke->taqk", root, vt)
     targets = einsum("rk,rb->kb", u, goal)
-    unreached = goal - einsum("rk,kb->rb", u, targets)
-    irreducible = scale * beyond + xp.sum(unreached**2) / 2
+    beyond = goal - einsum("rk,kb->rb", u, targets)
+    irreducible = scale * remaining + xp.sum(beyond**2) / 2
     return Decomposition(s, directions, targets, xp.asarray(irreducible))
 
 
 def _without_rounding(
-    features: Float[np.ndarray, "K P"], stored: np.dtype
+    features: Float[np.ndarray, "K P"], rounded_to: np.dtype
 ) -> Float[np.ndarray, "K P"]:
-    """Features without the directions that are there but for the rounding of data as stored.
+    """Features without the directions that only the rounding of the data has made.
 
     Rounding is relative in every column, whose weights may differ by orders of magnitude.
     """
     norms = np.linalg.norm(features, axis=0)
     norms = np.where(norms > 0, norms, 1)
     u, s, vt = np.linalg.svd(features / norms, full_matrices=False)
-    kept = s > np.finfo(stored).eps * max(features.shape) * s[0]
+    kept = s > np.finfo(rounded_to).eps * max(features.shape) * s[0]
     return (u[:, kept] * s[kept]) @ (vt[kept] * norms)
 
 
-def _triangular(
-    x: Float[AnyArray, "N T n_x"],
-    y: Float[AnyArray, "N T n_y"],
-    initial: Float[AnyArray, "T n_y n_x"],
-) -> tuple[Float[AnyArray, "K T n_x"], Float[AnyArray, "K n_y"], Float[AnyArray, ""]]:
-    """``R`` and ``Q^T (y - A L^0)`` with ``A = Q R``, and the loss that ``Q`` does not span."""
-    lags, _, in_dim = initial.shape
-    if namespace(x) is np:
-        return _triangular_on_host(*map(np.asarray, (x, y, initial)))
-    design = sequences.lagged_inputs(x).reshape(-1, lags * in_dim)
-    residual = (y - sequences.causal_conv(initial, x)).reshape(len(design), -1)
-    basis, triangle = jnp.linalg.qr(design)
-    goal = einsum("rk,rb->kb", basis, residual)
-    beyond = residual - einsum("rk,kb->rb", basis, goal)
-    return triangle.reshape(-1, lags, in_dim), goal, jnp.sum(beyond**2) / 2
+def check_kernel(kernel: Any) -> None:
+    """Raises ``ValueError`` for an object or numbers that can be no kernel, before any work."""
+    if hasattr(kernel, "dense"):
+        raise ValueError(f"kernel must be an array, got {type(kernel).__name__}; pass .dense()")
+    if np.iscomplexobj(kernel):
+        raise ValueError("kernel must be real, got complex numbers; pass its real part")
 
 
-def _triangular_on_host(
-    x: Float[np.ndarray, "N T n_x"],
-    y: Float[np.ndarray, "N T n_y"],
-    initial: Float[np.ndarray, "T n_y n_x"],
-) -> tuple[Float[np.ndarray, "K T n_x"], Float[np.ndarray, "K n_y"], Float[np.ndarray, ""]]:
-    """As ``[A (y - A L^0)] = Q [R z; 0 S]``, some sequences at a time."""
-    lags, _, in_dim = initial.shape
-    columns, triangle = lags * in_dim, None
-    size = -(-max(_CHUNK_ROWS, 4 * columns) // lags)
-    for start in range(0, len(x), size):
-        inputs, targets = x[start : start + size], y[start : start + size]
-        design = host.lagged_inputs(inputs).reshape(-1, columns)
-        residual = (targets - host.causal_conv(initial, inputs)).reshape(len(design), -1)
-        triangle = factorized(triangle, [np.concatenate([design, residual], axis=1)])
-    factor = np.asarray(triangle)
-    beyond = np.sum(factor[columns:, columns:] ** 2) / 2
-    top = factor[:columns]
-    return top[:, :columns].reshape(-1, lags, in_dim), top[:, columns:], np.asarray(beyond)
+def kernel_root(
+    kernel: Any, shape: tuple[int, int, int], xp: ModuleType
+) -> Float[AnyArray, " T"] | Float[AnyArray, "T n_y n_x P"]:
+    """``G^{1/2}``, for lag weights ``sqrt(rho)``, by ``xp``: ``jax.numpy`` or ``numpy``."""
+    return lag_root(kernel, shape[0], xp) if np.ndim(kernel) == 1 else _gram_root(kernel, shape, xp)
+
+
+def lag_root(
+    lag_weights: Float[AnyArray, " T"], lags: int, xp: ModuleType = jnp
+) -> Float[AnyArray, " T"]:
+    """``sqrt(rho)``, the diagonal of ``G^{1/2}``, of lag weights for data of so many lags."""
+    rho = xp.asarray(_checks.lag_weights("kernel", lag_weights))
+    _checks.same("len(kernel)", len(rho), "sequence length of data", lags, "number of lags")
+    return xp.sqrt(rho)
+
+
+def _gram_root(
+    gram: Float[AnyArray, "T n_y n_x T n_y n_x"], shape: tuple[int, int, int], xp: ModuleType
+) -> Float[AnyArray, "T n_y n_x P"]:
+    """``G^{1/2}`` with ``G = G^{1/2} G^{1/2}^T``; eigenvalues below 0 by rounding count as 0."""
+    if np.shape(gram) != shape + shape:
+        raise ValueError(
+            f"kernel must have shape (T,) = {shape[:1]} for lag weights, or (T, n_y, n_x, T, n_y, "
+            f"n_x) = {shape + shape} for a Gram matrix, got {np.shape(gram)}"
+        )
+    _checks.finite("kernel", gram)
+    size = math.prod(shape)
+    matrix = xp.asarray(gram).reshape(size, size)
+    is_float = jnp.issubdtype(matrix.dtype, jnp.floating)
+    dtype = matrix.dtype if is_float else xp.result_type(float)
+    matrix = matrix.astype(np.promote_types(dtype, np.float32))
+    eigenvalues, vectors = xp.linalg.eigh(matrix)
+    if not _checks.is_traced(matrix):
+        _checks.semidefinite_error(
+            "kernel",
+            asymmetry=float(xp.max(xp.abs(matrix - matrix.T))),
+            smallest=float(eigenvalues[0]),
+            largest=float(xp.max(xp.abs(eigenvalues))),
+            remedy="symmetrize it and set negative eigenvalues to 0",
+        )
+    # What rounding leaves of an eigenvalue of 0 would be far from 0 after taking its root.
+    rounding = size * xp.finfo(matrix.dtype).eps * eigenvalues[-1]
+    roots = xp.sqrt(xp.where(eigenvalues > rounding, eigenvalues, 0))
+    return (vectors * roots[None, :]).reshape(*shape, size)

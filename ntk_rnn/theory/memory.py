@@ -15,7 +15,7 @@ from jaxtyping import Float, Shaped
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.regression.prediction import kernel_regression
+from ntk_rnn.regression.solver import kernel_regression
 
 
 class DelayErrors(NamedTuple):

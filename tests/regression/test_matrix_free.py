@@ -9,9 +9,11 @@ import pytest
 from scipy.sparse.linalg import aslinearoperator, lsmr
 
 import ntk_rnn as nr
-from ntk_rnn.regression import dense as decomposition, methods
+from ntk_rnn.compression import least_squares
+from ntk_rnn.objective import Sequences
+from ntk_rnn.regression import solver
 from ntk_rnn.regression.matrix_free import LaggedInputs
-from ntk_rnn.regression.methods import by_size, prepare
+from ntk_rnn.regression.solver import choose_method, method_by_size as by_size
 
 STEPS = np.asarray([0, 1, 10, 1000, np.inf])
 
@@ -91,8 +93,8 @@ def test_on_host_in_chunks(monkeypatch):
     data, rho, initial = problem(*SHAPES[0])
     whole = nr.kernel_regression(rho, data, initial=initial, on_host=True)
     with monkeypatch.context() as patch:
-        patch.setattr(methods, "_MOST_ENTRIES", 1000)
-        patch.setattr(decomposition, "_CHUNK_ROWS", 1)
+        patch.setattr(solver, "_MOST_ENTRIES", 1000)
+        patch.setattr(least_squares, "_CHUNK_ROWS", 1)
         parts = nr.kernel_regression(rho, data, initial=initial, on_host=True)
     time = np.asarray([1.0, 1e3]) / whole.eigenvalues[0]
     assert gap(parts.impulse_response(time=time), whole.impulse_response(time=time)) <= 1e-11
@@ -241,9 +243,9 @@ def test_the_method_is_chosen_by_size():
     assert by_size(50_000, 10_000) == by_size(5000, 5000) == by_size(4000, 10**5) == "matrix_free"
     # An array of one number, so large that no factorization fits.
     x = np.broadcast_to(np.zeros(()), (50, 1000, 10))
-    assert prepare("auto", np.ones(1000), (x, x))[0] == "matrix_free"
+    assert choose_method("auto", np.ones(1000), Sequences(x, x))[0] == "matrix_free"
     gram = np.broadcast_to(np.zeros(()), 2 * (1000, 10, 10))
-    assert prepare("auto", gram, (x, x))[0] == "primal"
+    assert choose_method("auto", gram, Sequences(x, x))[0] == "primal"
 
 
 @pytest.mark.usefixtures("unannotated")

@@ -9,8 +9,7 @@ import optax
 import pytest
 
 import ntk_rnn as nr
-from ntk_rnn.regression import eigenmodes as modes
-from ntk_rnn.regression.momentum import heavy_ball
+from ntk_rnn.regression.eigenmodes import descent, flow, heavy_ball
 
 STEPS = np.asarray([0, 1, 2, 3, 10, 101, 1000, 12345, 10**6, 10**6 + 1])
 
@@ -103,16 +102,16 @@ def test_limits(dtype, tol):
     for end in ends:
         np.testing.assert_allclose(end, fit, atol=100 * tol)
 
-    sizes, reached = jnp.asarray([1e-3, 0.4, 1.9, 1e-9], dtype), jnp.arange(4) < 3
+    sizes, nonzero = jnp.asarray([1e-3, 0.4, 1.9, 1e-9], dtype), jnp.arange(4) < 3
     steps, one = jnp.arange(30), jnp.asarray(1, dtype)
-    plain = modes.descent(sizes, reached, steps, one)
-    without = heavy_ball(sizes, reached, steps, one, 0 * one)
+    plain = descent(sizes, nonzero, steps, one)
+    without = heavy_ball(sizes, nonzero, steps, one, 0 * one)
     np.testing.assert_allclose(np.asarray(without), np.asarray(plain), rtol=10 * tol, atol=tol)
     # Gradient flow runs 1 / (1 - beta) times as fast; halving the step halves the gap.
-    small = sizes[:2], reached[:2]
-    flow, _ = modes.flow(*small, one)
+    small = sizes[:2], nonzero[:2]
+    limit, _ = flow(*small, one)
     gaps = [
-        np.max(np.abs(heavy_ball(*small, jnp.asarray(n), 0.5 * one / n, 0.5 * one)[0] - flow))
+        np.max(np.abs(heavy_ball(*small, jnp.asarray(n), 0.5 * one / n, 0.5 * one)[0] - limit))
         for n in (100, 200)
     ]
     assert 1.9 < gaps[0] / gaps[1] < 2.1

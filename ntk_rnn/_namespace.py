@@ -1,7 +1,7 @@
-"""One source for JAX and for float64 on the host, whatever JAX's setting.
+"""One source for JAX and for NumPy in float64 on the host, whatever JAX's setting.
 
-NumPy arrays stand for the host: what is computed from them stays in NumPy, in their precision.
-Anything else is JAX's.
+Functions written with these helpers compute with NumPy what they are given as NumPy arrays, in the
+precision of these arrays. They compute anything else with JAX.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def namespace(array: Any) -> ModuleType:
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    """``jax.jit`` where the first argument is JAX's, and the function as it is on the host.
+    """``jax.jit`` if the first argument is a JAX array, and the plain function if it is NumPy's.
 
     Args:
       function: takes positional arguments.
@@ -37,7 +37,8 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
     def either(*args: Any) -> Any:
         if namespace(args[0]) is jnp:
             return jitted(*args)
-        with np.errstate(all="ignore"):  # of branches that are not taken, as in JAX
+        # Branches that ``where`` does not select may overflow or divide by 0, as in JAX.
+        with np.errstate(all="ignore"):
             return function(*args)
 
     return either
@@ -53,22 +54,3 @@ def einsum(subscripts: str, *operands: AnyArray) -> AnyArray:
 def float64(array: Any) -> Float[np.ndarray, ...]:
     """An array of any kind in float64 on the host."""
     return np.asarray(array, np.float64)
-
-
-def lagged_inputs(x: Float[np.ndarray, "N T n_x"]) -> Float[np.ndarray, "N T T n_x"]:
-    """``lagged_inputs``, on the host."""
-    seq_len = x.shape[1]
-    padded = np.pad(x, ((0, 0), (seq_len - 1, 0), (0, 0)))
-    lag = np.arange(seq_len)
-    return padded[:, lag[:, None] - lag[None, :] + seq_len - 1]
-
-
-def causal_conv(
-    impulse_response: Float[np.ndarray, "lags n_y n_x"], x: Float[np.ndarray, "N T n_x"]
-) -> Float[np.ndarray, "N T n_y"]:
-    """``causal_conv``, on the host and without a matrix of lagged inputs."""
-    seq_len = x.shape[1]
-    outputs = np.zeros((*x.shape[:2], impulse_response.shape[1]))
-    for lag, response in enumerate(impulse_response[:seq_len]):
-        outputs[:, lag:] += x[:, : seq_len - lag] @ response.T
-    return outputs

@@ -1,0 +1,170 @@
+"""Kernel regressions solved: by which method, and in which precision."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from ntk_rnn import _checks
+from ntk_rnn._namespace import float64, namespace
+from ntk_rnn._types import AnyArray
+from ntk_rnn.compression.triangle import CompressedData, compress
+from ntk_rnn.loss import Loss, check_loss
+from ntk_rnn.objective import DataSet, Impulses, Sequences, as_data_set, host_data_set
+from ntk_rnn.regression.dense import (
+    Decomposition,
+    check_kernel,
+    decompose,
+    kernel_root,
+    lag_root,
+)
+from ntk_rnn.regression.prediction import KernelRegression, Method
+
+# Numbers in a matrix of lagged inputs (1 GiB in float64), and columns of one whose singular values
+# take about a minute on two cores.
+_MOST_ENTRIES, _MOST_COLUMNS = 2**27, 2**12
+
+
+def kernel_regression(
+    kernel: Float[AnyArray, " T"] | Float[AnyArray, "T n_y n_x T n_y n_x"],
+    data: tuple[Float[AnyArray, "N T n_x"], Float[AnyArray, "N T n_y"]] | CompressedData,
+    *,
+    initial: Float[AnyArray, "T n_y n_x"] | None = None,
+    loss: Loss = "sum",
+    on_host: bool = False,
+    method: Literal["auto", "dense", "matrix_free"] = "auto",
+    tolerance: float = 1e-6,
+    max_rank: int = 500,
+) -> KernelRegression:
+    """Kernel regression by gradient descent, solved for every step (Proposition 3.1, eq. 20).
+
+    With lag weights it is gradient descent of the scaled convolution, and in the limit of
+    infinite width of the linear RNN (Theorem 3.3). With a dense Gram matrix ``G`` over the entries
+    of the impulse response, it is that of the network linearized at initialization.
+
+    The matrix of lagged inputs ``A`` is first reduced to the triangular factor of its QR
+    factorization, so the singular value decomposition has the smaller of the numbers of data
+    points (dual) and of entries of ``L`` (primal). Neither squares the condition number.
+    Compressed data already are a triangle: then nothing depends on the number of sequences. Where
+    both numbers are large, directions are found by products with the matrix, as many as the
+    targets need (Golub-Kahan bidiagonalization, with products by fast Fourier transforms).
+    In float32, long lags are lost to rounding: `ntk_rnn.guide.accelerators` says how much.
+
+    Args:
+      kernel: lag weights ``rho``, shape ``(T,)``, or a symmetric positive semi-definite ``G``,
+        shape ``(T, n_y, n_x, T, n_y, n_x)``.
+      data: inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``, or both compressed
+        (``compress``), in whose type all is computed, which is at least float32.
+      initial: ``L^0``, shape ``(T, n_y, n_x)``; 0 if ``None``.
+      loss: ``"sum"`` for ``1/2 sum ||y_hat - y||^2`` (Appendix B.4), or ``"mean"`` for the mean
+        squared error. Learning rates and losses are those of this loss.
+      on_host: whether to compute in float64 with NumPy, whatever JAX's setting. Results are then
+        NumPy arrays of float64, and nothing can be compiled or differentiated.
+      method: ``"dense"`` for factorizations, ``"matrix_free"`` for products alone (always on the
+        host, and for lag weights only), or ``"auto"``: dense up to 2^27 numbers in ``A`` and 4096
+        singular values. ``KernelRegression.method`` says which one was used.
+      tolerance: matrix-free, directions are added until ``KernelRegression.change`` is below it.
+      max_rank: matrix-free, the most directions; a warning says if they do not suffice.
+
+    Returns:
+      The path, as functions of the step.
+
+    Raises:
+      ValueError: if shapes do not match, an entry is not finite, a lag weight is not positive,
+        ``G`` is not symmetric, or a method is unknown or cannot be.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> data = nr.data.teacher(jax.random.key(0), 20, 5)
+      >>> kernel = nr.kernel_regression(nr.lag_weights(5, 0.3, 1.0, 1.0), data)
+      >>> before, after = kernel.train_loss(step=[0, 1000], learning_rate=1e-3)
+      >>> bool(after < before)
+      True
+    """
+    loss = check_loss(loss)
+    checked = as_data_set("data", data)
+    check_kernel(kernel)
+    chosen, checked = choose_method(method, kernel, checked, on_host)
+    max_rank = _checks.positive_int("max_rank", max_rank)
+    _checks.positive("tolerance", tolerance)
+    shape, leaves = checked.shape, jax.tree.leaves(checked)
+    dtype = np.promote_types(leaves[0].dtype, np.float32)
+    checked = jax.tree.map(lambda leaf: leaf.astype(dtype), checked)
+    if initial is None:
+        initial = np.zeros(shape, dtype)
+    start = _checks.impulse_response("initial", initial).astype(dtype)
+    _checks.same("initial.shape", start.shape, "(T, n_y, n_x) of data", shape, "shape")
+    if on_host or chosen == "matrix_free":
+        # From what was passed, before JAX could round it.
+        start, kernel, checked = float64(initial), float64(kernel), host_data_set(data)
+    if chosen == "matrix_free" and isinstance(checked, Sequences):
+        # SciPy's sparse solvers take a quarter of the time of importing all else here.
+        from ntk_rnn.regression.matrix_free import decompose_matrix_free
+
+        parts, products, change = decompose_matrix_free(
+            lag_root(kernel, shape[0], np), checked, start, loss,
+            tolerance=tolerance, max_rank=max_rank,
+        )  # fmt: skip
+        return KernelRegression(start, *parts, loss, chosen, products, change)
+    root = kernel_root(kernel, shape, namespace(start)).astype(start.dtype)
+    parts: Decomposition = decompose(root, checked, start, loss)
+    return KernelRegression(start, *parts, loss, chosen)
+
+
+def choose_method(
+    choice: str, kernel: Any, data: DataSet, on_host: bool = False
+) -> tuple[Method, DataSet]:
+    """The method for a kernel and data, and the data, compressed if that is better for them.
+
+    Dense methods are primal where there are at least as many data points as columns, and dual
+    elsewhere. Gram matrices, compressed data and what JAX traces are never matrix-free.
+
+    Args:
+      choice: ``"auto"``, ``"dense"`` or ``"matrix_free"``.
+      kernel: lag weights or a Gram matrix.
+      data: what is trained on.
+      on_host: whether factorizations are in float64: data are then never compressed, but
+        factorized in chunks of rows as they are.
+
+    Raises:
+      ValueError: if the choice is unknown, or matrix-free or on the host where it cannot be.
+    """
+    if choice not in ("auto", "dense", "matrix_free"):
+        raise ValueError(f'method must be "auto", "dense" or "matrix_free", got {choice!r}')
+    traced = _checks.any_traced((kernel, data))
+    if on_host and traced:
+        raise ValueError("on_host must be False for what JAX is tracing, got True")
+    only_dense = ""
+    if isinstance(data, Impulses):
+        only_dense = "compressed data"
+    elif traced or np.ndim(kernel) > 1:
+        only_dense = "what JAX is tracing" if traced else "a Gram matrix"
+    if choice == "matrix_free" and only_dense:
+        raise ValueError(
+            f"method must be dense for {only_dense}, got 'matrix_free', which takes lag weights "
+            "and concrete data (x, y)"
+        )
+    seq_len, _, in_dim = data.shape
+    rows, columns = data.num_rows, seq_len * in_dim
+    dense: Method = "primal" if rows >= columns else "dual"
+    if choice == "auto" and isinstance(data, Sequences) and not traced:
+        choice = method_by_size(rows, columns)
+        if choice == "compress" and not on_host:
+            return dense, Impulses(compress(data.inputs, data.targets))
+    return ("matrix_free" if choice == "matrix_free" and not only_dense else dense), data
+
+
+def method_by_size(rows: int, columns: int) -> Literal["dense", "compress", "matrix_free"]:
+    """How to treat a matrix of lagged inputs of ``N T`` rows and ``T n_x`` columns.
+
+    Dense up to 2^27 numbers and 4096 singular values. Larger data of no more than 4096 columns
+    are compressed first, in chunks of rows. For all others there are only products.
+    """
+    entries = rows * columns
+    if entries <= _MOST_ENTRIES and min(rows, columns) <= _MOST_COLUMNS:
+        return "dense"
+    return "compress" if columns <= _MOST_COLUMNS else "matrix_free"
