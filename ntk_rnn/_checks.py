@@ -7,6 +7,7 @@ differentiated and batched.
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -98,12 +99,15 @@ def sequences(name: str, x: Any) -> jax.Array:
         )
     if 0 in shape:
         raise ValueError(f"{name} must not be empty, got shape {shape}")
-    return _real(name, x)
+    return real(name, x)
 
 
-def _real(name: str, value: Any) -> jax.Array:
+def real(name: str, value: Any) -> jax.Array:
     """``value`` as a floating array, whose entries must be finite in its own type."""
-    array = jnp.asarray(value)
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be an array of numbers, got {value!r}") from None
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise ValueError(f"{name} must be real, got dtype {array.dtype}; pass its real part")
     if not jnp.issubdtype(array.dtype, jnp.floating):
@@ -141,7 +145,7 @@ def impulse_response(name: str, response: Any) -> jax.Array:
         raise ValueError(f"{name} must have shape (lags, outputs, inputs), got shape {shape}")
     if 0 in shape:
         raise ValueError(f"{name} must not be empty, got shape {shape}")
-    return _real(name, response)
+    return real(name, response)
 
 
 def data_set(name: str, data: Any) -> tuple[jax.Array, jax.Array]:
@@ -187,3 +191,51 @@ def nonnegative(name: str, value: Any) -> None:
     bad = array[~(array >= 0)]
     if bad.size:
         raise ValueError(f"{name} must be at least 0, got {bad.flat[0]:g}")
+
+
+def variances(**named: Any) -> None:
+    """Raises ``ValueError`` unless each named variance is positive and finite (or traced)."""
+    for name, value in named.items():
+        positive(name, value)
+
+
+def random_key(name: str, key: Any) -> None:
+    """Raises ``ValueError`` unless ``key`` is one random key of JAX, typed or of the old kind."""
+    if isinstance(key, jax.Array):
+        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        if key.ndim == 1 - typed and (typed or key.dtype == jnp.uint32):
+            return
+        got = f"{key.dtype} of shape {key.shape}"
+    else:
+        got = type(key).__name__
+    raise ValueError(f"{name} must be a single random key, as of jax.random.key(0), got {got}")
+
+
+def symmetric_semidefinite(
+    name: str, matrix: Any, remedy: str = "symmetrize it and set negative eigenvalues to 0"
+) -> None:
+    """Raises ``ValueError`` unless a square matrix is positive semi-definite (or traced).
+
+    Its rows and columns may be split into the same axes each, as in shape ``(H, d, H, d)``.
+    """
+    if is_traced(matrix) or not np.size(matrix):
+        return
+    array = np.asarray(matrix, float)
+    array = array.reshape(math.isqrt(array.size), -1)
+    values = np.linalg.eigvalsh((array + array.T) / 2)
+    asymmetry = np.max(np.abs(array - array.T))
+    semidefinite_error(name, asymmetry, values[0], np.max(np.abs(values)), remedy)
+
+
+def semidefinite_error(name: str, asymmetry: Any, smallest: Any, largest: Any, remedy: str) -> None:
+    """Raises ``ValueError`` if a matrix is further from semi-definite than rounding leaves it.
+
+    What rounding leaves is far less than 1e-3 of the largest eigenvalue. A matrix that is further
+    off, as one estimated from samples may be, is to be repaired by those who know why.
+    """
+    if asymmetry > 1e-3 * largest or -smallest > 1e-3 * largest:
+        raise ValueError(
+            f"{name} must be symmetric and positive semi-definite, got an asymmetry of "
+            f"{float(asymmetry):.2g} and a smallest eigenvalue of {float(smallest):.2g} beside a "
+            f"largest of {float(largest):.2g}; {remedy}"
+        )
