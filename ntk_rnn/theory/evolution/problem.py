@@ -1,117 +1,66 @@
-"""The recursion of Lemma C.1 at finite width, and the arguments that define it."""
+"""What defines a recursion of Lemma C.1: its maps, and the laws of all that is random in it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial, reduce
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable
+from functools import reduce
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.theory.evolution.rows import GaussianRows, checked_rows, real_array, rows_from
+from ntk_rnn.theory.evolution.gaussian_rows import GaussianRows, checked_rows
 
-#: A map of one row, ``(q (d,), u (d_u,)) -> (d,)``.
+#: A map of one row, ``(q (d,), u (d_u,)) -> (d,)`` (eq. 67).
 RowMap: TypeAlias = Callable[[Any, Any], Any]
 
 
-def simulate_evolution(
-    key: Array,
-    maps: Sequence[RowMap],
-    variances: Sequence[float] | Float[AnyArray, " k"],
-    initial: GaussianRows,
-    inputs: GaussianRows | None = None,
-    *,
-    width: int,
-    horizon: int,
-) -> Float[Array, "{horizon}+1 {width} d"]:
-    """The recursion of Lemma C.1 at finite width: ``q_{t+1} = sum_l A_l G_l(q_t, u_t) / sqrt(n)``.
+class Laws(NamedTuple):
+    """The laws of the matrices, of the first state and of the inputs, in one floating type.
 
-    One draw of ``q_0``, of the inputs, and of the ``A_l (n, n)``, which stay the same over time.
-
-    Args:
-      key: PRNG key.
-      maps: as ``state_evolution``, like those that follow.
-      variances: ``nu_l``, shape ``(k,)``.
-      initial: law of a row of ``q_0``.
-      inputs: law of a row of the inputs.
-      width: number ``n`` of rows.
-      horizon: number ``H`` of steps.
-
-    Returns:
-      ``q_0, ..., q_H``, shape ``(H + 1, n, d)``.
-
-    Raises:
-      ValueError: as ``state_evolution``, and if ``width`` is not a positive integer or
-        ``key`` not a random key.
-
-    Example:
-      >>> import jax
-      >>> import jax.numpy as jnp
-      >>> import numpy as np
-      >>> import ntk_rnn as nr
-      >>> def saturate(q, u):
-      ...     return jnp.tanh(q)
-      >>> start = nr.GaussianRows(np.zeros(1), np.eye(1))
-      >>> q = nr.simulate_evolution(
-      ...     jax.random.key(0), [saturate], [1.0], start, width=1000, horizon=2
-      ... )
-      >>> q.shape  # q_0, q_1, q_2
-      (3, 1000, 1)
+    Attributes:
+      variances: ``nu_l``, of the entries of each ``A_l``, shape ``(k,)``.
+      initial: law of a row of ``q_0``, its mean of shape ``(d,)``.
+      inputs: law of a row of ``u_0, ..., u_{H-1}``, its mean of shape ``(H, d_u)``.
     """
-    width, key = _checks.positive_int("width", width), checked_key(key)
-    maps, variances, initial, inputs = checked_problem(maps, variances, initial, inputs, horizon)
-    with jax.default_matmul_precision("highest"):
-        return _simulate(maps, width, variances, initial, inputs, key)
 
+    variances: Float[AnyArray, " k"]
+    initial: GaussianRows
+    inputs: GaussianRows
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _simulate(
-    maps: tuple[RowMap, ...],
-    width: int,
-    variances: Array,
-    initial: GaussianRows,
-    inputs: GaussianRows,
-    key: Array,
-) -> Float[Array, "times {width} d"]:
-    of_rows, *of_matrices = jax.random.split(key, 1 + len(maps))
-    dim, dtype = initial.mean.size, initial.mean.dtype
-    noise = jax.random.normal(of_rows, (width, dim + inputs.mean.size), dtype)
-    q, u = rows_from(noise[:, :dim], initial), rows_from(noise[:, dim:], inputs)
-    matrices = [jax.random.normal(k, (width, width), dtype) for k in of_matrices]
-    scale = jnp.sqrt(variances / width)
+    @property
+    def dim(self) -> int:
+        """The number ``d`` of entries of a row of ``q_t``."""
+        return self.initial.mean.size
 
-    def step(q: Array, u: Array) -> tuple[Array, Array]:
-        gs = apply_maps(maps, q, u) * scale[:, None, None]
-        new = reduce(
-            jnp.add,
-            (jnp.matmul(a, g, precision="highest") for a, g in zip(matrices, gs, strict=True)),
-        )
-        return new, new
+    @property
+    def horizon(self) -> int:
+        """The number ``H`` of steps."""
+        return len(self.inputs.mean)
 
-    _, later = lax.scan(step, q, u.swapaxes(0, 1))
-    return jnp.concatenate([q[None], later])
+    @property
+    def dtype(self) -> Any:
+        """The floating type of all arrays."""
+        return self.initial.mean.dtype
 
 
 def checked_problem(
     maps: Any, variances: Any, initial: Any, inputs: Any, horizon: Any
-) -> tuple[tuple[RowMap, ...], Array, GaussianRows, GaussianRows]:
-    """The arguments, checked, in one floating type."""
+) -> tuple[tuple[RowMap, ...], Laws]:
+    """The maps and the laws of a recursion, checked and in one floating type."""
     horizon = _checks.positive_int("horizon", horizon)
-    maps, variances = _checked_maps(maps), real_array("variances", variances)
+    maps, variances = _checked_maps(maps), _checks.real("variances", variances)
     if variances.ndim != 1:
         raise ValueError(
             f"variances must have shape (k,), one for each map, got shape {variances.shape}; pass "
             "(variance,) for one map"
         )
     _checks.same("len(maps)", len(maps), "len(variances)", len(variances), "number of matrices")
-    for i, variance in enumerate(variances):
-        _checks.positive(f"variances[{i}]", variance)
+    _checks.variances(**{f"variances[{i}]": variance for i, variance in enumerate(variances)})
     initial = checked_rows("initial", initial, 1)
     if not initial.mean.size:
         raise ValueError("initial must not be empty, got mean of shape (0,)")
@@ -121,17 +70,19 @@ def checked_problem(
     inputs = checked_rows("inputs", inputs, 2)
     _checks.same("inputs.mean.shape[0]", len(inputs.mean), "horizon", horizon, "number of times")
     dtype = reduce(jnp.promote_types, (a.dtype for a in (*initial, *inputs)))
-    initial, inputs = jax.tree.map(lambda a: a.astype(dtype), (initial, inputs))
+    laws = jax.tree.map(lambda a: a.astype(dtype), Laws(variances, initial, inputs))
     for i, g in enumerate(maps):
-        out = jax.eval_shape(lambda q, u, g=g: g(q, u[0]), initial.mean, inputs.mean)
-        shape = getattr(out, "shape", None)
-        if shape != initial.mean.shape:
-            got = jax.tree.map(jnp.shape, out) if shape is None else shape
-            raise ValueError(
-                f"{map_name(i, g)} must return shape {initial.mean.shape}, that of a row of q, "
-                f"got {got}"
-            )
-    return maps, variances.astype(dtype), initial, inputs
+        _check_shapes(map_name(i, g), g, laws)
+    return maps, laws
+
+
+def _check_shapes(name: str, g: RowMap, laws: Laws) -> None:
+    wanted = laws.initial.mean.shape
+    out = jax.eval_shape(lambda q, u: g(q, u[0]), laws.initial.mean, laws.inputs.mean)
+    shape = getattr(out, "shape", None)
+    if shape != wanted:
+        got = jax.tree.map(jnp.shape, out) if shape is None else shape
+        raise ValueError(f"{name} must return shape {wanted}, that of a row of q, got {got}")
 
 
 def _checked_maps(maps: Any) -> tuple[RowMap, ...]:
@@ -156,26 +107,13 @@ def _checked_maps(maps: Any) -> tuple[RowMap, ...]:
     return maps
 
 
-def checked_key(key: Any) -> Array:
-    """``key``; raises ``ValueError`` unless it is one random key of JAX."""
-    if not isinstance(key, jax.Array):
-        raise ValueError(f"key must be a random key, got {key!r}; pass jax.random.key(seed)")
-    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    if key.ndim != 1 - typed or not (typed or key.dtype == jnp.uint32):
-        raise ValueError(
-            f"key must be a single random key, got {key.dtype} of shape {key.shape}; pass "
-            "jax.random.key(seed)"
-        )
-    return key
-
-
 def map_name(index: int, g: RowMap) -> str:
-    """A map as errors call it."""
+    """The name by which errors call a map."""
     return f"maps[{index}] ({getattr(g, '__name__', type(g).__name__)})"
 
 
 def apply_maps(
     maps: tuple[RowMap, ...], q: Float[Array, "rows d"], u: Float[Array, "rows d_u"]
 ) -> Float[Array, "k rows d"]:
-    """All maps of all rows."""
+    """All maps of all rows (eq. 67)."""
     return jnp.stack([jax.vmap(g)(q, u).astype(q.dtype) for g in maps])

@@ -1,10 +1,13 @@
-"""The two forms of state evolution, forward in time, from moments or from sample paths.
+"""State evolution forward in time, in either form, from exact moments or from sample paths.
 
-In both, ``gram[l, t, :, s, :] = nu_l E[G_l(Q_t, U_t)^T G_l(Q_s, U_s)]``, filled row by row.
+Both fill ``gram[l, t, :, s, :] = nu_l E[G_l(Q_t, U_t)^T G_l(Q_s, U_s)]`` row by row. The covariance
+form takes its sum over ``l`` as the covariance of ``Q_{t+1}`` and ``Q_{s+1}``; the innovations form
+(eq. 70) builds that covariance from a regression and an innovation for each ``l``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -12,106 +15,103 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from ntk_rnn.theory.evolution.expectations import (
-    AffineMaps,
-    Rule,
-    affine_moments,
-    quadrature_moments,
-)
-from ntk_rnn.theory.evolution.recursion import RowMap, apply_maps
-from ntk_rnn.theory.evolution.rows import GaussianRows, regression, rows_from, triangular_root
+from ntk_rnn.theory.evolution.affine import AffineMaps
+from ntk_rnn.theory.evolution.gaussian_rows import GaussianRows, sample_rows
+from ntk_rnn.theory.evolution.innovations import innovation, with_next_product, with_row
+from ntk_rnn.theory.evolution.problem import Laws, RowMap, apply_maps
+from ntk_rnn.theory.evolution.quadrature import Quadrature
+from ntk_rnn.theory.evolution.singular_covariances import triangular_root
 
 #: Covariance, its error, and for the innovations form coefficients ``(k, H, d, H, d)`` and
 #: covariances ``(k, H, d, d)`` of innovations.
 Evolved: TypeAlias = tuple[Array, Array, Any]
 
 
+@partial(jax.jit, static_argnums=0)
+def evolve_affine(form: str, laws: Laws, affine: AffineMaps) -> Evolved:
+    """The recursion of affine maps, whose moments are exact."""
+    covariance, innovations = _evolve(form, laws, affine.moments)
+    return covariance, jnp.zeros_like(covariance), innovations
+
+
 @partial(jax.jit, static_argnums=(0, 1))
-def evolve_by_moments(
-    maps: tuple[RowMap, ...],
-    form: str,
-    variances: Array,
-    initial: GaussianRows,
-    inputs: GaussianRows,
-    expectation: AffineMaps | Rule,
+def evolve_by_quadrature(
+    maps: tuple[RowMap, ...], form: str, laws: Laws, quadratures: Quadrature
 ) -> Evolved:
-    """The recursion with expectations over pairs of times, exact or by two stacked rules."""
-    horizon, dim = len(inputs.mean), initial.mean.size
-    mean = jnp.zeros((horizon, dim), initial.mean.dtype).at[0].set(initial.mean)
-    zero = jnp.zeros((len(maps), horizon, dim, horizon, dim), mean.dtype)
+    """The recursion by the first of two stacked quadratures; the other tells the error."""
 
-    def evolve(expectation: AffineMaps | Rule) -> tuple[Array, Any]:
-        def step(state: tuple[Array, Array], t: Array) -> tuple[tuple[Array, Array], Any]:
-            gram, products = state
-            covariance = jnp.zeros_like(zero[0]).at[0, :, 0].set(initial.covariance)
-            before = jnp.sum(products, axis=0)[:-1, :, :-1]
-            states = GaussianRows(mean, covariance.at[1:, :, 1:].set(before))
-            if isinstance(expectation, AffineMaps):
-                row = affine_moments(expectation, states, inputs, t)
-            else:
-                row = quadrature_moments(maps, expectation, states, inputs, t)
-            gram = _with_row(gram, row * variances[:, None, None, None], t)
-            if form == "covariance":
-                return (gram, gram), None
-            innovation = _innovation(gram, t)
-            return (gram, _extended(products, *innovation, t)), innovation
+    def evolve(quadrature: Quadrature) -> tuple[Array, Any]:
+        return _evolve(form, laws, partial(quadrature.moments, maps))
 
-        (_, products), innovations = lax.scan(step, (zero, zero), jnp.arange(horizon))
-        return jnp.sum(products, axis=0), _matrices_first(innovations)
-
-    if isinstance(expectation, AffineMaps):
-        covariance, innovations = evolve(expectation)
-        return covariance, jnp.zeros_like(covariance), innovations
-    covariances, innovations = lax.map(evolve, expectation)
+    covariances, innovations = lax.map(evolve, quadratures)
     error = jnp.abs(covariances[0] - covariances[1])
     return covariances[0], lax.stop_gradient(error), jax.tree.map(lambda a: a[0], innovations)
 
 
+def _evolve(form: str, laws: Laws, moments: Callable[..., Array]) -> tuple[Array, Any]:
+    """Covariance and innovations, where ``moments(states, inputs, t)`` are those of all maps."""
+    horizon, dim, variances = laws.horizon, laws.dim, laws.variances
+    mean = jnp.zeros((horizon, dim), laws.dtype).at[0].set(laws.initial.mean)
+    zero = jnp.zeros((len(variances), horizon, dim, horizon, dim), laws.dtype)
+
+    def step(state: tuple[Array, Array], t: Array) -> tuple[tuple[Array, Array], Any]:
+        gram, products = state
+        covariance = jnp.zeros_like(zero[0]).at[0, :, 0].set(laws.initial.covariance)
+        before = jnp.sum(products, axis=0)[:-1, :, :-1]  # eq. 70h
+        states = GaussianRows(mean, covariance.at[1:, :, 1:].set(before))
+        row = moments(states, laws.inputs, t) * variances[:, None, None, None]
+        gram = with_row(gram, row, t)
+        if form == "covariance":
+            return (gram, gram), None
+        coefficients, residual = innovation(gram, t)
+        products = with_next_product(products, coefficients, residual, t)
+        return (gram, products), (coefficients, residual)
+
+    (_, products), innovations = lax.scan(step, (zero, zero), jnp.arange(horizon))
+    return jnp.sum(products, axis=0), _matrices_first(innovations)  # eq. 70h
+
+
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def evolve_by_paths(
-    maps: tuple[RowMap, ...],
-    form: str,
-    num: int,
-    variances: Array,
-    initial: GaussianRows,
-    inputs: GaussianRows,
-    keys: Array,
+    maps: tuple[RowMap, ...], form: str, num: int, laws: Laws, keys: Array
 ) -> Evolved:
     """The recursion with sample paths of the limit, drawn forward in time.
 
-    Both forms draw a step as regression and innovation, the one for all matrices together, the
-    other for each alone, from moments over the paths so far, which are a covariance exactly.
+    Both forms draw a step as a regression and an innovation, from moments over the paths so far,
+    which are a covariance exactly. The covariance form does so for all matrices together, the
+    innovations form for each alone.
     """
-    horizon, dim = len(inputs.mean), initial.mean.size
+    horizon, dim = laws.horizon, laws.dim
     groups = 1 if form == "covariance" else len(maps)
 
     def evolve(key: Array) -> tuple[Array, Any]:
-        sizes = np.cumsum([dim, inputs.mean.size, horizon * groups * dim])
-        noise = jax.random.normal(key, (num, sizes[-1]), initial.mean.dtype)
+        sizes = np.cumsum([dim, laws.inputs.mean.size, horizon * groups * dim])
+        noise = jax.random.normal(key, (num, sizes[-1]), laws.dtype)
         of_state, of_inputs, of_steps = jnp.split(noise, sizes[:-1], axis=1)
         of_steps = of_steps.reshape(num, horizon, groups, dim).transpose(1, 2, 0, 3)
-        q, u = rows_from(of_state, initial), rows_from(of_inputs, inputs)
-        g = jnp.zeros((len(maps), num, horizon, dim), u.dtype)
-        z = jnp.zeros((groups, num, horizon, dim), u.dtype)
-        zero = jnp.zeros((groups, horizon, dim, horizon, dim), u.dtype)
+        q, u = sample_rows(of_state, laws.initial), sample_rows(of_inputs, laws.inputs)
+        g = jnp.zeros((len(maps), num, horizon, dim), laws.dtype)
+        z = jnp.zeros((groups, num, horizon, dim), laws.dtype)
+        zero = jnp.zeros((groups, horizon, dim, horizon, dim), laws.dtype)
 
         def step(state: tuple[Array, ...], t: Array) -> tuple[tuple[Array, ...], Any]:
             q, g, z, gram, products = state
-            new = apply_maps(maps, q, u[:, t]) * jnp.sqrt(variances)[:, None, None]
+            new = apply_maps(maps, q, u[:, t]) * jnp.sqrt(laws.variances)[:, None, None]  # eq. 70b
             g = g.at[:, :, t].set(new)
             row = jnp.einsum("kni,knsj->kisj", new, g, precision="highest") / num
             if form == "covariance":
                 row = jnp.sum(row, axis=0, keepdims=True)
-            gram = _with_row(gram, row, t)
-            innovation = _innovation(gram, t)
-            products = _extended(products, *innovation, t)
-            roots = jax.vmap(triangular_root)(innovation[1])
-            z_new = jnp.einsum("gisj,gnsj->gni", innovation[0], z, precision="highest")
+            gram = with_row(gram, row, t)
+            coefficients, residual = innovation(gram, t)
+            products = with_next_product(products, coefficients, residual, t)
+            roots = jax.vmap(triangular_root)(residual)
+            z_new = jnp.einsum("gisj,gnsj->gni", coefficients, z, precision="highest")
             z_new = z_new + jnp.einsum("gij,gnj->gni", roots, of_steps[t], precision="highest")
-            z = z.at[:, :, t].set(z_new)
-            return (jnp.sum(z_new, axis=0), g, z, gram, products), innovation
+            z = z.at[:, :, t].set(z_new)  # eq. 70f
+            q = jnp.sum(z_new, axis=0)  # eq. 70h
+            return (q, g, z, gram, products), (coefficients, residual)
 
         state, innovations = lax.scan(step, (q, g, z, zero, zero), jnp.arange(horizon))
         return jnp.sum(state[-1], axis=0), _matrices_first(innovations)
@@ -125,39 +125,3 @@ def evolve_by_paths(
 
 def _matrices_first(innovations: Any) -> Any:
     return jax.tree.map(lambda a: a.swapaxes(0, 1), innovations)
-
-
-def _innovation(
-    gram: Float[Array, "g H d H d"], t: Array
-) -> tuple[Float[Array, "g d H d"], Float[Array, "g d d"]]:
-    """Regression of time ``t`` on the times before it, and the covariance of what is left."""
-    groups, horizon, dim = gram.shape[:3]
-    past = jnp.repeat(jnp.arange(horizon) < t, dim)
-    flat = gram.reshape(groups, horizon * dim, horizon * dim)
-    earlier = jnp.where((past[:, None] & past[None, :])[None], flat, 0)
-    row = jnp.where(past[None, None], gram[:, t].reshape(groups, dim, -1), 0)
-    coefficients = jax.vmap(regression)(row, earlier)
-    explained = jnp.einsum("gia,gja->gij", coefficients, row, precision="highest")
-    left = gram[:, t, :, t] - (explained + explained.swapaxes(1, 2)) / 2
-    return coefficients.reshape(groups, dim, horizon, dim), left
-
-
-def _extended(
-    products: Float[Array, "g H d H d"],
-    coefficients: Float[Array, "g d H d"],
-    innovation: Float[Array, "g d d"],
-    t: Array,
-) -> Float[Array, "g H d H d"]:
-    """Covariance of the products up to ``Z_{t+1}``, which is a regression and an innovation."""
-    row = jnp.einsum("gisj,gsjrk->girk", coefficients, products, precision="highest")
-    own = jnp.einsum("girk,gjrk->gij", row, coefficients, precision="highest") + innovation
-    return _with_row(products, row.at[:, :, t].set(own), t)
-
-
-def _with_row(
-    matrix: Float[Array, "g H d H d"], row: Float[Array, "g d H d"], t: Array
-) -> Float[Array, "g H d H d"]:
-    """``matrix`` with row and column ``t`` set, to 0 beyond ``t``."""
-    known = jnp.arange(matrix.shape[1]) <= t
-    row = jnp.where(known[None, None, :, None], row, 0)
-    return matrix.at[:, t].set(row).at[:, :, :, t].set(row.transpose(0, 2, 3, 1))
