@@ -56,6 +56,12 @@ def positive(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be positive and finite, got {number:g}")
 
 
+def variances(**named: Any) -> None:
+    """Raises ``ValueError`` for the first variance that is not positive and finite."""
+    for name, value in named.items():
+        positive(name, value)
+
+
 def finite(name: str, value: Any, remedy: str = "remove or impute the affected entries") -> None:
     """Raises ``ValueError`` if an array has NaN or infinite entries, saying how many and where."""
     if is_traced(value):
@@ -138,6 +144,21 @@ def same(name1: str, value1: Any, name2: str, value2: Any, what: str) -> None:
         )
 
 
+def random_key(name: str, key: Any) -> None:
+    """Raises ``ValueError`` unless ``key`` is one random key, typed or of raw ``uint32``."""
+    if isinstance(key, jax.Array):
+        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        if key.ndim == 0 if typed else key.ndim == 1 and key.dtype == jnp.uint32:
+            return
+        found = f"{key.dtype} of shape {key.shape}"
+    else:
+        found = f"{type(key).__name__} {key!r}"
+    raise ValueError(
+        f"{name} must be a single random key, as of jax.random.key(0), got {found}; pass "
+        "jax.random.key(seed)"
+    )
+
+
 def impulse_response(name: str, response: Any) -> jax.Array:
     """``response`` as an array of shape ``(lags, n_y, n_x)`` with nothing empty and all finite."""
     shape = np.shape(response)
@@ -191,24 +212,6 @@ def nonnegative(name: str, value: Any) -> None:
     bad = array[~(array >= 0)]
     if bad.size:
         raise ValueError(f"{name} must be at least 0, got {bad.flat[0]:g}")
-
-
-def variances(**named: Any) -> None:
-    """Raises ``ValueError`` unless each named variance is positive and finite (or traced)."""
-    for name, value in named.items():
-        positive(name, value)
-
-
-def random_key(name: str, key: Any) -> None:
-    """Raises ``ValueError`` unless ``key`` is one random key of JAX, typed or of the old kind."""
-    if isinstance(key, jax.Array):
-        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-        if key.ndim == 1 - typed and (typed or key.dtype == jnp.uint32):
-            return
-        got = f"{key.dtype} of shape {key.shape}"
-    else:
-        got = type(key).__name__
-    raise ValueError(f"{name} must be a single random key, as of jax.random.key(0), got {got}")
 
 
 def symmetric_semidefinite(

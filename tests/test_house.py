@@ -5,6 +5,7 @@ Imports are read from the source, so those inside functions and for type checker
 
 import ast
 import graphlib
+import re
 from functools import cache
 from pathlib import Path
 
@@ -79,6 +80,16 @@ INSIDE = [name for name in MODULES if name != "ntk_rnn"]
 
 def test_every_room_has_its_place():
     assert not {room(module) for module in INSIDE} - ROOMS.keys()
+
+
+def test_contributors_are_told_this_order():
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text[text.index("| room |") :].split("\n\n", 1)[0]
+    firsts = [row.split("|")[1] for row in table.splitlines()]
+    rooms = [name for first in firsts for name in re.findall(r"`(\w+)/?`", first)]
+    assert {room(module) for module in INSIDE} - {"__main__"} <= set(rooms)
+    places = [ROOMS[name] for name in rooms]
+    assert places == sorted(places)
 
 
 def test_imports_go_one_way():

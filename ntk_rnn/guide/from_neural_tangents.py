@@ -20,9 +20,9 @@ counterpart in neural-tangents: it samples directions in the parameters of one n
 
 ## Conventions
 
-- **Axes.** As in neural-tangents, `trace_axes=(-1,)` averages over outputs and gives `(N1, N2, T, T)`; with
-  `trace_axes=()` the kernel is `(N1, N2, T, T, n_y, n_y)`, each axis of the output twice in a
-  row.
+- **Axes.** As in neural-tangents, `trace_axes=(-1,)` averages over outputs and gives
+  `(N1, N2, T, T)`; with `trace_axes=()` the kernel is `(N1, N2, T, T, n_y, n_y)`, each axis of the
+  output twice in a row.
 - **Batches.** `vmap_axes=0` is always passed: sequences do not depend on each other. Without it
   neural-tangents differentiates the whole batch with respect to every output of it.
 - **Parameters.** `LinearRNN` has the NTK parameterization, as `stax.Dense` with

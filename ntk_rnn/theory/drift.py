@@ -127,16 +127,17 @@ def drift_bound(
     residual = y - jnp.einsum("ntjq,jpq->ntp", lagged, initial, precision="highest")
     residual = residual.reshape(-1, out_dim)
     norm = jnp.linalg.norm(a, 2)
-    b1 = 1 / (jnp.asarray(rho_max(seq_len, nu_f, nu_c), x.dtype) * norm**2)  # eq. 60
+    nu_w, nu_f, nu_c = (jnp.asarray(nu, x.dtype) for nu in (nu_w, nu_f, nu_c))
+    b1 = 1 / (rho_max(seq_len, nu_f, nu_c) * norm**2)  # eq. 60
     _check_learning_rate(learning_rate, b1)
     if b2 == "rigorous":
         constant = norm * jnp.linalg.norm(residual)
     else:
         constant = jnp.linalg.norm(jnp.matmul(a.T, residual, precision="highest"))  # eq. 60
     travelled = jnp.asarray(learning_rate, x.dtype) * jnp.asarray(steps).astype(x.dtype)
-    variances = impulse_variances(seq_len, nu_w, nu_f, nu_c).astype(x.dtype)
+    energy = in_dim * out_dim * impulse_variances(seq_len, nu_w, nu_f, nu_c)  # eq. 24
     return DriftBound(
-        expected_energy=in_dim * out_dim * variances,  # eq. 24
+        expected_energy=energy,
         max_learning_rate=b1,
         b2=constant,
         bound=jnp.multiply.outer(constant * travelled, weights),  # Theorem 4.1, from eq. 61

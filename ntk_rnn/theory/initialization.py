@@ -83,7 +83,8 @@ def gaussian_limit(
       [1.    0.5   0.25  0.125]
     """
     _checks.variances(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
-    return impulse_variances(_checks.positive_int("seq_len", seq_len), nu_w, nu_f, nu_c)
+    seq_len, dtype = _checks.positive_int("seq_len", seq_len), jnp.result_type(float)
+    return impulse_variances(seq_len, *(jnp.asarray(nu, dtype) for nu in (nu_w, nu_f, nu_c)))
 
 
 def impulse_response_moments(

@@ -8,8 +8,9 @@ from jaxtyping import Array, Float
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray, Params
 from ntk_rnn.kernels.finite_width import finite_width_gram
-from ntk_rnn.kernels.infinite_width import analytic_ntk, impulse_variances
+from ntk_rnn.kernels.infinite_width import analytic_ntk
 from ntk_rnn.sequences import lagged_inputs
+from ntk_rnn.theory.initialization import gaussian_limit
 
 
 def hidden_state_covariance(
@@ -77,9 +78,8 @@ def hidden_state_limit(
        [1.   1.5  1.75]]
     """
     x = _checks.sequences("x", x)
-    _checks.variances(nu_w=nu_w, nu_f=nu_f)
-    # The analytic kernel (eq. 20) with the variances of W^j F (eq. 43) in place of lag weights.
-    return analytic_ntk(x, None, impulse_variances(x.shape[1], nu_w, nu_f, 1.0)).swapaxes(1, 2)
+    # The sum of eq. 20, with the variances nu_F nu_W^j of W^j F (eq. 43) in place of lag weights.
+    return analytic_ntk(x, None, gaussian_limit(x.shape[1], nu_w, nu_f, 1.0)).swapaxes(1, 2)
 
 
 def gaussian_wasserstein(
