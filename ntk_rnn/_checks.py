@@ -204,16 +204,6 @@ def lag_weights(name: str, weights: Any) -> Any:
     return tuple(array.tolist())
 
 
-def nonnegative(name: str, value: Any) -> None:
-    """Raises ``ValueError`` if an entry of ``value`` is negative or NaN (infinity is allowed)."""
-    if is_traced(value):
-        return
-    array = np.asarray(value, float)
-    bad = array[~(array >= 0)]
-    if bad.size:
-        raise ValueError(f"{name} must be at least 0, got {bad.flat[0]:g}")
-
-
 def symmetric_semidefinite(
     name: str, matrix: Any, remedy: str = "symmetrize it and set negative eigenvalues to 0"
 ) -> None:
@@ -230,15 +220,34 @@ def symmetric_semidefinite(
     semidefinite_error(name, asymmetry, values[0], np.max(np.abs(values)), remedy)
 
 
-def semidefinite_error(name: str, asymmetry: Any, smallest: Any, largest: Any, remedy: str) -> None:
-    """Raises ``ValueError`` if a matrix is further from semi-definite than rounding leaves it.
+def nonnegative(name: str, value: Any) -> None:
+    """Raises ``ValueError`` if an entry of ``value`` is negative or NaN (infinity is allowed)."""
+    if is_traced(value):
+        return
+    array = np.asarray(value, float)
+    bad = array[~(array >= 0)]
+    if bad.size:
+        raise ValueError(f"{name} must be at least 0, got {bad.flat[0]:g}")
 
-    What rounding leaves is far less than 1e-3 of the largest eigenvalue. A matrix that is further
-    off, as one estimated from samples may be, is to be repaired by those who know why.
+
+def semidefinite_error(
+    name: str, asymmetry: float, smallest: float, largest: float, remedy: str
+) -> None:
+    """Raises ``ValueError`` for a matrix that is far from symmetric and positive semi-definite.
+
+    Rounding leaves far less than 1e-3 of the largest eigenvalue; what was estimated from samples
+    may be further off, and is better repaired knowingly.
+
+    Args:
+      name: of the matrix.
+      asymmetry: its largest difference from its transpose.
+      smallest: its smallest eigenvalue.
+      largest: the largest absolute value of its eigenvalues.
+      remedy: what to do about it.
     """
-    if asymmetry > 1e-3 * largest or -smallest > 1e-3 * largest:
+    if asymmetry > 1e-3 * largest or smallest < -1e-3 * largest:
         raise ValueError(
             f"{name} must be symmetric and positive semi-definite, got an asymmetry of "
-            f"{float(asymmetry):.2g} and a smallest eigenvalue of {float(smallest):.2g} beside a "
-            f"largest of {float(largest):.2g}; {remedy}"
+            f"{asymmetry:.2g} and a smallest eigenvalue of {smallest:.2g} beside a largest of "
+            f"{largest:.2g}; {remedy}"
         )
