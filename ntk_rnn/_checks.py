@@ -7,6 +7,7 @@ differentiated and batched.
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -23,7 +24,7 @@ def is_traced(value: Any) -> bool:
 
 def any_traced(tree: Any) -> bool:
     """Whether an array of a pytree is a tracer."""
-    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
+    return any(map(is_traced, jax.tree.leaves(tree)))
 
 
 def positive_int(name: str, value: Any) -> int:
@@ -58,6 +59,12 @@ def positive(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a positive number, got {value!r}")
     if not np.isfinite(number) or number <= 0:
         raise ValueError(f"{name} must be positive and finite, got {number:g}")
+
+
+def variances(**named: Any) -> None:
+    """Raises ``ValueError`` for the first variance that is not positive and finite."""
+    for name, value in named.items():
+        positive(name, value)
 
 
 def finite(name: str, value: Any, remedy: str = "remove or impute the affected entries") -> None:
@@ -103,12 +110,15 @@ def sequences(name: str, x: Any) -> jax.Array:
         )
     if 0 in shape:
         raise ValueError(f"{name} must not be empty, got shape {shape}")
-    return _real(name, x)
+    return real(name, x)
 
 
-def _real(name: str, value: Any) -> jax.Array:
+def real(name: str, value: Any) -> jax.Array:
     """``value`` as a floating array, whose entries must be finite in its own type."""
-    array = jnp.asarray(value)
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be an array of numbers, got {value!r}") from None
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise ValueError(f"{name} must be real, got dtype {array.dtype}; pass its real part")
     if not jnp.issubdtype(array.dtype, jnp.floating):
@@ -139,6 +149,21 @@ def same(name1: str, value1: Any, name2: str, value2: Any, what: str) -> None:
         )
 
 
+def random_key(name: str, key: Any) -> None:
+    """Raises ``ValueError`` unless ``key`` is one random key, typed or of raw ``uint32``."""
+    if isinstance(key, jax.Array):
+        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        if key.ndim == 0 if typed else key.ndim == 1 and key.dtype == jnp.uint32:
+            return
+        found = f"{key.dtype} of shape {key.shape}"
+    else:
+        found = f"{type(key).__name__} {key!r}"
+    raise ValueError(
+        f"{name} must be a single random key, as of jax.random.key(0), got {found}; pass "
+        "jax.random.key(seed)"
+    )
+
+
 def impulse_response(name: str, response: Any) -> jax.Array:
     """``response`` as an array of shape ``(lags, n_y, n_x)`` with nothing empty and all finite."""
     shape = np.shape(response)
@@ -146,7 +171,7 @@ def impulse_response(name: str, response: Any) -> jax.Array:
         raise ValueError(f"{name} must have shape (lags, outputs, inputs), got shape {shape}")
     if 0 in shape:
         raise ValueError(f"{name} must not be empty, got shape {shape}")
-    return _real(name, response)
+    return real(name, response)
 
 
 def data_set(name: str, data: Any) -> tuple[jax.Array, jax.Array]:
@@ -184,6 +209,22 @@ def lag_weights(name: str, weights: Any) -> Any:
     return tuple(array.tolist())
 
 
+def symmetric_semidefinite(
+    name: str, matrix: Any, remedy: str = "symmetrize it and set negative eigenvalues to 0"
+) -> None:
+    """Raises ``ValueError`` unless a square matrix is positive semi-definite (or traced).
+
+    Its rows and columns may be split into the same axes each, as in shape ``(H, d, H, d)``.
+    """
+    if is_traced(matrix) or not np.size(matrix):
+        return
+    array = np.asarray(matrix, float)
+    array = array.reshape(math.isqrt(array.size), -1)
+    values = np.linalg.eigvalsh((array + array.T) / 2)
+    asymmetry = np.max(np.abs(array - array.T))
+    semidefinite_error(name, asymmetry, values[0], np.max(np.abs(values)), remedy)
+
+
 def nonnegative(name: str, value: Any) -> None:
     """Raises ``ValueError`` if an entry of ``value`` is negative or NaN (infinity is allowed)."""
     if is_traced(value):
@@ -192,16 +233,6 @@ def nonnegative(name: str, value: Any) -> None:
     bad = array[~(array >= 0)]
     if bad.size:
         raise ValueError(f"{name} must be at least 0, got {bad.flat[0]:g}")
-
-
-def random_key(name: str, key: Any) -> None:
-    """Raises ``ValueError`` unless ``key`` is a single random key, of either form that JAX has."""
-    if not isinstance(key, jax.Array) or (
-        key.ndim != 0 if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key.ndim != 1
-    ):
-        raise ValueError(
-            f"{name} must be a single random key, as of jax.random.key(0), got "
-            + (f"shape {key.shape}" if isinstance(key, jax.Array) else type(key).__name__)
 
 
 def semidefinite_error(

@@ -66,8 +66,3 @@ def test_every_command_exists():
 
 def test_the_version_to_cite_is_this_one():
     assert f"\nversion: {nr.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-
-
-def test_every_public_name_is_listed():
-    assert set(nr.__all__) <= set(dir(nr))
-    assert set(nr.__all__) == {*nr._HOMES, "data"}

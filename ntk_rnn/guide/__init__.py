@@ -1,13 +1,12 @@
 r"""Guide: what the library is about, and how to do things with it.
 
-What to read first depends on where one comes from:
+What to read first depends on what you want to do:
 
 - [Concepts](guide/concepts.html): the impulse response, the one idea of the library, and its
   symbols and shapes.
-- [Theory](guide/theory.html): each result of the paper, with its function, its test, and what had
-  to be mended.
-- [Reproducing](guide/reproducing.html): the figures of the paper, and how the report is to be
-  read.
+- [Theory](guide/theory.html): each result of the paper, with its function, its test and its
+  errata.
+- [Reproducing](guide/reproducing.html): the figures of the paper, and how to read the report.
 - [Own data](guide/own_data.html): from recordings to models, and to a small RNN that can be used
   elsewhere.
 - [Own model](guide/own_model.html): neural tangent kernels of any network.
@@ -18,17 +17,16 @@ What to read first depends on where one comes from:
 - [Several devices](guide/devices.html): `W` and the data, split over the devices of one host or
   of many.
 
-To see it at work, there are notebooks, executed, with their figures:
+Six notebooks, shown with their figures, use all of this:
 
 1. [A tour](../notebooks/01_tour.html): equation, function, picture, check.
 2. [Kernels](../notebooks/02_kernels.html): three kernels, and how they meet as the width grows.
-3. [Training](../notebooks/03_training.html): training against the predictor, lag by lag.
+3. [Training](../notebooks/03_training.html): training compared with the predictor, lag by lag.
 4. [The implicit bias](../notebooks/04_implicit_bias.html): which delays a given RNN can learn.
 5. [Recordings of cortex](../notebooks/05_s1_recordings.html): the paper's experiment on real data.
 6. [Own data](../notebooks/06_own_data.html): from a table to a small RNN to ship.
 
 These pages are docstrings: `help("ntk_rnn.guide.concepts")` shows one without a browser, and
-their examples are run with all others by `pytest --doctest-modules ntk_rnn`. The whole site is
-made by `python -m ntk_rnn.guide`, into `build/site`, in a clone of the repository with its
-notebooks.
+`pytest --doctest-modules ntk_rnn` runs their examples with all others. In a clone of the repository
+`python -m ntk_rnn.guide` makes the whole site, with the notebooks, in `build/site`.
 """

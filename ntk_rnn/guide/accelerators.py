@@ -1,8 +1,8 @@
 r"""Accelerators: GPU and TPU, precision, memory, and what to expect.
 
-The library is JAX: what runs on a CPU runs on a GPU and a TPU as it is, and on the first of them
-that JAX finds. `ntk-rnn doctor` says which that is. In a clone, one of these installs JAX's own
-builds for accelerators:
+The library is written in JAX: the same code runs on a CPU, a GPU and a TPU, and by default on the
+first accelerator that JAX finds. `ntk-rnn doctor` says which that is. In a clone, one of these
+installs JAX's own builds for accelerators:
 
 ```bash
 uv sync --extra cuda12     # NVIDIA, CUDA 12
@@ -10,14 +10,14 @@ uv sync --extra cuda13     # NVIDIA, CUDA 13
 uv sync --extra tpu        # TPU
 ```
 
-With pip it is `pip install ".[cuda12]"`. `JAX_PLATFORMS=cpu` in the environment keeps to the CPU.
+With pip it is `pip install ".[cuda12]"`. `JAX_PLATFORMS=cpu` in the environment selects the CPU.
 
 ## Precision
 
 GPUs and TPUs round the inputs of a matrix product of float32 to fewer bits unless told otherwise:
 enough to lose the small lags that this library is about. So every product here asks for
 `precision="highest"`, and a result on an accelerator agrees with that of a CPU to the rounding of
-float32. Networks that one brings oneself are run under the same setting in
+float32. Your own networks run under the same setting in
 `ntk_rnn.empirical_ntk`, `ntk_rnn.gradient_descent` and `ntk_rnn.train`.
 
 In float32 the lags that weigh least are lost to rounding all the same. For $\nu_W = 0.3$,
@@ -28,13 +28,14 @@ $T = 40$ and 50 sequences of white noise, the relative error of $L_j$ that
 | --- | --- | --- | --- | --- | --- | --- |
 | float32 | 3e-6 | 3e-6 | 5e-4 | 4e-3 | 2e-2 | 1 |
 
-and after infinitely many, where all lags have been learned, those that are lost are missing from
-the others as well: up to 0.1 at lag 0. With `on_host=True` it is below 1e-12 at every lag, and
-below 1e-7 for float32 data compressed before, which are rounded themselves.
+After infinitely many steps, when all lags have been learned, the lost lags disturb the others as
+well: the error is up to 0.1 at lag 0. With `on_host=True` it is below 1e-12 at every lag, and below
+1e-7 for float32 data compressed before, which are rounded themselves.
 
-For float64 set `JAX_ENABLE_X64=1` before Python starts, and pass float64 arrays. It is slow on
-accelerators that are made for less, and TPUs emulate it. Where only the closed form needs it,
-`on_host=True` of `ntk_rnn.kernel_regression` computes in float64 on the CPU whatever the setting.
+For float64, set `JAX_ENABLE_X64=1` before Python starts, and pass float64 arrays. It is slow on
+accelerators made for lower precision, and TPUs emulate it. If only the closed form needs it, pass
+`on_host=True` to `ntk_rnn.kernel_regression`, which then computes in float64 on the CPU whatever
+the setting.
 `ntk_rnn.compress` always factorizes in float64 on the CPU.
 
 >>> import jax
@@ -59,21 +60,22 @@ In numbers of entries, 4 bytes each in float32:
   output; `batch_size=` bounds how many sequences at once. `ntk_rnn.monte_carlo_ntk` forms none.
 - `ntk_rnn.ensemble` takes as many runs at once as fit into half of the free memory.
 
-JAX reserves three quarters of a GPU's memory when it starts, so another program may find none;
-`XLA_PYTHON_CLIENT_PREALLOCATE=false` leaves it to what is needed.
+JAX reserves three quarters of a GPU's memory when it starts, so another program may find none
+left. With `XLA_PYTHON_CLIENT_PREALLOCATE=false` it takes memory as it needs it.
 
 ## What to expect
 
 - The first call of a function with new shapes compiles, for a second or so; later calls with the
   same shapes do not. Keep one model and one `apply_fn`, rather than a new `lambda` a call.
-- Calls return before their result is there. To measure, wait for it: `jax.block_until_ready`.
-- The chain of the impulse response reads `W` once a lag, and its gradient once more: $8 n^2 T$
-  bytes in float32, which memory has to deliver. So an accelerator is ahead by about the ratio of
-  the memory bandwidths where `W` is large, at widths of several thousand, and by less where a lag
-  takes less than the few microseconds of starting a computation, at widths of some hundred. There,
-  run many at once with `ntk_rnn.ensemble`.
-- On GPUs a chain of up to 32 lags is written out, since a loop waits for the host once a turn:
-  half as long to run, and longer to compile.
+- Calls return before their result is there. To measure times, wait for it with
+  `jax.block_until_ready`.
+- The chain of the impulse response reads `W` once for each lag, and its gradient reads it once
+  more: $8 n^2 T$ bytes in float32, which memory has to deliver. Where `W` is large, at widths of
+  several thousand, an accelerator is faster by about the ratio of the memory bandwidths. At widths
+  of some hundred it gains less, because a lag takes less time than the few microseconds that it
+  takes to start a computation. There, run many networks at once with `ntk_rnn.ensemble`.
+- On GPUs a chain of up to 32 lags is unrolled, because a loop waits for the host at every turn.
+  It then takes half as long to run, and longer to compile.
 
 Measured with JAX 0.11 in float32, at $T = 10$ and one input and output; all results agree with
 each other to 3e-7, and impulse responses with those of float64 to 2e-7:
@@ -87,7 +89,7 @@ each other to 3e-7, and impulse responses with those of float64 to 2e-7:
 | exact kernel, $n = 1000$, $N = 10$, H200 | 0.43 ms | neural-tangents 0.83 to 5.5, PyTorch 7.8 |
 | analytic kernel, $N = 200$, $T = 50$, H200 | 2.1 ms | 0.30 to write it |
 
-So on a GPU, where the many small products of other methods run side by side, the ratios are
-smaller than those of a CPU. No TPU has been tried. `python -m benchmarks`, in a clone, measures
-the machine at hand, and checks in the same run that the numbers are right.
+On a GPU the many small products of other methods run in parallel, so the ratios are smaller than
+on a CPU. No TPU has been tried. In a clone, `python -m benchmarks` measures your machine, and
+checks in the same run that the numbers are right.
 """

@@ -1,8 +1,8 @@
 r"""Concepts: the impulse response as the one idea.
 
-Every model here is a causal linear map of sequences: inputs $x_t$ go in, outputs $y_t$ come out,
-and what comes out depends on the present and the past alone, on each in proportion. Such a map
-has one *impulse response* $L$, and that says all there is to say about it (eq. 5 of the paper):
+Every model here is a causal linear map of sequences, from inputs $x_t$ to outputs $y_t$: an
+output is a linear function of the present and past inputs. Such a map is determined by its
+*impulse response* $L$ (eq. 5 of the paper):
 
 $$ y_t = \sum_{j=0}^{t} L_j \, x_{t-j}, \qquad L_j \in \mathbb{R}^{n_y \times n_x}. $$
 
@@ -11,14 +11,14 @@ the same $L$ are the same, whatever their parameters.
 
 ## The models
 
-The *linear RNN* (eq. 1), of width $n$, in the parameterization in which its kernel has a limit:
+The *linear RNN* (eq. 1) of width $n$, in the parameterization in which its kernel has a limit, is
 
 $$ h_t = \tfrac{1}{\sqrt n} W h_{t-1} + F x_t, \qquad y_t = \tfrac{1}{\sqrt n} C h_t,
    \qquad L_j = n^{-(j+1)/2} \, C W^j F. $$
 
 The entries of $W$, $F$ and $C$ are Gaussian at the start, of mean 0 and variances $\nu_W$,
-$\nu_F$ and $\nu_C$. `ntk_rnn.LinearRNN` is the model, `ntk_rnn.impulse_response` gives its $L$,
-and `ntk_rnn.realize` goes the other way: an RNN for any $L$.
+$\nu_F$ and $\nu_C$. `ntk_rnn.LinearRNN` is the model, `ntk_rnn.impulse_response` computes its
+$L$, and `ntk_rnn.realize` does the reverse: it finds an RNN for any $L$.
 
 The *scaled convolution* (eqs. 7 and 8), `ntk_rnn.ScaledConv`, has
 $L_j = \sqrt{\rho_j} \, \theta_j$ and is trained in $\theta$. With $\rho_j = 1$ it is an ordinary
@@ -55,7 +55,7 @@ $\rho_j$: short memory first, long memory perhaps never. That is the *implicit b
 - Time is counted in steps: no function has another unit of time, and inputs and outputs keep
   whatever units they have. A learning rate belongs to a loss: here that is
   $\tfrac12 \sum \lVert \hat y - y \rVert^2$ over sequences, times and outputs (Appendix B.4),
-  unless a function is told `loss="mean"`. A rate $\eta$ for the sum does what $\eta N T n_y / 2$
+  unless a function is given `loss="mean"`. A rate $\eta$ for the sum does what $\eta N T n_y / 2$
   does for the mean squared error.
 
 ## In code
@@ -72,7 +72,7 @@ $\rho_j$: short memory first, long memory perhaps never. That is the *implicit b
 >>> np.allclose(model.apply(params, x), nr.causal_conv(L, x), atol=1e-5)
 True
 
-What becomes of it in training, in the limit of infinite width, at steps 0, 100 and 1000:
+This is how training changes it in the limit of infinite width, at steps 0, 100 and 1000:
 
 >>> rho = nr.lag_weights(5, nu_w=0.3, nu_f=1.0, nu_c=1.0)
 >>> path = nr.kernel_regression(rho, (x, y), initial=L)

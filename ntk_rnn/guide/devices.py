@@ -1,7 +1,7 @@
 r"""Several devices: the rows of `W` and the sequences of a data set, split over a mesh.
 
-The functions of this library are the same on one device and on many. What is split is said once,
-by where the arrays lie, and JAX compiles the exchanges between devices:
+The functions of this library are the same on one device and on many. You decide once how arrays
+are split, by placing them, and JAX compiles the exchanges between devices:
 
 >>> import jax
 >>> import ntk_rnn as nr
@@ -11,22 +11,22 @@ by where the arrays lie, and JAX compiles the exchanges between devices:
 >>> model = nr.LinearRNN(width=8 * num, out_dim=1)
 >>> params = nr.shard_params(model.init(jax.random.key(1), x), mesh)  # W by rows, 8 on each
 >>> x, y = nr.shard_sequences((x, y), mesh)  # 4 sequences on each
->>> nr.impulse_response(params, 5).shape  # as ever; and so are kernels and training
+>>> nr.impulse_response(params, 5).shape  # as on one device, and so are kernels and training
 (5, 1, 1)
 
 No device ever holds all of `W`, neither in the chains of the impulse response nor in a training
-step: what goes round is of the size of a chain, $T n \min(n_x, n_y)$. At $n = 2048$ each of eight
-devices keeps 2.1 of the 17 MB of `W`, and a training step takes 2.2 MB more. A `W` too large for
-one device is drawn where it belongs:
+step: devices exchange arrays of the size of a chain, $T n \min(n_x, n_y)$. At $n = 2048$ each of
+eight devices keeps 2.1 of the 17 MB of `W`, and a training step takes 2.2 MB more. A `W` that is
+too large for one device can be drawn in parts, each on its device:
 
 ```python
 init = jax.jit(lambda key: nr.shard_params(model.init(key, x), mesh))
 params = init(jax.random.key(1))
 ```
 
-This is so for `evaluation="impulse"`, which `"auto"` takes for all but few or short sequences.
-Stepped through time, `"scan"`, a device may have to gather `W`, unless sequences lie along
-another axis of the mesh than its rows:
+This holds for `evaluation="impulse"`, which `"auto"` chooses for all but few or short sequences.
+With `"scan"`, which goes step by step through time, a device may have to gather `W`, unless the
+sequences and the rows of `W` lie along different axes of the mesh:
 
 ```python
 mesh = jax.sharding.Mesh(np.reshape(jax.devices(), (2, 4)), ("data", "width"))
@@ -39,8 +39,8 @@ of all parameters for every sequence and time: `ntk_rnn.finite_width_gram` does 
 
 ## Several hosts
 
-Start the same script on each; every process gets the same arrays (draw them from the same seed or
-read the same file), and keeps its part of them:
+Start the same script on each host. Every process makes the same arrays (drawn from the same seed
+or read from the same file), and keeps its part of them:
 
 ```python
 from jax.experimental.multihost_utils import process_allgather
@@ -54,13 +54,13 @@ response = process_allgather(path.impulse_response, tiled=True)  # whole, on eve
 ```
 
 On a cluster that Slurm, Open MPI or Kubernetes manages, and on Cloud TPUs,
-`jax.distributed.initialize()` finds the arguments itself. No process can look at arrays that are
-spread over all: compile what takes them with `jax.jit`, as here, which leaves out the checks of
-their entries, and let `process_allgather` fetch the parts of a result. Data sets are compressed
-by `ntk_rnn.compress_shards`, each part where it is. All processes must make the same calls in the
-same order.
+`jax.distributed.initialize()` finds the arguments itself. No process can read the entries of
+arrays that are spread over all of them. So use `jax.jit` for calls that take such arrays, as here,
+which leaves out the checks of entries, and let `process_allgather` fetch the parts of a result.
+`ntk_rnn.compress_shards` compresses each part of a data set on its own process. All processes must
+make the same calls in the same order.
 
-For a trial, two processes of one computer do: pass `"localhost:1234"`, and set
-`JAX_PLATFORMS=cpu`. And one process can have eight devices that are parts of a CPU, by
-`XLA_FLAGS=--xla_force_host_platform_device_count=8` in the environment.
+To try this, two processes on one computer are enough: pass `"localhost:1234"`, and set
+`JAX_PLATFORMS=cpu`. With `XLA_FLAGS=--xla_force_host_platform_device_count=8` in the environment,
+one process has eight devices that are parts of a CPU.
 """

@@ -1,4 +1,4 @@
-r"""Coming from neural-tangents: which name is which, and what differs.
+r"""Coming from neural-tangents: the names that correspond, and the differences.
 
 neural-tangents computes kernels of networks in general; this library computes those of linear
 recurrent networks, and calls neural-tangents where a network is of another kind.
@@ -14,20 +14,20 @@ recurrent networks, and calls neural-tangents where a network is of another kind
 | `monte_carlo_kernel_fn` | a loop over keys, `ntk_rnn.ensemble` |
 
 `stax` has no recurrent layer; here the limit of infinite width comes from `ntk_rnn.lag_weights`.
-`ntk_rnn.kernel_regression` takes these, or the Gram matrix of `ntk_rnn.finite_width_gram`, and
-the data, in place of a kernel on the data. `ntk_rnn.monte_carlo_ntk` is nothing that
-neural-tangents has: the kernel of one network, sampled by directions of its parameters.
+`ntk_rnn.kernel_regression` takes the data and either these weights or the Gram matrix of
+`ntk_rnn.finite_width_gram`, in place of a kernel on the data. `ntk_rnn.monte_carlo_ntk` has no
+counterpart in neural-tangents: it samples directions in the parameters of one network.
 
 ## Conventions
 
-- **Axes.** As there: `trace_axes=(-1,)` averages over outputs and gives `(N1, N2, T, T)`; with
-  `trace_axes=()` the kernel is `(N1, N2, T, T, n_y, n_y)`, each axis of the output twice in a
-  row.
+- **Axes.** As in neural-tangents, `trace_axes=(-1,)` averages over outputs and gives
+  `(N1, N2, T, T)`; with `trace_axes=()` the kernel is `(N1, N2, T, T, n_y, n_y)`, each axis of the
+  output twice in a row.
 - **Batches.** `vmap_axes=0` is always passed: sequences do not depend on each other. Without it
   neural-tangents differentiates the whole batch with respect to every output of it.
 - **Parameters.** `LinearRNN` has the NTK parameterization, as `stax.Dense` with
-  `parameterization="ntk"`: weights of variance `nu`, divided by $\sqrt n$ in the network. Here
-  `nu_w` is a variance, where `W_std` is a deviation.
+  `parameterization="ntk"`: weights of variance `nu`, divided by $\sqrt n$ in the network. Note
+  that `nu_w` is a variance, whereas `W_std` is a standard deviation.
 - **Loss and time.** `gradient_descent_mse` descends $\tfrac12$ of the *mean* of squares. Its time
   $t$ with a learning rate $r$ is `time=r * t / y.size` here, for the sum loss, and
   `time=r * t / 2` with `loss="mean"`. Its steps are flow; here `step=, learning_rate=` are steps.
@@ -38,10 +38,10 @@ neural-tangents has: the kernel of one network, sampled by directions of its par
 
 For a linear RNN, `ntk_rnn.empirical_ntk` and `ntk_rnn.finite_width_gram` give the same kernel.
 Jacobians cost a pass through the network for each sequence, time and output; the chains of
-`ntk_rnn.finite_width_gram` cost two passes, whatever the sequences. So the latter is ahead for
-every linear RNN, the more so the more sequences there are, and neural-tangents is for everything
-else. `python -m benchmarks exact_ntk`, in a clone, measures it on the machine at hand, and checks
-that both give the same numbers.
+`ntk_rnn.finite_width_gram` cost two passes, whatever the number of sequences. So the latter is
+faster for every linear RNN, and its advantage grows with the number of sequences;
+neural-tangents is for everything else. In a clone, `python -m benchmarks exact_ntk` measures this
+on your machine, and checks that both give the same numbers.
 
 ## Versions
 

@@ -7,8 +7,8 @@ at equal intervals of time.
 
 `ntk_rnn.data.from_csv` reads the columns of a CSV file, and cuts its rows into sequences of
 `seq_len` steps, or where a column says that another trial begins. `ntk_rnn.data.from_arrays` does
-the same with arrays. Whatever is wrong with the file is said with its line, its column, its value
-and what to do.
+the same with arrays. An error in the file is reported with its line, its column, its value and
+what to do.
 
 >>> import pathlib, tempfile
 >>> import numpy as np
@@ -25,13 +25,13 @@ and what to do.
 
 ## Before fitting
 
-- **Centre and scale.** Models have no offset and expect inputs of the order of 1:
-  `ntk_rnn.data.training_units` has the means and deviations of the training part, in which both
-  parts are to be given.
+- **Centre and scale.** Models have no offset and expect inputs of the order of 1. Express both
+  parts in the means and deviations of the training part, which `ntk_rnn.data.training_units`
+  computes.
 - **Split by time.** Neighbouring windows of a recording overlap or are alike, so a random split
   tests on what was trained on. `ntk_rnn.data.chronological_split` does not.
-- **Length.** $T$ bounds the memory of what is fitted: lag $j$ is seen in $T - j$ steps of a
-  sequence.
+- **Length.** $T$ bounds the memory of the fitted model, and lag $j$ has data from only $T - j$
+  steps of a sequence.
 - **Variable lengths, gaps, targets at the last step.** Weights over `(N, T)` multiply squared
   errors. Pad short sequences with zeros at the end, and give padding weight 0; give gaps in the
   targets weight 0, where they may be NaN:
@@ -40,11 +40,11 @@ and what to do.
 >>> weights = np.where(np.isnan(y[..., 0]), 0.0, 1.0)
 >>> data = nr.compress(x, y, weights)
 
-What `ntk_rnn.compress` returns stands wherever a pair `(x, y)` can.
+The result of `ntk_rnn.compress` can be used wherever a pair `(x, y)` can.
 
 ## Fit
 
-The limit of a wide RNN, an ordinary convolution, and the RNN itself:
+The limit of a wide RNN, and an ordinary convolution:
 
 >>> rho = nr.lag_weights(5, nu_w=0.3, nu_f=1.0, nu_c=1.0)
 >>> scaled = nr.kernel_regression(rho, data)
@@ -54,16 +54,17 @@ The limit of a wide RNN, an ordinary convolution, and the RNN itself:
 >>> L.shape
 (5, 1, 1)
 
-`train_loss` and `test_loss` of either say when to stop. `step=np.inf` is the end of training: the
-least-squares fit, the same for both where there are more targets than unknowns. `ntk_rnn.train`
-trains the RNN at a finite width.
+`train_loss` and `test_loss` of either show when to stop. `step=np.inf` is the end of training: the
+least-squares fit, which is the same for both if there are more targets than unknowns.
+`ntk_rnn.train` trains the RNN at a finite width.
 
 ## Ship
 
-An RNN with the fitted impulse response, as small as the tolerance allows: three matrices and the
-recurrence $h_t = W h_{t-1} / \sqrt n + F x_t$, $y_t = C h_t / \sqrt n$, in any language.
+`ntk_rnn.realize` finds an RNN with the fitted impulse response, as small as the tolerance allows.
+It consists of three matrices and the recurrence $h_t = W h_{t-1} / \sqrt n + F x_t$,
+$y_t = C h_t / \sqrt n$, which can be written in any language.
 
->>> values = nr.hankel_singular_values(L)  # how much each hidden unit more would bring
+>>> values = nr.hankel_singular_values(L)  # what each further hidden unit adds
 >>> params = nr.realize(L, method="balanced", order=3)
 >>> {name: array.shape for name, array in sorted(params["params"].items())}
 {'C': (1, 3), 'F': (3, 1), 'W': (3, 3)}

@@ -25,8 +25,8 @@ outputs:
 >>> K.shape
 (3, 3, 5, 5)
 
-The same by sampling, for networks whose Jacobian is too large, with the standard error of each
-entry:
+For networks whose Jacobian is too large, the same kernel by sampling, with the standard error of
+each entry:
 
 >>> estimate, error = nr.monte_carlo_ntk(perceptron, params, x, None, jax.random.key(1), 1000)
 >>> bool(np.all(np.abs(estimate - K) < 6 * error))
@@ -35,10 +35,10 @@ True
 ## Which one
 
 - `ntk_rnn.analytic_ntk`: the linear RNN of infinite width, from its lag weights.
-- `ntk_rnn.finite_width_gram`: the linear RNN at any width, exact, and the fastest for it: it
-  differentiates the network once, not once a sequence.
-- `ntk_rnn.empirical_ntk`: any network, exact, by neural-tangents. Memory goes with the number of
-  parameters times `N T n_y`; `batch_size=` bounds `N`.
+- `ntk_rnn.finite_width_gram`: the linear RNN at any width, exactly. It is the fastest for linear
+  RNNs, because it differentiates the network once, and not once for each sequence.
+- `ntk_rnn.empirical_ntk`: any network, exactly, by neural-tangents. Memory grows with the number
+  of parameters times `N T n_y`; `batch_size=` bounds `N`.
 - `ntk_rnn.monte_carlo_ntk`: any network, with a standard error that falls as one over the root of
   the number of samples. No Jacobian is formed.
 
@@ -51,7 +51,7 @@ few times, and slow for those that use one at every step of time; leave the defa
 
 `ntk_rnn.gradient_descent`, `ntk_rnn.train`, `ntk_rnn.max_learning_rate` and `ntk_rnn.ensemble`
 take any such model. A model that is causal and linear in its inputs may be trained on data
-compressed by `ntk_rnn.compress`; whether it is, is found out by a probe, and others are refused.
-To see how far training leaves the kernel regime, compare `ntk_rnn.empirical_ntk` at the start and
+compressed by `ntk_rnn.compress`; a probe finds out whether it is, and other models are refused. To
+see how far training leaves the kernel regime, compare `ntk_rnn.empirical_ntk` at the start and
 at the end; for the linear RNN `kernel_drift=True` records it at every step.
 """

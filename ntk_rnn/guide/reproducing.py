@@ -1,4 +1,4 @@
-r"""Reproducing the paper: its figures as commands, and how to read the report.
+r"""Reproducing the paper: the commands for its figures, and how to read the report.
 
 ```bash
 ntk-rnn reproduce                # every study of the paper
@@ -8,13 +8,12 @@ ntk-rnn theory                   # every result of the paper, numerically
 ntk-rnn kernel                   # the empirical kernel against the analytic one
 ```
 
-Each has `--help`, and `python -m ntk_rnn` is `ntk-rnn` where scripts are not on the path. A study
-that has been run with the same configuration and version is kept, unless `--force` says to run it
-again; so an interrupted `reproduce` is taken up by the same command. It ends with 1 if a claim
-does not hold, and with 2 for a mistake in the arguments.
+Each has `--help`, and `python -m ntk_rnn` does the same as `ntk-rnn` where scripts are not on the
+path. A study that has been run with the same configuration and version is kept, unless `--force`
+says to run it again, so the same command continues an interrupted `reproduce`. Its exit code is 1
+if a claim does not hold, and 2 for a mistake in the arguments.
 
-Commands and options are completed by the shell, after this for bash, or the like of it for `zsh`
-and `fish`:
+With this, bash completes commands and options; for `zsh` and `fish` it is similar:
 
 ```bash
 mkdir -p ~/.local/share/bash-completion/completions
@@ -26,24 +25,24 @@ ntk-rnn --tyro-write-completion bash ~/.local/share/bash-completion/completions/
 A configuration, seeds, a figure, and *claims*: statements of the paper in a form that can be
 tested, such as "the slope of the gap against the width is $-1/2$". Each is tested over seeds, by
 an effect and its standard error, and has one of three verdicts: it holds, it does not hold, or it
-cannot be told with so many seeds. A claim that does not hold is shown as such and not tuned away:
-the sizes, learning rates and numbers of steps are those of the paper, and where it says nothing
-the report says what was chosen.
+cannot be told with so many seeds. A claim that does not hold is shown as such. The sizes, learning
+rates and numbers of steps are those of the paper, and where the paper leaves something open the
+report says what was chosen.
 
 The studies are `fig1` to `fig4`, `fig5` and `table1` on recordings of cortex, `kernels`, and
-`bias`, which looks at the bias to short memory itself. Those on recordings need a file of 1.4 MB
-(`ntk_rnn.data.s1`), which is downloaded if it is neither at `--data PATH` nor where the
-environment variable `NTK_RNN_DATA` points; without it they are left out, and the report says so.
+`bias`, which is about the bias to short memory itself. Those on recordings need a file of 1.4 MB
+(`ntk_rnn.data.s1`). It is downloaded if it is neither at `--data PATH` nor where the environment
+variable `NTK_RNN_DATA` points. Without it these studies are left out, and the report says so.
 
 ## Where results go
 
 `results/NAME/` has the figure (PNG and PDF), the arrays (`arrays.npz`), tables of what was
 measured and claimed (`metrics.csv`, `numbers.csv`, `claims.csv`), and what they were made with
 (`config.json`: configuration, seeds, versions). `results/report.html` puts all of them on one
-page, the paper's numbers beside ours; `results/report.md` is the same as text. Everything is
-written under another name and renamed when it is whole.
+page, the paper's numbers beside ours; `results/report.md` is the same as text. Every file is
+written under another name and renamed when it is complete.
 
-From Python, the arrays are read by NumPy:
+NumPy reads the arrays:
 
 ```python
 arrays = dict(np.load("results/fig1/arrays.npz"))
@@ -51,8 +50,8 @@ arrays = dict(np.load("results/fig1/arrays.npz"))
 
 ## How exact it is
 
-Everything random has a seed, which `config.json` holds. On another machine or version rounding
-differs, and with it the last digits of single numbers, or more of them where training amplifies
-rounding. Claims are about medians and slopes over seeds, tested against their standard errors,
-and do not hang on digits.
+Everything random has a seed, which `config.json` holds. Another machine or version rounds
+differently, which changes the last digits of single numbers, and more digits where training
+amplifies rounding. Claims are about medians and slopes over seeds and are tested against their
+standard errors, so they do not depend on such digits.
 """

@@ -1,13 +1,13 @@
-r"""Theory: each result of the paper, its function, its test, and what had to be mended.
+r"""Theory: each result of the paper, with its function, its test and its errata.
 
 The paper is Emami, Sahraee-Ardakan, Pandit, Rangan and Fletcher, *Implicit Bias of Linear RNNs*,
-ICML 2021; numbers of equations are its own. Tests are files of the repository. `ntk-rnn theory`
-checks all of this numerically, in about a minute, and prints what it found.
+ICML 2021; equations have its numbers. Tests are files of the repository. `ntk-rnn theory` checks
+all of this numerically, in about a minute, and prints what it found.
 
-## Convolution and RNN are one (eqs. 1 to 9, Proposition 2.1)
+## RNNs and convolutions are the same maps (eqs. 1 to 9, Proposition 2.1)
 
 - **Statement.** (a) A linear RNN is the convolution with $L_j = n^{-(j+1)/2} C W^j F$. (b) Every
-  $L$ of $T$ lags is that of some RNN, of width $T \min(n_x, n_y)$.
+  $L$ of $T$ lags is the impulse response of an RNN of width $T \min(n_x, n_y)$.
 - **Functions.** `ntk_rnn.impulse_response`, `ntk_rnn.causal_conv`, `ntk_rnn.toeplitz`,
   `ntk_rnn.realize`, `ntk_rnn.hankel_singular_values`.
 - **Tests.** `tests/test_impulse.py`, `tests/test_proposition_2_1.py`.
@@ -35,7 +35,7 @@ checks all of this numerically, in about a minute, and prints what it found.
   $$ \langle \nabla L_j^{pq}, \nabla L_k^{rs} \rangle =
      \delta_{pr} Q_{jk}^{qs} + \delta_{qs} P_{jk}^{pr} +
      \sum_{a < j, \, b < k} P_{ab}^{pr} Q_{j-1-a,\,k-1-b}^{qs}. $$
-  They are $\rho_j$ on the diagonal and 0 beside it up to $O(1/\sqrt n)$.
+  Up to $O(1/\sqrt n)$ they are $\rho_j$ on the diagonal and 0 elsewhere.
 - **Functions.** `ntk_rnn.finite_width_gram`, `ntk_rnn.FiniteWidthGram`.
 - **Tests.** `tests/kernels/test_finite_width.py`.
 
@@ -43,7 +43,7 @@ checks all of this numerically, in about a minute, and prints what it found.
 
 - **Statement.** $K(x, x') = \mathbb{E}_v [(J(x) v)(J(x') v)^\top]$ for $v \sim \mathcal N(0, I)$
   over all parameters.
-- **Functions.** `ntk_rnn.monte_carlo_ntk`, of any network, with its standard error.
+- **Functions.** `ntk_rnn.monte_carlo_ntk`, for any network, with its standard error.
 - **Tests.** `tests/kernels/test_lemma_b_1.py`.
 
 ## Gradient descent in closed form (Proposition 3.1, Appendix B.4)
@@ -54,8 +54,8 @@ checks all of this numerically, in about a minute, and prints what it found.
      A^\top (y - A L^0), $$
   stable for $\eta < 2 / \lambda_{\max}$.
 - **Functions.** `ntk_rnn.kernel_regression`, also with momentum, for gradient flow, and for a
-  dense Gram matrix in place of $D$; `ntk_rnn.gradient_descent` and `ntk_rnn.train` take the
-  steps; `ntk_rnn.max_learning_rate` for any model.
+  dense Gram matrix in place of $D$. `ntk_rnn.gradient_descent` and `ntk_rnn.train` take the
+  steps, and `ntk_rnn.max_learning_rate` gives the largest stable rate of any model.
 - **Tests.** `tests/regression/test_prediction.py`, `tests/regression/test_momentum.py`.
 - **Errata.** The paper speaks of the mean squared error and a learning rate of $10^{-4}$; only
   the summed loss of Appendix B.4 converges within its figures.
@@ -76,9 +76,9 @@ checks all of this numerically, in about a minute, and prints what it found.
   move.
 - **Functions.** `ntk_rnn.drift_bound`.
 - **Tests.** `tests/theory/test_theorem_4_1.py`.
-- **Errata.** $B_2 = \lVert A^\top b \rVert$ (eqs. 60 and 61) does not follow, and the bound with
-  it fails in places. $B_2 = \lVert A \rVert_2 \lVert b \rVert$ is rigorous, up to the limit of
-  stability. Eq. 59 lacks brackets: $(I - \eta A^\top A D)^k$.
+- **Errata.** The proof of $B_2 = \lVert A^\top b \rVert$ (eqs. 60 and 61) has a gap, and with
+  this constant the bound fails in places. $B_2 = \lVert A \rVert_2 \lVert b \rVert$ is rigorous up
+  to the limit of stability. Eq. 59 lacks brackets: $(I - \eta A^\top A D)^k$.
 
 ## State evolution (Lemma C.1, eqs. 66 and 70)
 
@@ -89,12 +89,12 @@ checks all of this numerically, in about a minute, and prints what it found.
 - **Functions.** `ntk_rnn.state_evolution`, in both forms of the lemma, and
   `ntk_rnn.simulate_evolution` at finite $n$.
 - **Tests.** `tests/theory/evolution/test_lemma_c_1.py`.
-- **Errata.** Eqs. 70f, 74 and 98 have $\nu_W$, or nothing, where $\nu_\ell$ must be, the variance
-  of each matrix.
+- **Errata.** Eqs. 70f, 74 and 98 have $\nu_W$ or nothing where they should have $\nu_\ell$, the
+  variance of each matrix.
 
 ## Figures and table
 
-`ntk-rnn reproduce` runs them; see `ntk_rnn.guide.reproducing`. Of Fig. 3, the caption's
-$n_x = 15$, $n_y = 1$ and $y_t = x_{t - \mathrm{delay}}$ cannot all hold: here the delay is
+`ntk-rnn reproduce` runs them; see `ntk_rnn.guide.reproducing`. In the caption of Fig. 3,
+$n_x = 15$, $n_y = 1$ and $y_t = x_{t - \mathrm{delay}}$ cannot all hold. Here the delay is
 applied to the teacher's output (`ntk_rnn.data.delay`).
 """

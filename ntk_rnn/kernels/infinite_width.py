@@ -80,8 +80,20 @@ def lag_weight_bound(
     if not _checks.is_traced(nu_w) and nu_w > 1:
         raise ValueError(f"nu_w must be at most 1 for the bound (22) to hold, got {float(nu_w):g}")
     lag = jnp.arange(_checks.positive_int("seq_len", seq_len), dtype=nu_w.dtype)
-    rho_max = nu_c * (seq_len * nu_f + 1) + nu_f
-    return rho_max * nu_w ** (lag - 1)
+    return rho_max(seq_len, nu_f, nu_c) * nu_w ** (lag - 1)  # (eq. 22)
+
+
+def rho_max(seq_len: int, nu_f: Any, nu_c: Any) -> Any:
+    """``nu_C (T nu_F + 1) + nu_F``, of ``lag_weight_bound`` (eq. 22) and ``drift_bound``."""
+    return nu_c * (seq_len * nu_f + 1) + nu_f  # (eq. 22)
+
+
+def impulse_variances(seq_len: int, nu_w: Array, nu_f: Any, nu_c: Any) -> Float[Array, " T"]:
+    """Variances ``nu_C nu_F nu_W^j`` of the entries of ``L_j`` at the start (Theorem 3.3a).
+
+    They are of the type of ``nu_w``, an array; nothing is checked.
+    """
+    return nu_c * nu_f * nu_w ** jnp.arange(seq_len, dtype=nu_w.dtype)  # (Theorem 3.3a)
 
 
 def analytic_ntk(

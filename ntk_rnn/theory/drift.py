@@ -9,18 +9,18 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.kernels.infinite_width import lag_weights
+from ntk_rnn.kernels.infinite_width import impulse_variances, lag_weights, rho_max
 from ntk_rnn.sequences import lagged_inputs
 
 
 class DriftBound(NamedTuple):
-    """What Theorem 4.1 says of a training problem, from ``drift_bound``.
+    """The bound of Theorem 4.1 for a training problem, from ``drift_bound``.
 
     Attributes:
       expected_energy: ``E||L_j^0||_F^2`` of the wide RNN at each lag (eq. 24), shape ``(T,)``.
       max_learning_rate: ``B1``, below which the theorem holds, shape ``()``.
       b2: ``B2``, shape ``()``.
-      bound: what ``||L_j^l - L_j^0||_F`` does not exceed, shape ``(T,)`` led by that of ``steps``.
+      bound: upper bound on ``||L_j^l - L_j^0||_F``, shape ``(T,)`` after the shape of ``steps``.
 
     Example:
       >>> import jax
@@ -54,17 +54,18 @@ def drift_bound(
     """Bound on the change of the impulse response in training (Theorem 4.1).
 
     ``||L_j^l - L_j^0||_F <= B2 rho_j eta l`` (eq. 60) for ``eta < B1 = 1/(rho_max ||A||_2^2)``,
-    ``rho_max = nu_C (T nu_F + 1) + nu_F``: long lags, whose ``rho_j`` is small, hardly move. It
-    is about gradient descent of the scaled convolution on ``1/2 ||A L - y||^2`` (the sum loss),
-    which the RNN follows as its width grows; ``A (N T, T n_x)`` is the matrix of lagged inputs and
-    ``b = y - A L^0`` the residual at the start, both ``||b||`` and ``||A^T b||`` Frobenius norms.
+    ``rho_max = nu_C (T nu_F + 1) + nu_F``: long lags, whose ``rho_j`` is small, hardly move. The
+    theorem is about gradient descent of the scaled convolution on ``1/2 ||A L - y||^2`` (the sum
+    loss), which the RNN follows as its width grows. ``A (N T, T n_x)`` is the matrix of lagged
+    inputs and ``b = y - A L^0`` the residual at the start; ``||b||`` and ``||A^T b||`` are
+    Frobenius norms.
 
     Why ``B2 = ||A||_2 ||b||``: with ``D = diag(rho)``, ``L^l - L^0 = D u_l`` and
     ``u_l = eta sum_{k<l} (I - eta A^T A D)^k A^T b = eta A^T sum_{k<l} (I - eta A D A^T)^k b``.
     The last matrix is symmetric, of norm at most 1 as long as ``eta <= 2/lambda_max(A D A^T)``, so
-    that ``||u_l|| <= eta l ||A||_2 ||b||``. Hence this bound, unlike the learning rates accepted
-    here, reaches to the limit of stability (``kernel_regression(...).max_learning_rate``), which
-    is more than twice ``B1``: nowhere is ``eta < B1`` itself needed.
+    that ``||u_l|| <= eta l ||A||_2 ||b||``. Nothing here needs ``eta < B1``: the bound holds up to
+    the limit of stability (``kernel_regression(...).max_learning_rate``), more than twice ``B1``,
+    although only learning rates below ``B1`` are accepted.
 
     The paper's ``B2 = ||A^T b||`` (``b2="paper"``) rests on ``||u_l|| <= eta l ||A^T b||``
     (eq. 61), which fails, and with it (60) at single lags: ``I - eta A^T A D`` is not symmetric,
@@ -126,23 +127,28 @@ def drift_bound(
     residual = y - jnp.einsum("ntjq,jpq->ntp", lagged, initial, precision="highest")
     residual = residual.reshape(-1, out_dim)
     norm = jnp.linalg.norm(a, 2)
-    var_w, var_f, var_c = (jnp.asarray(nu, x.dtype) for nu in (nu_w, nu_f, nu_c))
-    largest = 1 / ((var_c * (seq_len * var_f + 1) + var_f) * norm**2)
-    _check_learning_rate(learning_rate, largest)
+    nu_w, nu_f, nu_c = (jnp.asarray(nu, x.dtype) for nu in (nu_w, nu_f, nu_c))
+    b1 = 1 / (rho_max(seq_len, nu_f, nu_c) * norm**2)  # eq. 60
+    _check_learning_rate(learning_rate, b1)
     if b2 == "rigorous":
         constant = norm * jnp.linalg.norm(residual)
     else:
-        constant = jnp.linalg.norm(jnp.matmul(a.T, residual, precision="highest"))
+        constant = jnp.linalg.norm(jnp.matmul(a.T, residual, precision="highest"))  # eq. 60
     travelled = jnp.asarray(learning_rate, x.dtype) * jnp.asarray(steps).astype(x.dtype)
-    energy = in_dim * out_dim * var_c * var_f * var_w ** jnp.arange(seq_len, dtype=x.dtype)
-    return DriftBound(energy, largest, constant, jnp.multiply.outer(constant * travelled, weights))
+    energy = in_dim * out_dim * impulse_variances(seq_len, nu_w, nu_f, nu_c)  # eq. 24
+    return DriftBound(
+        expected_energy=energy,
+        max_learning_rate=b1,
+        b2=constant,
+        bound=jnp.multiply.outer(constant * travelled, weights),  # Theorem 4.1, from eq. 61
+    )
 
 
-def _check_learning_rate(learning_rate: Any, largest: Array) -> None:
-    if _checks.is_traced(learning_rate) or _checks.is_traced(largest):
+def _check_learning_rate(learning_rate: Any, b1: Array) -> None:
+    if _checks.is_traced(learning_rate) or _checks.is_traced(b1):
         return
-    if learning_rate >= largest:
+    if learning_rate >= b1:
         raise ValueError(
-            f"learning_rate must be below B1 = {float(largest):.4g} for Theorem 4.1, got "
+            f"learning_rate must be below B1 = {float(b1):.4g} for Theorem 4.1, got "
             f"{float(learning_rate):g}; take a smaller one, or rescale the inputs"
         )

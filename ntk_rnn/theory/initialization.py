@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 from ntk_rnn.impulse import impulse_response
+from ntk_rnn.kernels.infinite_width import impulse_variances
 from ntk_rnn.models import LinearRNN
 
 # Weights held at once while drawing networks: 16 MB in float32, one network of width 2000.
@@ -22,8 +23,8 @@ _BATCH_ENTRIES = 2**22
 class ImpulseMoments(NamedTuple):
     """Moments of the impulse response over seeds, from ``impulse_response_moments``.
 
-    In a standard error a seed counts once, however many entries it has. The limit is mean 0,
-    variance ``gaussian_limit``, no correlation between lags, kurtosis 3.
+    A seed counts once in a standard error, however many entries it has. The limit has mean 0,
+    variance ``gaussian_limit``, no correlation between lags, and kurtosis 3.
 
     Attributes:
       mean: at each lag, shape ``(T,)``.
@@ -81,11 +82,9 @@ def gaussian_limit(
       >>> print(nr.gaussian_limit(4, nu_w=0.5, nu_f=1.0, nu_c=1.0))
       [1.    0.5   0.25  0.125]
     """
-    for name, value in {"nu_w": nu_w, "nu_f": nu_f, "nu_c": nu_c}.items():
-        _checks.positive(name, value)
-    dtype = jnp.result_type(float)
-    lag = jnp.arange(_checks.positive_int("seq_len", seq_len), dtype=dtype)
-    return jnp.asarray(nu_c, dtype) * jnp.asarray(nu_f, dtype) * jnp.asarray(nu_w, dtype) ** lag
+    _checks.variances(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
+    seq_len, dtype = _checks.positive_int("seq_len", seq_len), jnp.result_type(float)
+    return impulse_variances(seq_len, *(jnp.asarray(nu, dtype) for nu in (nu_w, nu_f, nu_c)))
 
 
 def impulse_response_moments(
@@ -101,7 +100,7 @@ def impulse_response_moments(
 ) -> ImpulseMoments:
     """Moments of ``L_j`` at initialization over networks of width ``n`` (Theorem 3.3a).
 
-    Entries of ``L_j``, which are alike, are pooled.
+    The entries of ``L_j`` are alike, so they are pooled.
 
     Networks are drawn one after the other, a few at a time where they are small, so that memory
     holds one ``W`` and the impulse responses, ``num_seeds T n_y n_x`` numbers.
@@ -140,7 +139,7 @@ def impulse_response_moments(
     variance = gaussian_limit(seq_len, nu_w, nu_f, nu_c)
     model = LinearRNN(width, out_dim, float(nu_w), float(nu_f), float(nu_c))
     responses = _draw(model, int(seq_len), int(in_dim), int(num_seeds), key)
-    # Powers of entries in units of the limit, which neither overflow nor underflow.
+    # In units of the limit, powers of entries neither overflow nor underflow.
     return _moments(responses, jnp.sqrt(variance))
 
 

@@ -1,9 +1,9 @@
-"""Which delays a wide linear RNN learns, and in how many steps: memory as the lag weights have it.
+"""Which delays a wide linear RNN learns, and in how many steps, by its lag weights.
 
-To give back what came in ``d`` steps before is to have the impulse response ``L_j = 1`` at lag
-``j = d`` and 0 elsewhere. Of white inputs ``A^T A`` is nearly diagonal, with the energy ``s_j`` of
-the inputs that reach lag ``j``, about ``N (T - j)``. So the error of delay ``d`` is about
-``(1 - eta rho_d s_d)^{2 l}`` after ``l`` steps: a delay takes the longer, the smaller its weight.
+To return the input of ``d`` steps before, an impulse response must be ``L_j = 1`` at lag ``j = d``
+and 0 elsewhere. For white inputs ``A^T A`` is nearly diagonal, with the energy ``s_j`` of the
+inputs that reach lag ``j``, about ``N (T - j)``. So the error of delay ``d`` after ``l`` steps is
+about ``(1 - eta rho_d s_d)^{2 l}``: the smaller its lag weight, the longer a delay takes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ntk_rnn.regression.solver import kernel_regression
 
 
 class DelayErrors(NamedTuple):
-    """What training leaves of each delay, from ``delay_errors``.
+    """The error that training leaves at each delay, from ``delay_errors``.
 
     Attributes:
       step: numbers of steps, shape ``(R,)``.
@@ -60,8 +60,8 @@ def delay_errors(
     """Errors of the tasks ``y_t = x_{t-d}``, for all delays ``d`` and steps, in closed form.
 
     ``L^l`` is that of gradient descent on the scaled convolution from ``L^0 = 0`` (Proposition
-    3.1, eq. 20), which the RNN is in the limit of infinite width. Lag weights treat outputs alike,
-    so all delays are learned at once, an output each.
+    3.1, eq. 20), which the RNN is in the limit of infinite width. Lag weights treat all outputs
+    alike, so all delays are learned at once, with one output for each.
 
     Args:
       rho: lag weights, shape ``(T,)``, as from ``lag_weights``; ones for an unscaled convolution.

@@ -1,10 +1,10 @@
 """State evolution: the Gaussian limit of a recursion through fixed random matrices (Lemma C.1).
 
-``q_{t+1} = sum_l A_l G_l(q_t, u_t) / sqrt(n)`` uses the same ``A_l`` at all times, so its rows
-depend on each other over time. As ``n`` grows that dependence is all in one covariance: given
-``G_l`` at two times, products with ``A_l`` are Gaussian with the inner product of the ``G_l`` as
-their covariance. So the limit is computed forward in time, each step from expectations over the
-law of the steps before it. Both forms of the lemma do so, and are equal:
+The recursion ``q_{t+1} = sum_l A_l G_l(q_t, u_t) / sqrt(n)`` (eq. 66) uses the same ``A_l`` at all
+times, so its rows depend on each other over time. As ``n`` grows, one covariance holds all of that
+dependence: given ``G_l`` at two times, products with ``A_l`` are Gaussian, and their covariance is
+the inner product of the ``G_l``. So the limit is computed forward in time, each step from
+expectations over the law of the steps before it. Both forms of the lemma do so, and are equal:
 
 * covariance: ``cov(Q_{t+1}, Q_{s+1}) = sum_l nu_l E[G_l(Q_t, U_t)^T G_l(Q_s, U_s)]``.
 * innovations (eq. 70): each product is a regression on the products before it, with the
@@ -16,24 +16,27 @@ law of the steps before it. Both forms of the lemma do so, and are equal:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.theory.evolution.expectations import Rule, affine_maps, affine_under, gauss_hermite
-from ntk_rnn.theory.evolution.innovations import Evolved, evolve_by_moments, evolve_by_paths
-from ntk_rnn.theory.evolution.recursion import RowMap, checked_key, checked_problem, map_name
-from ntk_rnn.theory.evolution.rows import GaussianRows
+from ntk_rnn.theory.evolution.affine import affine_near_and_far, affine_under_laws
+from ntk_rnn.theory.evolution.gaussian_rows import GaussianRows
+from ntk_rnn.theory.evolution.problem import Laws, RowMap, checked_problem, map_name
+from ntk_rnn.theory.evolution.quadrature import two_quadratures
+from ntk_rnn.theory.evolution.recursions import (
+    Evolved,
+    evolve_affine,
+    evolve_by_paths,
+    evolve_by_quadrature,
+)
 
 # Repetitions whose spread is the standard error: enough to know it to a fifth.
 _BATCHES = 16
-# Points of a quadrature by default and at most.
-_DEFAULT_POINTS, _MOST_POINTS = 2**18, 2**22
 
 
 class StateEvolution(NamedTuple):
@@ -41,10 +44,10 @@ class StateEvolution(NamedTuple):
 
     Attributes:
       covariance: of ``(Q_1, ..., Q_H)``, whose mean is 0, shape ``(H, d, H, d)``.
-      standard_error: of the covariance, of the same shape. 0 for linear maps; the spread over
-        independent repetitions for Monte Carlo; for quadrature no standard error but the change
-        if the order is 1 less: above the error for smooth maps, and about as large for kinks, where
-        it is no bound.
+      standard_error: of the covariance, of the same shape. It is 0 for linear maps, and for Monte
+        Carlo comes from the spread over independent repetitions. For quadrature it is the change
+        if the order is 1 less: above the error for smooth maps, and about as large as the error
+        for kinks, where it is no bound.
       coefficients: of the innovations form, else ``None``: ``P[l, t, :, s, :]`` multiplies
         ``Z_{s+1,l}`` in ``Z_{t+1,l}``, 0 for ``s >= t``, shape ``(k, H, d, H, d)``.
       innovation_covariance: likewise, ``nu_l`` times that of the residual at each ``t``, shape
@@ -91,22 +94,22 @@ def state_evolution(
     ``n`` the recursion is ``simulate_evolution``.
 
     Expectations are exact for affine maps (``method="linear"``), Gauss-Hermite sums over pairs of
-    times (``"quadrature"``), or means over sample paths of the limit (``"monte_carlo"``). With
-    ``"auto"`` that is: linear if all maps are affine, quadrature if states and those inputs that
-    are random have one dimension, and Monte Carlo otherwise.
+    times (``"quadrature"``), or means over sample paths of the limit (``"monte_carlo"``). The
+    method ``"auto"`` takes linear if all maps are affine, quadrature if states and those inputs
+    that are random have one dimension, and Monte Carlo otherwise.
 
-    A map counts as affine if it is one at 128 points: at lengths from 0.01 to 1e8 on both sides of
-    0, and within 6 standard deviations of the means of states and inputs at each time, so far as
-    those are not traced. A bend that all of these miss, narrower than they are dense or, where
-    laws are traced, far from 0 but narrow, is not seen: name the method for such maps.
+    A map counts as affine if it is affine at 128 points: at lengths from 0.01 to 1e8 on both sides
+    of 0, and within 6 standard deviations of the means of states and inputs at each time, so far
+    as those are not traced. A bend that lies between these points is not seen, nor, where laws are
+    traced, a narrow one far from 0: name the method for such maps.
 
     Derivatives by the variances and by the laws are those of the numbers computed. Two remain
-    undefined and count as 0: by the variance of a direction of a law that has none, except in
+    undefined and count as 0: that by the variance of a direction of a law that has none, except in
     the covariance form of affine maps, and those of ``standard_error``.
 
-    Monte Carlo runs 16 independent repetitions of the whole recursion and returns their mean, with
-    an error that so covers what errors of early steps do to later ones. It does not cover the
-    bias of a repetition, relatively of the order of ``16 / num_samples``, which is far below the
+    Monte Carlo runs 16 independent repetitions of the whole recursion and returns their mean. Its
+    error therefore covers what errors of early steps do to later ones. It does not cover the bias
+    of a repetition, which is relatively of the order of ``16 / num_samples``, and far below the
     error if ``num_samples`` is far above 256.
 
     Args:
@@ -144,7 +147,7 @@ def state_evolution(
       >>> print(f"{limit.covariance[0, 0, 0, 0]:.3f}")  # E[tanh(z)^2], z of N(0, 1)
       0.394
     """
-    maps, variances, initial, inputs = checked_problem(maps, variances, initial, inputs, horizon)
+    maps, laws = checked_problem(maps, variances, initial, inputs, horizon)
     if form not in ("covariance", "innovations"):
         raise ValueError(f'form must be "covariance" or "innovations", got {form!r}')
     if method not in ("auto", "linear", "quadrature", "monte_carlo"):
@@ -154,37 +157,32 @@ def state_evolution(
     with jax.default_matmul_precision("highest"):
         found = None
         if method in ("auto", "linear"):
-            found = _affinely(maps, form, variances, initial, inputs, method == "linear")
+            found = _evolve_if_affine(maps, form, laws, required=method == "linear")
         if found is None:
-            random = _checks.is_traced(inputs.covariance) or bool(np.any(inputs.covariance))
-            dim, in_dim = initial.mean.size, inputs.mean.shape[1] * random
+            covariance = laws.inputs.covariance
+            random = _checks.is_traced(covariance) or bool(np.any(covariance))
+            in_dim = laws.inputs.mean.shape[1] * random
             if method == "auto":
-                method = "quadrature" if dim == 1 and in_dim <= 1 else "monte_carlo"
+                method = "quadrature" if laws.dim == 1 and in_dim <= 1 else "monte_carlo"
             if method == "quadrature":
-                rule = _rule(order, 2 * (dim + in_dim), initial.mean.dtype)
-                found = evolve_by_moments(maps, form, variances, initial, inputs, rule)
+                quadratures = two_quadratures(order, 2 * (laws.dim + in_dim), laws.dtype)
+                found = evolve_by_quadrature(maps, form, laws, quadratures)
             else:
                 keys, num = _keys(key, num_samples), num_samples // _BATCHES
-                found = evolve_by_paths(maps, form, num, variances, initial, inputs, keys)
+                found = evolve_by_paths(maps, form, num, laws, keys)
     covariance, error, innovations = found
     return StateEvolution(covariance, error, *(innovations or (None, None)))
 
 
-def _affinely(
-    maps: tuple[RowMap, ...],
-    form: str,
-    variances: Array,
-    initial: GaussianRows,
-    inputs: GaussianRows,
-    required: bool,
+def _evolve_if_affine(
+    maps: tuple[RowMap, ...], form: str, laws: Laws, required: bool
 ) -> Evolved | None:
-    """The evolution if all maps are affine, or ``None`` if some are not."""
-    sizes = initial.mean.size, inputs.mean.shape[1]
-    affine = affine_maps(maps, *sizes, np.dtype(initial.mean.dtype))
-    found, holds = None, np.asarray(affine.holds)
+    """The evolution if all maps are affine; if not, ``None``, or an error if it is required."""
+    affine, holds = affine_near_and_far(maps, laws)
+    found = None
     if holds.all():
-        found = evolve_by_moments(maps, form, variances, initial, inputs, affine)
-        holds = affine_under(maps, initial, inputs, found[0])
+        found = evolve_affine(form, laws, affine)
+        holds = affine_under_laws(maps, laws, found[0])
     if required and not holds.all():
         first = int(np.argmin(holds))
         raise ValueError(
@@ -194,17 +192,6 @@ def _affinely(
     return found if holds.all() else None
 
 
-def _rule(order: int | None, dim: int, dtype: Any) -> Rule:
-    if order is None:
-        order = max(2, min(64, int(_DEFAULT_POINTS ** (1 / dim))))
-    if _checks.positive_int("order", order) < 2 or order**dim > _MOST_POINTS:
-        raise ValueError(
-            f"order must be at least 2 and order^{dim} at most {_MOST_POINTS}, got {order}; take "
-            'method="monte_carlo" for many dimensions'
-        )
-    return Rule(*(jnp.asarray(a, dtype) for a in gauss_hermite(order, dim)))
-
-
 def _keys(key: Array | None, num_samples: int) -> Array:
     if key is None:
         raise ValueError(
@@ -212,4 +199,5 @@ def _keys(key: Array | None, num_samples: int) -> Array:
         )
     if _checks.positive_int("num_samples", num_samples) < 2 * _BATCHES:
         raise ValueError(f"num_samples must be at least {2 * _BATCHES}, got {num_samples}")
-    return jax.random.split(checked_key(key), _BATCHES)
+    _checks.random_key("key", key)
+    return jax.random.split(key, _BATCHES)

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntk_rnn.theory.evolution.innovations import evolve_by_moments
+from ntk_rnn.theory.evolution.gaussian_rows import GaussianRows
 from ntk_rnn.theory.evolution.limit import state_evolution
-from ntk_rnn.theory.evolution.recursion import simulate_evolution
-from ntk_rnn.theory.evolution.rows import GaussianRows
+from ntk_rnn.theory.evolution.recursions import evolve_affine
+from ntk_rnn.theory.evolution.simulation import simulate_evolution
 
 HORIZON, NARROW, WIDE, SEEDS = 3, 500, 4000, 32
 NUM_SAMPLES = 2**15
@@ -168,6 +168,6 @@ def test_standard_error_is_the_spread_of_the_estimates():
 def test_other_variances_compile_nothing():
     limit("linear", "covariance")
     maps, _, *laws = CASES["linear"]
-    compiled = evolve_by_moments._cache_size()
+    compiled = evolve_affine._cache_size()
     state_evolution(maps, (0.1,), *laws, horizon=HORIZON)
-    assert evolve_by_moments._cache_size() == compiled
+    assert evolve_affine._cache_size() == compiled

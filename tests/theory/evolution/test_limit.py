@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from ntk_rnn import hidden_state_limit
-from ntk_rnn.theory.evolution.expectations import gauss_hermite
+from ntk_rnn.theory.evolution.gaussian_rows import GaussianRows
 from ntk_rnn.theory.evolution.limit import state_evolution
-from ntk_rnn.theory.evolution.recursion import simulate_evolution
-from ntk_rnn.theory.evolution.rows import GaussianRows, regression, triangular_root
+from ntk_rnn.theory.evolution.quadrature import gauss_hermite
+from ntk_rnn.theory.evolution.simulation import simulate_evolution
+from ntk_rnn.theory.evolution.singular_covariances import regression_coefficients, triangular_root
 
 
 def identity(q, u):
@@ -161,7 +162,9 @@ def test_roots_and_regressions_have_derivatives(matrix):
     def both(x):
         root, slope = jax.jvp(lambda x: triangular_root(matrix(x)), (x,), (1.0,))
         target, change = jax.jvp(matrix, (x,), (1.0,))
-        p, p_slope = jax.jvp(lambda x: regression(weights @ matrix(x), matrix(x)), (x,), (1.0,))
+        p, p_slope = jax.jvp(
+            lambda x: regression_coefficients(weights @ matrix(x), matrix(x)), (x,), (1.0,)
+        )
         products = slope @ root.T + root @ slope.T, p_slope @ target + p @ change
         return *products, change, weights @ change
 
@@ -263,7 +266,7 @@ def evolve(**changes):
         ({"method": "monte_carlo"}, "key must be given .* pass jax.random.key"),
         ({"maps": (fold,), "initial": PLANE, "inputs": law([[0.0], [0]], np.zeros((2, 1, 2, 1)))},
          "key must be given"),
-        ({"method": "monte_carlo", "key": 0}, r"key must be a random key, got 0; pass jax"),
+        ({"method": "monte_carlo", "key": 0}, "key must be a single random key, .* got int"),
         ({"method": "monte_carlo", "key": jax.random.split(jax.random.key(0))}, "single random"),
         ({"method": "monte_carlo", "key": 0, "num_samples": 31}, "at least 32, got 31"),
     ],
@@ -277,5 +280,5 @@ def test_bad_arguments_are_refused(changes, message):
 def test_simulation_refuses_bad_arguments():
     with pytest.raises(ValueError, match="width must be a positive integer, got 0"):
         simulate_evolution(jax.random.key(0), (relu,), (1.0,), POINT, width=0, horizon=2)
-    with pytest.raises(ValueError, match="key must be a random key, got 0"):
+    with pytest.raises(ValueError, match=r"key must be a single random key, .* got int"):
         simulate_evolution(0, (relu,), (1.0,), POINT, width=2, horizon=2)
