@@ -55,6 +55,12 @@ def positive(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be positive and finite, got {number:g}")
 
 
+def variances(**named: Any) -> None:
+    """Raises ``ValueError`` for the first variance that is not positive and finite."""
+    for name, value in named.items():
+        positive(name, value)
+
+
 def finite(name: str, value: Any, remedy: str = "remove or impute the affected entries") -> None:
     """Raises ``ValueError`` if an array has NaN or infinite entries, saying how many and where."""
     if is_traced(value):
@@ -134,6 +140,28 @@ def same(name1: str, value1: Any, name2: str, value2: Any, what: str) -> None:
         )
 
 
+def one_dtype(name: str, **arrays: jax.Array) -> None:
+    """Raises ``ValueError`` unless the named arrays are of one type."""
+    if len({array.dtype for array in arrays.values()}) > 1:
+        found = ", ".join(f"{array.dtype} for {each}" for each, array in arrays.items())
+        raise ValueError(f"{name} must be of one dtype, got {found}")
+
+
+def random_key(name: str, key: Any) -> None:
+    """Raises ``ValueError`` unless ``key`` is one random key, typed or of raw ``uint32``."""
+    if isinstance(key, jax.Array):
+        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        if key.ndim == 0 if typed else key.ndim == 1 and key.dtype == jnp.uint32:
+            return
+        found = f"{key.dtype} of shape {key.shape}"
+    else:
+        found = f"{type(key).__name__} {key!r}"
+    raise ValueError(
+        f"{name} must be a single random key, as of jax.random.key(0), got {found}; pass "
+        "jax.random.key(seed)"
+    )
+
+
 def impulse_response(name: str, response: Any) -> jax.Array:
     """``response`` as an array of shape ``(lags, n_y, n_x)`` with nothing empty and all finite."""
     shape = np.shape(response)
@@ -160,7 +188,7 @@ def data_set(name: str, data: Any) -> tuple[jax.Array, jax.Array]:
     return x.astype(dtype), y.astype(dtype)
 
 
-def lag_weights(name: str, weights: Any) -> Any:
+def weight_per_lag(name: str, weights: Any) -> Any:
     """``weights`` as a tuple of floats of at least 0 (or, where traced, as it is).
 
     A weight of 0 is allowed, because those of long lags underflow: such a lag never moves.

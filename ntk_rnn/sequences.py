@@ -51,7 +51,7 @@ def lagged_inputs(
     x = _checks.sequences("x", x)
     seq_len = x.shape[1]
     lags = seq_len if num_lags is None else _checks.positive_int("num_lags", num_lags)
-    return _lagged(x, lags)
+    return lagged(x, lags)
 
 
 def toeplitz(
@@ -124,18 +124,19 @@ def causal_conv(
     _checks.same(
         "impulse_response.shape[2]", response.shape[2], "x.shape[2]", x.shape[2], "number of inputs"
     )
-    return _convolved(response[: x.shape[1]], x)
+    return convolved(response, x)
 
 
 @jax.jit
-def _convolved(
+def convolved(
     response: Float[Array, "lags n_y n_x"], x: Float[Array, "N T n_x"]
 ) -> Float[Array, "N T n_y"]:
-    """``causal_conv`` as one program: for few sequences, its calls would outlast it."""
+    """``causal_conv`` without checks, as one program: for few sequences, calls would outlast it."""
+    response = response[: x.shape[1]]
     lags, out_dim, in_dim = response.shape
     if lags <= _FEW_LAGS and in_dim >= _MANY_INPUTS * out_dim:
         return _delayed_sum(jnp.einsum("ntq,jpq->jntp", x, response, precision="highest"))
-    return jnp.einsum("ntjq,jpq->ntp", _lagged(x, lags), response, precision="highest")
+    return jnp.einsum("ntjq,jpq->ntp", lagged(x, lags), response, precision="highest")
 
 
 def unit_impulses(
@@ -183,7 +184,8 @@ def _delayed_sum(parts: Float[Array, "lags N T n_y"]) -> Float[Array, "N T n_y"]
 
 
 @partial(jax.jit, static_argnums=1)
-def _lagged(x: Float[Array, "N T n_x"], lags: int) -> Float[Array, "N T lags n_x"]:
+def lagged(x: Float[Array, "N T n_x"], lags: int) -> Float[Array, "N T lags n_x"]:
+    """``lagged_inputs`` without checks."""
     seq_len = x.shape[1]
     padded = jnp.pad(x, ((0, 0), (lags - 1, 0), (0, 0)))
     index = np.arange(seq_len)[:, None] - np.arange(lags)[None, :] + lags - 1

@@ -29,7 +29,7 @@ def lag_roots(
     lag_weights: Float[AnyArray, " T"], lags: int, xp: ModuleType = jnp
 ) -> Float[AnyArray, " T"]:
     """``sqrt(rho)`` of lag weights for data of that many lags, by ``jax.numpy`` or ``numpy``."""
-    rho = xp.asarray(_checks.lag_weights("kernel", lag_weights))
+    rho = xp.asarray(_checks.weight_per_lag("kernel", lag_weights))
     _checks.same("len(kernel)", len(rho), "sequence length of data", lags, "number of lags")
     return xp.sqrt(rho)
 
