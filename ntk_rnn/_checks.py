@@ -142,7 +142,7 @@ def same(name1: str, value1: Any, name2: str, value2: Any, what: str) -> None:
 
 def one_dtype(name: str, **arrays: jax.Array) -> None:
     """Raises ``ValueError`` unless the named arrays are of one type."""
-    if len({array.dtype for array in arrays.values()}) > 1:
+    if len(set(map(jnp.result_type, arrays.values()))) > 1:
         found = ", ".join(f"{array.dtype} for {each}" for each, array in arrays.items())
         raise ValueError(f"{name} must be of one dtype, got {found}")
 

@@ -22,6 +22,9 @@ from ntk_rnn._types import AnyArray, Params
 # At most so many turns of a loop are unrolled, because each of them is compiled on its own.
 _UNROLLED = 32
 
+# Rows times a matrix, and rows times its transpose.
+_PRODUCT = {"left": "...n,nk->...k", "right": "...n,kn->...k"}
+
 
 def impulse_response(params: Params, seq_len: int) -> Float[Array, "T n_y n_x"]:
     """Impulse response of a linear RNN (eq. 9): ``L_j = n^{-(j+1)/2} C W^j F``.
@@ -102,7 +105,8 @@ def _chain_jvp(
     start, matrix = primals
     d_start, d_matrix = tangents
     rows = chain(start, matrix, seq_len, side)
-    forcing = _product(rows[:-1], d_matrix, side) * matrix.shape[0] ** -0.5
+    forcing = jnp.einsum(_PRODUCT[side], rows[:-1], d_matrix, precision="highest")
+    forcing *= matrix.shape[0] ** -0.5
     # The recursion is linear, hence its own derivative, taken anywhere. Written as a derivative,
     # it transposes on every JAX; some do not recognize a bare loop over tangents as linear.
     recursion = partial(_lags, matrix=matrix, seq_len=seq_len, side=side)
@@ -124,7 +128,7 @@ def _lags(
 
     def step(row: Array, force: Array | None) -> tuple[Array, Array]:
         # Scale the few rows, not the matrix: a scaled copy of the matrix costs a pass over it.
-        following = _product(row, matrix, side) * scale
+        following = jnp.einsum(_PRODUCT[side], row, matrix, precision="highest") * scale
         following = following if force is None else following + force
         return following, following
 
@@ -133,11 +137,6 @@ def _lags(
     unroll = _UNROLLED if jax.default_backend() == "gpu" else 1
     _, rows = lax.scan(step, start, forcing, length=seq_len - 1, unroll=unroll)
     return jnp.concatenate([start[None], rows])
-
-
-def _product(rows: Array, matrix: AnyArray, side: Literal["left", "right"]) -> Array:
-    subscripts = "...n,nk->...k" if side == "left" else "...n,kn->...k"
-    return jnp.einsum(subscripts, rows, matrix, precision="highest")
 
 
 def rnn_matrices(params: Params) -> tuple[Array, Array, Array]:
