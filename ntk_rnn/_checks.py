@@ -132,6 +132,14 @@ def batch(name: str, x: Any) -> jax.Array:
     return jnp.asarray(x)
 
 
+def both_sequences(x1: Any, x2: Any) -> tuple[jax.Array, jax.Array]:
+    """The arguments ``x1`` and ``x2`` of a kernel as sequences that match; ``x1`` twice if one."""
+    x1 = sequences("x1", x1)
+    x2 = x1 if x2 is None else sequences("x2", x2)
+    same("x1.shape[1:]", x1.shape[1:], "x2.shape[1:]", x2.shape[1:], "length and number of inputs")
+    return x1, x2
+
+
 def same(name1: str, value1: Any, name2: str, value2: Any, what: str) -> None:
     """Raises ``ValueError`` unless two quantities that must agree are equal."""
     if value1 != value2:

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.impulse import response
+from ntk_rnn.impulse import impulse_response
 from ntk_rnn.models import LinearRNN
 from ntk_rnn.sequences import convolved
 
@@ -65,8 +65,8 @@ def teacher(
     )
     key_x, key_params, key_noise = jax.random.split(key, 3)
     x = jax.random.normal(key_x, shape)
-    rnn = LinearRNN(width, out_dim, nu_w, nu_f, nu_c).init(key_params, x)["params"]
-    y = convolved(response(rnn["W"], rnn["F"], rnn["C"], seq_len), x)  # (eq. 5, 9)
+    params = LinearRNN(width, out_dim, nu_w, nu_f, nu_c).init(key_params, x)
+    y = convolved(impulse_response(params, seq_len), x)  # (eq. 5, 9)
     return x, y if snr_db is None else add_noise(key_noise, y, snr_db)
 
 

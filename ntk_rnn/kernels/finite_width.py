@@ -109,12 +109,7 @@ class FiniteWidthGram(NamedTuple):
         Raises:
           ValueError: if shapes do not fit, or an entry is not finite.
         """
-        x1 = _checks.sequences("x1", x1)
-        x2 = x1 if x2 is None else _checks.sequences("x2", x2)
-        _checks.same(
-            "x1.shape[1:]", x1.shape[1:], "x2.shape[1:]", x2.shape[1:],
-            "length and number of inputs",
-        )  # fmt: skip
+        x1, x2 = _checks.both_sequences(x1, x2)
         _checks.same(
             "x1.shape[2]", x1.shape[2], "n_x of the Gram", self.q.shape[2], "number of inputs"
         )

@@ -132,11 +132,7 @@ def analytic_ntk(
        [2.  4.  4. ]
        [2.  4.  5.5]]
     """
-    x1 = _checks.sequences("x1", x1)
-    x2 = x1 if x2 is None else _checks.sequences("x2", x2)
-    _checks.same(
-        "x1.shape[1:]", x1.shape[1:], "x2.shape[1:]", x2.shape[1:], "length and number of inputs"
-    )
+    x1, x2 = _checks.both_sequences(x1, x2)
     weights = jnp.asarray(_checks.weight_per_lag("rho", rho), x1.dtype)[: x1.shape[1]]
     return _kernel(x1, x2, weights)
 
