@@ -141,12 +141,27 @@ def batch(name: str, x: Any) -> jax.Array:
     return jnp.asarray(x)
 
 
+def both_sequences(x1: Any, x2: Any) -> tuple[jax.Array, jax.Array]:
+    """The arguments ``x1`` and ``x2`` of a kernel as sequences that match; ``x1`` twice if one."""
+    x1 = sequences("x1", x1)
+    x2 = x1 if x2 is None else sequences("x2", x2)
+    same("x1.shape[1:]", x1.shape[1:], "x2.shape[1:]", x2.shape[1:], "length and number of inputs")
+    return x1, x2
+
+
 def same(name1: str, value1: Any, name2: str, value2: Any, what: str) -> None:
     """Raises ``ValueError`` unless two quantities that must agree are equal."""
     if value1 != value2:
         raise ValueError(
             f"{name1} and {name2} must have the same {what}, got {value1} and {value2}"
         )
+
+
+def one_dtype(name: str, **arrays: jax.Array) -> None:
+    """Raises ``ValueError`` unless the named arrays are of one type."""
+    if len(set(map(jnp.result_type, arrays.values()))) > 1:
+        found = ", ".join(f"{array.dtype} for {each}" for each, array in arrays.items())
+        raise ValueError(f"{name} must be of one dtype, got {found}")
 
 
 def random_key(name: str, key: Any) -> None:
@@ -190,7 +205,7 @@ def data_set(name: str, data: Any) -> tuple[jax.Array, jax.Array]:
     return x.astype(dtype), y.astype(dtype)
 
 
-def lag_weights(name: str, weights: Any) -> Any:
+def weight_per_lag(name: str, weights: Any) -> Any:
     """``weights`` as a tuple of floats of at least 0 (or, where traced, as it is).
 
     A weight of 0 is allowed, because those of long lags underflow: such a lag never moves.

@@ -19,9 +19,9 @@ def hankel_singular_values(
 ) -> Float[np.ndarray, " k"]:
     """Singular values of the block Hankel matrix ``H_{ij} = L_{i+j}``.
 
-    As many of them are not 0 as the smallest RNN with this impulse response has hidden units. Of
-    what comes after lag ``T``, either nothing is said, so that an RNN whose impulse response was
-    cut off shows its own width, if that is less than their number; or it is 0, as in a convolution.
+    The number of them that are not 0 is the width of the smallest RNN with this impulse response.
+    Lags from ``T`` on are either unknown, so that an RNN whose impulse response was cut off shows
+    its own width, if that is less than the number of values; or they are 0, as in a convolution.
 
     Args:
       impulse_response: ``L``, shape ``(T, n_y, n_x)``.
@@ -46,7 +46,7 @@ def hankel_singular_values(
     """
     response = _checks.impulse_response("impulse_response", impulse_response)
     return np.linalg.svd(
-        _hankel(on_host(response, "this function"), zeros_beyond), compute_uv=False
+        _hankel(host_array(response, "this function"), zeros_beyond), compute_uv=False
     )
 
 
@@ -127,7 +127,7 @@ def _hankel(response: np.ndarray, zeros: bool) -> np.ndarray:
     return blocks.transpose(0, 2, 1, 3).reshape(num_rows * out_dim, num_columns * in_dim)
 
 
-def on_host(response: Array, what: str) -> np.ndarray:
+def host_array(response: Array, what: str) -> np.ndarray:
     """A concrete impulse response as float64; raises ``ValueError`` for a traced one."""
     if _checks.is_traced(response):
         raise ValueError(

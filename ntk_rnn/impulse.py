@@ -7,6 +7,7 @@ columns, however many sequences there are.
 
 from __future__ import annotations
 
+import operator
 from functools import partial
 from typing import Literal
 
@@ -18,8 +19,11 @@ from jaxtyping import Array, Float
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray, Params
 
-# At most, since what is unrolled is compiled lag by lag.
+# At most so many turns of a loop are unrolled, because each of them is compiled on its own.
 _UNROLLED = 32
+
+# Rows times a matrix, and rows times its transpose.
+_PRODUCT = {"left": "...n,nk->...k", "right": "...n,kn->...k"}
 
 
 def impulse_response(params: Params, seq_len: int) -> Float[Array, "T n_y n_x"]:
@@ -52,13 +56,22 @@ def impulse_response(params: Params, seq_len: int) -> Float[Array, "T n_y n_x"]:
       True
     """
     seq_len = _checks.positive_int("seq_len", seq_len)
-    w, f, c = rnn_matrices(params)
+    return response(*rnn_matrices(params), seq_len)
+
+
+def response(
+    w: Float[AnyArray, "n n"],
+    f: Float[AnyArray, "n n_x"],
+    c: Float[AnyArray, "n_y n"],
+    seq_len: int,
+) -> Float[Array, "T n_y n_x"]:
+    """``impulse_response`` of given matrices (eq. 9), without checks."""
     scale = w.shape[0] ** -0.5
     if c.shape[0] <= f.shape[1]:
         rows = chain(c, w, seq_len, "left")
-        return jnp.einsum("jpn,nq->jpq", rows, f, precision="highest") * scale
+        return jnp.einsum("jpn,nq->jpq", rows, f, precision="highest") * scale  # A_j F (eq. 9)
     columns = chain(f.T, w, seq_len, "right")
-    return jnp.einsum("pn,jqn->jpq", c, columns, precision="highest") * scale
+    return jnp.einsum("pn,jqn->jpq", c, columns, precision="highest") * scale  # C B_j (eq. 9)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
@@ -79,18 +92,7 @@ def chain(
     of rank ``T m`` for ``matrix``, where differentiating the loop would add ``T`` outer products
     of the size of ``matrix``, one after the other.
     """
-    start = jnp.asarray(start)
-    if seq_len == 1:
-        return start[None]
-    scale = matrix.shape[0] ** -0.5
-
-    def step(row: Array, _: None) -> tuple[Array, Array]:
-        # Scale the few rows, not the matrix: a scaled copy of the matrix costs a pass over it.
-        following = _product(row, matrix, side) * scale
-        return following, following
-
-    _, rows = lax.scan(step, start, length=seq_len - 1, unroll=_unroll())
-    return jnp.concatenate([start[None], rows])
+    return _lags(jnp.asarray(start), None, matrix, seq_len, side)
 
 
 @chain.defjvp
@@ -103,37 +105,38 @@ def _chain_jvp(
     start, matrix = primals
     d_start, d_matrix = tangents
     rows = chain(start, matrix, seq_len, side)
-    if seq_len == 1:
-        return rows, d_start[None]
-    scale = matrix.shape[0] ** -0.5
-    forcing = _product(rows[:-1], d_matrix, side) * scale
-
-    def step(d_row: Array, force: Array) -> tuple[Array, Array]:
-        following = _product(d_row, matrix, side) * scale + force
-        return following, following
-
-    def recursion(d_start: Array, forcing: Array) -> Array:
-        return lax.scan(step, d_start, forcing, unroll=_unroll())[1]
-
+    forcing = jnp.einsum(_PRODUCT[side], rows[:-1], d_matrix, precision="highest")
+    forcing *= matrix.shape[0] ** -0.5
     # The recursion is linear, hence its own derivative, taken anywhere. Written as a derivative,
     # it transposes on every JAX; some do not recognize a bare loop over tangents as linear.
-    tangents = (d_start, forcing)
-    _, d_rows = jax.jvp(recursion, jax.tree.map(jnp.zeros_like, tangents), tangents)
-    return rows, jnp.concatenate([d_start[None], d_rows])
+    recursion = partial(_lags, matrix=matrix, seq_len=seq_len, side=side)
+    change = d_start, forcing
+    return rows, jax.jvp(recursion, jax.tree.map(jnp.zeros_like, change), change)[1]
 
 
-def _unroll() -> int:
-    """How many lags a turn of a loop takes.
+def _lags(
+    start: Float[Array, "m n"],
+    forcing: Float[Array, "_ m n"] | None,
+    matrix: Float[AnyArray, "n n"],
+    seq_len: int,
+    side: Literal["left", "right"],
+) -> Float[Array, "T m n"]:
+    """``A_0 = start``, ``A_{j+1} = A_j matrix / sqrt(n) + forcing_j``."""
+    if seq_len == 1:
+        return start[None]
+    scale = matrix.shape[0] ** -0.5
 
-    On a GPU the host starts each turn, which outlasts a product of few rows: unrolled, a kernel of
-    width 1000 takes a third of the time. On a CPU a loop is the faster one.
-    """
-    return _UNROLLED if jax.default_backend() == "gpu" else 1
+    def step(row: Array, force: Array | None) -> tuple[Array, Array]:
+        # Scale the few rows, not the matrix: a scaled copy of the matrix costs a pass over it.
+        following = jnp.einsum(_PRODUCT[side], row, matrix, precision="highest") * scale
+        following = following if force is None else following + force
+        return following, following
 
-
-def _product(rows: Array, matrix: AnyArray, side: Literal["left", "right"]) -> Array:
-    subscripts = "...n,nk->...k" if side == "left" else "...n,kn->...k"
-    return jnp.einsum(subscripts, rows, matrix, precision="highest")
+    # On a GPU the host starts each turn of a loop, which outlasts a product of few rows: unrolled,
+    # a kernel of width 1000 takes a third of the time. On a CPU a loop is the faster one.
+    unroll = _UNROLLED if jax.default_backend() == "gpu" else 1
+    _, rows = lax.scan(step, start, forcing, length=seq_len - 1, unroll=unroll)
+    return jnp.concatenate([start[None], rows])
 
 
 def rnn_matrices(params: Params) -> tuple[Array, Array, Array]:
@@ -143,7 +146,7 @@ def rnn_matrices(params: Params) -> tuple[Array, Array, Array]:
       ValueError: if ``params`` lack one of them or their shapes do not fit together.
     """
     try:
-        w, f, c = (jnp.asarray(params["params"][name]) for name in "WFC")
+        w, f, c = map(jnp.asarray, operator.itemgetter("W", "F", "C")(params["params"]))
     except (KeyError, TypeError, IndexError):
         raise ValueError(
             'params must be those of a LinearRNN, {"params": {"W", "F", "C"}}, got '
@@ -155,8 +158,5 @@ def rnn_matrices(params: Params) -> tuple[Array, Array, Array]:
             "params must hold W (n, n), F (n, n_x) and C (n_y, n), got shapes "
             f"{w.shape}, {f.shape} and {c.shape}"
         )
-    if not w.dtype == f.dtype == c.dtype:
-        raise ValueError(
-            f"params must be of one dtype, got {w.dtype} for W, {f.dtype} for F and {c.dtype} for C"
-        )
+    _checks.one_dtype("params", W=w, F=f, C=c)
     return w, f, c

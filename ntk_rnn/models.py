@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.impulse import impulse_response
-from ntk_rnn.sequences import causal_conv
+from ntk_rnn.impulse import response
+from ntk_rnn.sequences import convolved
 
 Evaluation = Literal["auto", "scan", "impulse"]
 
@@ -67,9 +66,7 @@ class LinearRNN(nn.Module):
     def __post_init__(self) -> None:
         _checks.positive_int("width", self.width)
         _checks.positive_int("out_dim", self.out_dim)
-        _checks.positive("nu_w", self.nu_w)
-        _checks.positive("nu_f", self.nu_f)
-        _checks.positive("nu_c", self.nu_c)
+        _checks.variances(nu_w=self.nu_w, nu_f=self.nu_f, nu_c=self.nu_c)
         if self.evaluation not in ("auto", "scan", "impulse"):
             raise ValueError(
                 f'evaluation must be "auto", "scan" or "impulse", got {self.evaluation!r}'
@@ -87,7 +84,8 @@ class LinearRNN(nn.Module):
         c = _param(self, "C", self.nu_c, (self.out_dim, n), x)
         if self._evaluation_for(x.shape) == "scan":
             return _scan(w, f, c, x)
-        return causal_conv(impulse_response({"params": {"W": w, "F": f, "C": c}}, seq_len), x)
+        _checks.one_dtype("params", W=w, F=f, C=c)
+        return convolved(response(w, f, c, seq_len), x)  # (eq. 5, 9)
 
     def _evaluation_for(self, shape: tuple[int, ...]) -> Evaluation:
         if self.evaluation != "auto":
@@ -140,7 +138,7 @@ class ScaledConv(nn.Module):
         # A tuple of numbers rather than an array, so that equal modules are equal and hash alike
         # and what is compiled for one is found again for the other.
         object.__setattr__(
-            self, "lag_weights", _checks.lag_weights("lag_weights", self.lag_weights)
+            self, "lag_weights", _checks.weight_per_lag("lag_weights", self.lag_weights)
         )
         super().__post_init__()
 
@@ -150,7 +148,7 @@ class ScaledConv(nn.Module):
         x = _checks.sequences("x", x)
         scale = self._scale(x.dtype)
         theta = _param(self, "theta", 1.0, (len(scale), self.out_dim, x.shape[2]), x)
-        return causal_conv(scale * theta, x)
+        return convolved(scale * theta, x)  # (eq. 7, 8)
 
     def params_from(self, impulse_response: Float[AnyArray, "T n_y n_x"]) -> dict[str, Any]:
         """The parameters with which this convolution has a given impulse response.
@@ -192,11 +190,8 @@ def _param(module: nn.Module, name: str, variance: Any, shape: tuple[int, ...], 
             f"params must hold {name} of shape {shape} for this {type(module).__name__} and x of "
             f"shape {x.shape}, got {jnp.shape(given)}; pass what init returned for such x"
         )
-
-    def draw(key: Array) -> Array:
-        return jnp.sqrt(jnp.asarray(variance, x.dtype)) * jax.random.normal(key, shape, x.dtype)
-
-    return module.param(name, draw)
+    deviation = jnp.sqrt(jnp.asarray(variance, x.dtype))
+    return module.param(name, nn.initializers.normal(deviation), shape, x.dtype)
 
 
 def _scan(

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.hankel import balanced, on_host
+from ntk_rnn.hankel import balanced, host_array
 
 Method = Literal["shift", "vandermonde", "balanced"]
 
@@ -86,7 +86,7 @@ def realize(
             raise ValueError(f'{name} must be None for method {method!r}; use method="balanced"')
     if method == "shift":
         return _shift_register(response)
-    host = on_host(response, f"method {method!r}")
+    host = host_array(response, f"method {method!r}")
     if method == "vandermonde":
         return _vandermonde(host, response.dtype)
     return _params(*balanced(host, order, tolerance, response.dtype))

@@ -68,7 +68,7 @@ def test_only_missing_names_are_added():
 
 def test_a_name_that_exists_is_not_replaced(monkeypatch):
     moved = {"jax.core": {"Tracer": "ours", "NoSuchName": "ours"}}
-    monkeypatch.setattr(loading, "_moved_names", lambda: moved)
+    monkeypatch.setattr(loading, "_MOVED_NAMES", moved)
     tracer = jax.core.Tracer
     with loading._names_restored():
         assert jax.core.Tracer is tracer

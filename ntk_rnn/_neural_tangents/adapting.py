@@ -23,29 +23,25 @@ def adapt(empirical: Any) -> None:
     empirical._eqn_vjp_fn = _transpose
     # ad.source_info_util is private now: only the names of operations in profiles need it.
     # ad.config is jax.config; its one use is a check of types that calls removed functions.
-    empirical.ad = _Overlay(
+    empirical.ad = _overlay(
         empirical.ad,
         source_info_util=_NoSourceInfo,
         config=types.SimpleNamespace(jax_enable_checks=False),
     )
     # core.DShapedArray, shapes with variables in them, was removed: nothing is an instance of it.
-    empirical.core = _Overlay(empirical.core, DShapedArray=type("DShapedArray", (), {}))
+    empirical.core = _overlay(empirical.core, DShapedArray=type("DShapedArray", (), {}))
     # jnp.size and jnp.shape will take arrays only; neural-tangents passes what stands for one.
-    empirical.jnp = _Overlay(empirical.jnp, size=lambda a: math.prod(_shape(a)), shape=_shape)
+    empirical.jnp = _overlay(empirical.jnp, size=lambda a: math.prod(_shape(a)), shape=_shape)
     # Compiled.cost_analysis returns a dict where it returned a list of one dict.
     empirical._get_flops = _count_flops
     empirical.print = lambda *args, **kwargs: None  # AUTO prints what it counted
 
 
-class _Overlay:
-    """A module with some of its names replaced, for one other module to use."""
-
-    def __init__(self, module: types.ModuleType, **names: Any):
-        self.__dict__.update(names)
-        self._module = module
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
+def _overlay(module: types.ModuleType, **names: Any) -> types.ModuleType:
+    """A copy of a module with some of its names replaced, for one other module to use."""
+    copy = types.ModuleType(module.__name__)
+    vars(copy).update(vars(module) | names)
+    return copy
 
 
 class _NoSourceInfo:

@@ -15,7 +15,38 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from jax.extend import core
+
 from ntk_rnn._neural_tangents.adapting import adapt
+
+
+def _safe_map(fun: Callable[..., Any], *args: Any) -> list[Any]:
+    return [fun(*values) for values in zip(*args, strict=True)]
+
+
+def _safe_zip(*args: Any) -> list[tuple[Any, ...]]:
+    return list(zip(*args, strict=True))
+
+
+# What neural-tangents imports from JAX by names that some supported JAX no longer has.
+_MOVED_NAMES: dict[str, dict[str, Any]] = {
+    "jax.core": {
+        "Jaxpr": core.Jaxpr,  # moved to jax.extend.core
+        "JaxprEqn": core.JaxprEqn,  # moved to jax.extend.core
+        "Literal": core.Literal,  # moved to jax.extend.core
+        "Primitive": core.Primitive,  # moved to jax.extend.core
+        "Var": core.Var,  # moved to jax.extend.core
+        "Value": Any,  # an alias of Any, used in annotations only; removed
+    },
+    "jax.util": {  # the module itself was removed
+        "safe_map": _safe_map,  # removed: `map` on equally many, as a list
+        "safe_zip": _safe_zip,  # removed: `zip` that is strict, as a list
+    },
+    "jax.interpreters.ad": {
+        # Removed: no JAX since 0.4.24 has emitted this primitive. It is the key of a rule.
+        "zeros_like_p": core.Primitive("zeros_like"),
+    },
+}
 
 _LOCK = threading.RLock()
 _EXPERIMENTAL = "neural_tangents.experimental"
@@ -30,66 +61,31 @@ def load() -> types.ModuleType:
     """
     with _LOCK:
         module = sys.modules.get("neural_tangents")
-        if module is None or not hasattr(module, _ADAPTED):
-            try:
-                module = _import()
-            except Exception as error:
-                raise ImportError(
-                    "empirical kernels need neural-tangents, which cannot be loaded "
-                    f"({type(error).__name__}: {error}); install it with "
-                    "`pip install neural-tangents`, or use analytic_ntk, which does without it"
-                ) from error
+        if module is not None and hasattr(module, _ADAPTED):
+            return module
+        try:
+            with _names_restored(), warnings.catch_warnings():
+                # These are about names that JAX will remove next.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                _defer_experimental()
+                module = importlib.import_module("neural_tangents")
+                empirical = importlib.import_module("neural_tangents._src.empirical")
+            adapt(empirical)
+        except Exception as error:
+            raise ImportError(
+                "empirical kernels need neural-tangents, which cannot be loaded "
+                f"({type(error).__name__}: {error}); install it with "
+                "`pip install neural-tangents`, or use analytic_ntk, which does without it"
+            ) from error
+        setattr(module, _ADAPTED, True)
         return module
-
-
-def _import() -> types.ModuleType:
-    with _names_restored(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of names that JAX will remove next
-        _defer_experimental()
-        module = importlib.import_module("neural_tangents")
-        empirical = importlib.import_module("neural_tangents._src.empirical")
-    adapt(empirical)
-    setattr(module, _ADAPTED, True)
-    return module
-
-
-def _moved_names() -> dict[str, dict[str, Any]]:
-    """What neural-tangents imports from JAX by names that some supported JAX no longer has."""
-    from jax.extend import core
-
-    return {
-        "jax.core": {
-            "Jaxpr": core.Jaxpr,  # moved to jax.extend.core
-            "JaxprEqn": core.JaxprEqn,  # moved to jax.extend.core
-            "Literal": core.Literal,  # moved to jax.extend.core
-            "Primitive": core.Primitive,  # moved to jax.extend.core
-            "Var": core.Var,  # moved to jax.extend.core
-            "Value": Any,  # an alias of Any, used in annotations only; removed
-        },
-        "jax.util": {  # the module itself was removed
-            "safe_map": _safe_map,  # removed: `map` on equally many, as a list
-            "safe_zip": _safe_zip,  # removed: `zip` that is strict, as a list
-        },
-        "jax.interpreters.ad": {
-            # Removed: no JAX since 0.4.24 has emitted this primitive. It is the key of a rule.
-            "zeros_like_p": core.Primitive("zeros_like"),
-        },
-    }
-
-
-def _safe_map(fun: Callable[..., Any], *args: Any) -> list[Any]:
-    return [fun(*values) for values in zip(*args, strict=True)]
-
-
-def _safe_zip(*args: Any) -> list[tuple[Any, ...]]:
-    return list(zip(*args, strict=True))
 
 
 @contextlib.contextmanager
 def _names_restored() -> Iterator[None]:
     """Adds the names that are missing to JAX, and removes them again on leaving."""
     with contextlib.ExitStack() as undo:
-        for module_name, names in _moved_names().items():
+        for module_name, names in _MOVED_NAMES.items():
             try:
                 module = importlib.import_module(module_name)
             except ModuleNotFoundError:

@@ -1,8 +1,8 @@
 """Data: synthetic teachers, recordings of macaque cortex, and one's own recordings."""
 
-from ntk_rnn.data.recordings import S1, DataUnavailable, s1
+from ntk_rnn.data.macaque import S1, DataUnavailable, s1
+from ntk_rnn.data.own_recordings import from_arrays, from_csv
 from ntk_rnn.data.synthetic import add_noise, delay, teacher
-from ntk_rnn.data.tables import from_arrays, from_csv
 from ntk_rnn.data.units import Units, training_units
 from ntk_rnn.data.windows import Windows, chronological_split, piece_starts, window_starts
 

@@ -10,7 +10,7 @@ from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 from ntk_rnn.impulse import impulse_response
 from ntk_rnn.models import LinearRNN
-from ntk_rnn.sequences import causal_conv
+from ntk_rnn.sequences import convolved
 
 
 def teacher(
@@ -66,7 +66,7 @@ def teacher(
     key_x, key_params, key_noise = jax.random.split(key, 3)
     x = jax.random.normal(key_x, shape)
     params = LinearRNN(width, out_dim, nu_w, nu_f, nu_c).init(key_params, x)
-    y = causal_conv(impulse_response(params, seq_len), x)
+    y = convolved(impulse_response(params, seq_len), x)  # (eq. 5, 9)
     return x, y if snr_db is None else add_noise(key_noise, y, snr_db)
 
 

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 # Up to here the direct sum is as fast; its T^4 products take seconds at T = 256.
 _LONGEST_DIRECT = 12
 
-# Numbers that rows formed together may hold. Together they are one kernel on a GPU, three times
-# as fast as one after the other; on a CPU, where the chains take longest, that hardly matters.
-_HELD = 2**20
+# How many numbers the rows computed at once may need. At once they are one kernel on a GPU, which
+# is three times as fast as one row after the other. On a CPU it hardly matters.
+_LARGEST_GROUP = 2**20
 
 
 def causal_conv_2d(p: Float[Array, "T T c"], q: Float[Array, "T T d"]) -> Float[Array, "T T c d"]:
@@ -36,7 +36,7 @@ def causal_conv_2d(p: Float[Array, "T T c"], q: Float[Array, "T T d"]) -> Float[
 
 
 def direct_conv_2d(p: Float[Array, "T T c"], q: Float[Array, "T T d"]) -> Float[Array, "T T c d"]:
-    """:func:`causal_conv_2d` by its definition, as many rows of the result at once as are small."""
+    """:func:`causal_conv_2d` by its definition, in as large groups of rows as memory allows."""
     seq_len = p.shape[0]
     delay = np.arange(seq_len)[:, None] - np.arange(seq_len)[None, :]
     # Q along its second axis as a Toeplitz matrix, and 0 for negative delays along the first.
@@ -48,8 +48,8 @@ def direct_conv_2d(p: Float[Array, "T T c"], q: Float[Array, "T T d"]) -> Float[
         earlier = lax.dynamic_slice_in_dim(padded, j + 1, seq_len)[::-1]
         return jnp.einsum("abc,akbd->kcd", p, earlier, precision="highest")
 
-    together = max(1, min(seq_len, _HELD // max(1, seq_len * q.size)))
-    return lax.map(row, jnp.arange(seq_len), batch_size=together)
+    group = max(1, min(seq_len, _LARGEST_GROUP // max(1, seq_len * q.size)))
+    return lax.map(row, jnp.arange(seq_len), batch_size=group)
 
 
 def fourier_conv_2d(p: Float[Array, "T T c"], q: Float[Array, "T T d"]) -> Float[Array, "T T c d"]:
@@ -64,12 +64,12 @@ def fourier_conv_2d(p: Float[Array, "T T c"], q: Float[Array, "T T d"]) -> Float
     lag = jnp.arange(seq_len, dtype=dtype)
     rate = lax.stop_gradient(jnp.maximum(_decay_rate(p), _decay_rate(q)))
     rate = jnp.where(jnp.isfinite(rate), rate, 0)
-    # Where this clips, what it multiplies has already underflowed to 0.
+    # Entries at lags where this clips have already underflowed to 0.
     limit = 0.98 * math.log(float(jnp.finfo(dtype).max))
     grow, decay = (jnp.exp(jnp.clip(sign * rate * lag, -limit, limit)) for sign in (-1, 1))
 
     def transform(m: Float[Array, "T T c"]) -> Array:
-        # One side after the other, as the product of both factors may overflow.
+        # One axis after the other, because the product of both factors may overflow.
         level = m * grow[:, None, None] * grow[None, :, None]
         return jnp.fft.rfft2(level, (2 * seq_len, 2 * seq_len), axes=(0, 1))
 
@@ -82,7 +82,7 @@ def fourier_conv_2d(p: Float[Array, "T T c"], q: Float[Array, "T T d"]) -> Float
 def _decay_rate(gram: Float[Array, "T T c"]) -> Float[Array, ""]:
     """The smallest ``log gamma`` with ``||G_aa|| <= gamma^(2a) ||G_00||`` at all ``a``."""
     sizes = jnp.linalg.norm(jnp.diagonal(gram), axis=0)
-    # Lags that have underflowed say nothing of the rate at which the others fall.
+    # Lags that have underflowed do not show the rate at which the others decay.
     present = sizes > jnp.finfo(gram.dtype).tiny
     logs = jnp.log(jnp.where(present, sizes, 1))
     lag = jnp.arange(1, len(gram), dtype=gram.dtype)

@@ -10,6 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Shaped
 
 from ntk_rnn import _checks, _neural_tangents
@@ -90,9 +91,9 @@ def empirical_ntk(
 
 
 def _axes(trace_axes: int | Iterable[int]) -> tuple[int, ...]:
+    each = (trace_axes,) if isinstance(trace_axes, int) else trace_axes
     try:
-        each = [trace_axes] if isinstance(trace_axes, int) else list(trace_axes)
-        return tuple(operator.index(axis) for axis in each)
+        return tuple(map(operator.index, each))
     except TypeError:
         raise ValueError(
             f"trace_axes must be a tuple of integers, got {trace_axes!r}; (-1,) averages over "
@@ -142,9 +143,9 @@ def _check_output(output: Any, x: Array, trace_axes: tuple[int, ...]) -> None:
             "apply_fn must return one array with the batch axis of its input first, got "
             f"{jax.tree.map(jnp.shape, output)} for inputs of shape {x.shape}"
         )
-    ndim = len(shape)
-    allowed = all(-ndim < axis < ndim and axis != 0 for axis in trace_axes)
-    if not allowed or len({axis % ndim for axis in trace_axes}) < len(trace_axes):
+    ndim, axes = len(shape), np.array(trace_axes, int)
+    allowed = (axes != 0) & (np.abs(axes) < ndim)
+    if not np.all(allowed) or len(np.unique(axes % ndim)) < len(axes):
         raise ValueError(
             f"trace_axes must be different axes of the output, shape {shape}, other than the "
             f"first, the batch, got {trace_axes}; (-1,) averages over the outputs"

@@ -19,7 +19,7 @@ from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray, Params
 from ntk_rnn.impulse import chain, rnn_matrices
 from ntk_rnn.kernels.convolution import causal_conv_2d
-from ntk_rnn.sequences import lagged_inputs
+from ntk_rnn.sequences import lagged
 
 
 class FiniteWidthGram(NamedTuple):
@@ -41,8 +41,8 @@ class FiniteWidthGram(NamedTuple):
       >>> gram = nr.finite_width_gram(params, seq_len=5)
       >>> gram.p.shape, gram.q.shape
       ((5, 5, 1, 1), (5, 5, 2, 2))
-      >>> rho, beside = gram.lag_weights()  # rho tends to lag_weights(5, ...), beside to 0
-      >>> rho.shape, beside.shape
+      >>> rho, rest = gram.lag_weights()  # rho tends to lag_weights(5, ...), the rest to 0
+      >>> rho.shape, rest.shape
       ((5,), ())
     """
 
@@ -54,7 +54,7 @@ class FiniteWidthGram(NamedTuple):
         return _gram(self.p, self.q).transpose(0, 2, 4, 1, 3, 5)
 
     def lag_weights(self) -> tuple[Float[Array, " T"], Float[Array, ""]]:
-        """The diagonal of ``G`` averaged over entries of each lag, and what is beside it.
+        """The diagonal of ``G`` averaged over entries of each lag, and the size of the rest.
 
         Returns:
           The finite-width lag weights, shape ``(T,)``, which tend to ``rho`` (eq. 21) as the width
@@ -64,9 +64,9 @@ class FiniteWidthGram(NamedTuple):
         gram = _gram(self.p, self.q)
         entries = gram.shape[2] * gram.shape[4]
         rho = jnp.einsum("jjppqq->j", gram) / entries
-        mass = entries * jnp.sum(rho**2)
-        beside = jnp.maximum(jnp.sum(gram**2) - mass, 0)
-        return rho, jnp.sqrt(_part(beside, mass))
+        diagonal = entries * jnp.sum(rho**2)
+        rest = jnp.maximum(jnp.sum(gram**2) - diagonal, 0)
+        return rho, jnp.sqrt(_ratio(rest, diagonal))
 
     def drift(self, initial: FiniteWidthGram) -> Float[Array, ""]:
         """How far the kernel has moved: ``||G - G^0||_F / ||G^0||_F``, shape ``()``.
@@ -109,15 +109,7 @@ class FiniteWidthGram(NamedTuple):
         Raises:
           ValueError: if shapes do not fit, or an entry is not finite.
         """
-        x1 = _checks.sequences("x1", x1)
-        x2 = x1 if x2 is None else _checks.sequences("x2", x2)
-        _checks.same(
-            "x1.shape[1:]",
-            x1.shape[1:],
-            "x2.shape[1:]",
-            x2.shape[1:],
-            "length and number of inputs",
-        )
+        x1, x2 = _checks.both_sequences(x1, x2)
         _checks.same(
             "x1.shape[2]", x1.shape[2], "n_x of the Gram", self.q.shape[2], "number of inputs"
         )
@@ -169,18 +161,20 @@ def _kernel(gram: FiniteWidthGram, x1: Array, x2: Array, full: bool) -> Array:
     x1, x2 = x1.astype(dtype), x2.astype(dtype)
     p, q = (a[:seq_len, :seq_len].astype(dtype) for a in gram)
     if full:
-        return _through(_gram(p, q), x1, x2)
+        return _between_inputs(_gram(p, q), x1, x2)
     mean = jnp.einsum("abpp->ab", p)[:, :, None, None] / p.shape[2]
-    return _through(_gram(mean, q), x1, x2)[..., 0, 0]
+    return _between_inputs(_gram(mean, q), x1, x2)[..., 0, 0]
 
 
 @jax.jit
-def _through(
+def _between_inputs(
     gram: Float[Array, "T T a a n_x n_x"],
     x1: Float[Array, "N1 T n_x"],
     x2: Float[Array, "N2 T n_x"],
 ) -> Float[Array, "N1 N2 T T a a"]:
-    lags1, lags2 = lagged_inputs(x1), lagged_inputs(x2)
+    """The kernel ``X G X'^T`` of sequences, for the Gram matrix of the impulse response."""
+    lags1, lags2 = (lagged(x, x.shape[1]) for x in (x1, x2))
+    # X G X'^T (eq. 11)
     half = jnp.einsum("itjq,jlprqv->itlvpr", lags1, gram, precision="highest")
     return jnp.einsum("itlvpr,kslv->iktspr", half, lags2, precision="highest")
 
@@ -189,10 +183,10 @@ def _through(
 def _relative_distance(gram: FiniteWidthGram, initial: FiniteWidthGram) -> Float[Array, ""]:
     before = _gram(*initial)
     change = _gram(*gram) - before
-    return jnp.sqrt(_part(jnp.sum(change**2), jnp.sum(before**2)))
+    return jnp.sqrt(_ratio(jnp.sum(change**2), jnp.sum(before**2)))
 
 
-def _part(amount: Float[Array, ""], whole: Float[Array, ""]) -> Float[Array, ""]:
+def _ratio(amount: Float[Array, ""], whole: Float[Array, ""]) -> Float[Array, ""]:
     """``amount / whole``, and 0 for nothing of nothing, as at zero parameters."""
     return jnp.where(amount > 0, amount / whole, 0)
 

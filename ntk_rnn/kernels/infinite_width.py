@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.sequences import lagged_inputs
+from ntk_rnn.sequences import lagged
 
 
 def lag_weights(
@@ -46,7 +46,7 @@ def lag_weights(
     lag = jnp.arange(_checks.positive_int("seq_len", seq_len), dtype=nu_w.dtype)
     # j nu_W^{j-1} as a product with nu_W^{max(j-1, 0)} is 0 at lag 0 without dividing by nu_W.
     through_w = lag * nu_w ** jnp.maximum(lag - 1, 0)
-    return nu_c * nu_f * through_w + (nu_c + nu_f) * nu_w**lag
+    return nu_c * nu_f * through_w + (nu_c + nu_f) * nu_w**lag  # (eq. 21)
 
 
 def lag_weight_bound(
@@ -132,12 +132,8 @@ def analytic_ntk(
        [2.  4.  4. ]
        [2.  4.  5.5]]
     """
-    x1 = _checks.sequences("x1", x1)
-    x2 = x1 if x2 is None else _checks.sequences("x2", x2)
-    _checks.same(
-        "x1.shape[1:]", x1.shape[1:], "x2.shape[1:]", x2.shape[1:], "length and number of inputs"
-    )
-    weights = jnp.asarray(_checks.lag_weights("rho", rho), x1.dtype)[: x1.shape[1]]
+    x1, x2 = _checks.both_sequences(x1, x2)
+    weights = jnp.asarray(_checks.weight_per_lag("rho", rho), x1.dtype)[: x1.shape[1]]
     return _kernel(x1, x2, weights)
 
 
@@ -145,9 +141,9 @@ def analytic_ntk(
 def _kernel(x1: Array, x2: Array, weights: Array) -> Array:
     """The kernel by one matrix product, of half the time that a contraction of four axes takes."""
     seq_len, lags = x1.shape[1], len(weights)
-    left = lagged_inputs(x1, lags) * weights.reshape(1, 1, -1, 1)
-    right = lagged_inputs(x2, lags)
-    kernel = jnp.matmul(
+    left = lagged(x1, lags) * weights.reshape(1, 1, -1, 1)
+    right = lagged(x2, lags)
+    kernel = jnp.matmul(  # (eq. 20)
         left.reshape(len(x1) * seq_len, -1),
         right.reshape(len(x2) * seq_len, -1).T,
         precision="highest",
@@ -156,8 +152,6 @@ def _kernel(x1: Array, x2: Array, weights: Array) -> Array:
 
 
 def _variances(nu_w: Any, nu_f: Any, nu_c: Any) -> tuple[Array, Array, Array]:
-    _checks.positive("nu_w", nu_w)
-    _checks.positive("nu_f", nu_f)
-    _checks.positive("nu_c", nu_c)
+    _checks.variances(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
     dtype = jnp.result_type(float)
     return jnp.asarray(nu_w, dtype), jnp.asarray(nu_f, dtype), jnp.asarray(nu_c, dtype)

@@ -1,4 +1,4 @@
-"""A kernel in a file, and beside it a note of which of its blocks are there."""
+"""The file of a kernel that is written in blocks, and a record of the blocks that are finished."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from ntk_rnn._files import locked, write_whole
 
 
 class KernelFile:
-    """An ``.npy`` file that is written in blocks, and can be taken up where it was left.
+    """An ``.npy`` file that is written in blocks, by one call or by several, one after another.
 
-    ``path + ".json"`` holds the configuration and the finished blocks, a bit each. It is replaced
-    whole, once a block has reached the disk, so it never lists one that has not.
+    ``path + ".json"`` holds the configuration and a bit for each block, which says whether it is
+    finished. This record is replaced as a whole after a block has reached the disk, so it never
+    lists a block that has not.
 
     Attributes:
       path: the file.
-      finished: whether each block is there, shape ``(blocks of x1, blocks of x2)``.
+      finished: whether each block is in the file, shape ``(blocks of x1, blocks of x2)``.
     """
 
     def __init__(
@@ -33,12 +34,12 @@ class KernelFile:
         configuration: dict[str, Any],
         counts: tuple[int, int],
     ) -> None:
-        """Takes up the file, or makes it.
+        """Opens the file that an earlier call began, or creates it.
 
         Args:
           path: the file.
-          configuration: what the kernel follows from, with its ``shape`` and ``dtype``.
-          counts: numbers of blocks a side.
+          configuration: what determines the kernel, with its ``shape`` and ``dtype``.
+          counts: numbers of blocks, ``(blocks of x1, blocks of x2)``.
 
         Raises:
           ValueError: if the file is not of this configuration, another call writes to it, or the
@@ -52,38 +53,39 @@ class KernelFile:
             raise ValueError(f"path must be in a folder that exists, got {path}; make it")
         with ExitStack() as held:
             try:
-                take = self._taken_up if path.exists() else self._made
-                self.finished = take(held, counts)
+                start = self._resume if path.exists() else self._create
+                self.finished = start(held, counts)
             except BlockingIOError:
                 raise ValueError(
                     "path must be a file to which one call writes at a time, but another one that "
                     f"has not ended writes to {path}; wait for it, or choose another path"
                 ) from None
-            self._offset = self._opened().offset
+            self._offset = self._open_whole().offset
             self._held = held.pop_all()
 
-    def _taken_up(self, held: ExitStack, counts: tuple[int, int]) -> np.ndarray:
+    def _resume(self, held: ExitStack, counts: tuple[int, int]) -> np.ndarray:
         held.enter_context(locked(self.path, wait=False))
-        finished = self._saved(counts)
+        finished = self._read_record(counts)
         self._check_space()
         return finished
 
-    def _made(self, held: ExitStack, counts: tuple[int, int]) -> np.ndarray:
+    def _create(self, held: ExitStack, counts: tuple[int, int]) -> np.ndarray:
         self._check_space()
-        begun = self.path.with_name(self.path.name + ".new")
-        begun.touch()
-        held.enter_context(locked(begun, wait=False))
-        if self.path.exists():  # of another call, since it was looked for
+        new = self.path.with_name(self.path.name + ".new")
+        new.touch()
+        held.enter_context(locked(new, wait=False))
+        if self.path.exists():  # another call has created it in the meantime
             raise BlockingIOError
         self.finished = np.zeros(counts, bool)
-        self._save()
-        # Renamed, lock and all, once it has its full size, of which the disk holds nothing yet.
-        np.lib.format.open_memmap(begun, "w+", self._dtype, self._shape)
-        begun.replace(self.path)
+        self._write_record()
+        # The file gets its name, and keeps its lock, once it has its full size. It is sparse: the
+        # disk holds nothing of it yet.
+        np.lib.format.open_memmap(new, "w+", self._dtype, self._shape)
+        new.replace(self.path)
         return self.finished
 
     def close(self) -> None:
-        """Leaves the file to other calls."""
+        """Releases the file for other calls."""
         self._held.close()
 
     def read(self) -> np.memmap:
@@ -91,10 +93,10 @@ class KernelFile:
         return np.load(self.path, mmap_mode="r")
 
     def check(self, where: tuple[slice, slice], block: np.ndarray) -> None:
-        """Raises ``ValueError`` unless a block is what was written there, but for rounding."""
+        """Raises ``ValueError`` unless a block equals what was written there, up to rounding."""
         written = self.read()[where]
         largest, apart = (float(np.max(np.abs(a))) for a in (block, written - block))
-        # What rounding alone may do, on other hardware for example.
+        # Rounding alone may differ as much, on other hardware for example.
         if not apart <= 100 * np.finfo(self._dtype).eps * largest:
             raise ValueError(
                 f"path must hold the kernel that is asked for, but {self.path} was begun with "
@@ -103,14 +105,14 @@ class KernelFile:
             )
 
     def write(self, index: tuple[int, int], parts: Iterable[tuple[int, int, np.ndarray]]) -> None:
-        """Writes a block and notes that it is on the disk.
+        """Writes a block to the disk, and then records that it is there.
 
         Args:
           index: which block it is.
-          parts: what belongs to it: the row and column of a first entry, and the entries.
+          parts: rectangles of the kernel: the row and column of the first entry, and the entries.
         """
         pair_bytes = math.prod(self._shape[2:]) * self._dtype.itemsize
-        # Through a mapping, all that is written would count as memory of this process.
+        # Written through a memory map, the kernel would count as memory of this process.
         with self.path.open("r+b") as file:
             for row, column, part in parts:
                 for i, line in enumerate(part, row):
@@ -119,13 +121,13 @@ class KernelFile:
             file.flush()
             os.fsync(file.fileno())
         self.finished[index] = True
-        self._save()
+        self._write_record()
 
-    def _save(self) -> None:
+    def _write_record(self) -> None:
         record = {**self._configuration, "finished": np.packbits(self.finished).tobytes().hex()}
         write_whole(self._record, json.dumps(record, indent=2).encode())
 
-    def _saved(self, counts: tuple[int, int]) -> np.ndarray:
+    def _read_record(self, counts: tuple[int, int]) -> np.ndarray:
         try:
             saved = json.loads(self._record.read_text(encoding="utf-8"))
             bits = np.frombuffer(bytes.fromhex(saved["finished"]), np.uint8)
@@ -145,7 +147,7 @@ class KernelFile:
     def _check_space(self) -> None:
         folder = self.path.absolute().parent
         need = math.prod(self._shape) * self._dtype.itemsize
-        if self.path.exists():  # which takes as much of the disk as has been written
+        if self.path.exists():  # what has been written already takes its room
             need -= getattr(self.path.stat(), "st_blocks", 0) * 512
         free = shutil.disk_usage(folder).free
         if need > free:
@@ -155,7 +157,7 @@ class KernelFile:
                 "fewer sequences"
             )
 
-    def _opened(self) -> np.memmap:
+    def _open_whole(self) -> np.memmap:
         """The kernel, if the file is whole."""
         try:
             kernel = self.read()

@@ -135,7 +135,7 @@ def _estimate(
         change = derivative(_normal(jax.random.fold_in(key, index), params))
         change = change.reshape(shape[0], -1, shape[-1]).astype(dtype)
         pair = (change, change) if num1 is None else (change[:num1], change[num1:])
-        product = jnp.einsum(terms, *pair, precision="highest")
+        product = jnp.einsum(terms, *pair, precision="highest")  # (Lemma B.1)
         return product if full else product / shape[-1]
 
     def add(state: tuple[Array, Array, Array], num: int) -> tuple[Array, Array, Array]:

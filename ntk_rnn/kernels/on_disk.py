@@ -18,8 +18,8 @@ from ntk_rnn._terminal import progress_bar
 from ntk_rnn._types import AnyArray
 from ntk_rnn.kernels.kernel_file import KernelFile
 
-# What a block may take where its size is not given: large beside the cost of writing one, small
-# beside memory.
+# The size of a block if none is given: writing one costs little in comparison, and memory holds
+# many times as much.
 _BLOCK_BYTES = 2**26
 
 
@@ -79,19 +79,19 @@ def write_ntk(
     second = first if x2 is None else np.asarray(_checks.batch("x2", x2))
     if block_size is not None:
         block_size = _checks.positive_int("block_size", block_size)
-    rows, columns = (_Blocks(x, block_size) for x in (first, second))
+    rows, columns = (_SequenceBlocks(x, block_size) for x in (first, second))
 
-    # The first block is computed anew even if it is there: it says what the kernel is.
+    # The first block is computed even if it is in the file, because it says what the kernel is.
     blocks = _KernelBlocks(kernel_fn, rows, columns)
     configuration = {
         "shape": [len(first), len(second), *blocks.first.shape[2:]],
         "dtype": blocks.first.dtype.name,
         "block_size": [rows.size, columns.size],
-        "x1": _described(first),
-        "x2": None if x2 is None else _described(second),
+        "x1": _fingerprint(first),
+        "x2": None if x2 is None else _fingerprint(second),
     }
     with closing(KernelFile(Path(path), configuration, (rows.count, columns.count))) as file:
-        _check_written(file, blocks)
+        _check_same_kernel(file, blocks)
         todo = [
             (i, k)
             for i in range(rows.count)
@@ -110,10 +110,11 @@ def write_ntk(
         return file.read()
 
 
-def _check_written(file: KernelFile, blocks: _KernelBlocks) -> None:
-    """Refuses a file of another kernel function, which the first block tells from this one.
+def _check_same_kernel(file: KernelFile, blocks: _KernelBlocks) -> None:
+    """Refuses a file that another kernel function began.
 
-    Where that is 0, as of sequences of nothing but 0, so does the first that is not.
+    The first finished block is compared. Where the first block of the kernel is 0, as it is for
+    sequences of zeros, a block that is not 0 is compared as well.
     """
     done = [(int(i), int(k)) for i, k in np.argwhere(file.finished)]
     others = (block for block in done[1:] if file.read()[blocks.where(*block)].any())
@@ -122,10 +123,10 @@ def _check_written(file: KernelFile, blocks: _KernelBlocks) -> None:
 
 
 class _KernelBlocks:
-    """A kernel function block by block, all of which are of the shape and type of the first."""
+    """The blocks of a kernel, which must all be of the shape and type of the first."""
 
     def __init__(
-        self, kernel_fn: Callable[[Any, Any], Any], rows: _Blocks, columns: _Blocks
+        self, kernel_fn: Callable[[Any, Any], Any], rows: _SequenceBlocks, columns: _SequenceBlocks
     ) -> None:
         self._kernel_fn, self._rows, self._columns = kernel_fn, rows, columns
         self._kind: tuple[Any, ...] | None = None
@@ -133,7 +134,7 @@ class _KernelBlocks:
 
     def where(self, i: int, k: int) -> tuple[slice, slice]:
         """The place of a block in the kernel."""
-        return self._rows.part(i), self._columns.part(k)
+        return self._rows.where(i), self._columns.where(k)
 
     def computed(self, i: int, k: int) -> np.ndarray:
         return self.first if i == k == 0 else self._compute(i, k)
@@ -161,7 +162,7 @@ class _KernelBlocks:
         return block[: self._rows.length(i), : self._columns.length(k)]
 
 
-class _Blocks:
+class _SequenceBlocks:
     """Sequences in blocks of one size."""
 
     def __init__(self, x: np.ndarray, size: int | None) -> None:
@@ -174,19 +175,19 @@ class _Blocks:
     def start(self, index: int) -> int:
         return index * self.size
 
-    def part(self, index: int) -> slice:
+    def where(self, index: int) -> slice:
         return slice(self.start(index), self.start(index) + self.length(index))
 
     def length(self, index: int) -> int:
         return min(self.size, len(self._x) - self.start(index))
 
     def padded(self, index: int) -> np.ndarray:
-        """A block; the last one repeats its last sequence up to the size of the others."""
+        """A block of sequences; the last one repeats its last sequence to be as long as others."""
         last = len(self._x) - 1
         return self._x[np.minimum(np.arange(self.size) + self.start(index), last)]
 
 
-def _described(x: np.ndarray) -> str:
-    # As bytes, for bfloat16 is no type of buffers.
+def _fingerprint(x: np.ndarray) -> str:
+    # Viewed as bytes, because buffers cannot be of bfloat16.
     digest = hashlib.sha256(np.ascontiguousarray(x).view(np.uint8).data).hexdigest()[:16]
     return f"{x.dtype.name}{list(x.shape)} with hash {digest}"

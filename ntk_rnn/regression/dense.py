@@ -110,7 +110,7 @@ def lag_root(
     lag_weights: Float[AnyArray, " T"], lags: int, xp: ModuleType = jnp
 ) -> Float[AnyArray, " T"]:
     """``sqrt(rho)``, the diagonal of ``G^{1/2}``, of lag weights for data of so many lags."""
-    rho = xp.asarray(_checks.lag_weights("kernel", lag_weights))
+    rho = xp.asarray(_checks.weight_per_lag("kernel", lag_weights))
     _checks.same("len(kernel)", len(rho), "sequence length of data", lags, "number of lags")
     return xp.sqrt(rho)
 

@@ -16,7 +16,7 @@ import ntk_rnn as nr
 from ntk_rnn._terminal import UserError
 from ntk_rnn._types import AnyArray
 from ntk_rnn.data import S1, DataUnavailable, Windows
-from ntk_rnn.data.recordings import BIN_WIDTH
+from ntk_rnn.data.macaque import BIN_WIDTH
 from ntk_rnn.reproduction.studies.decoding_config import DecodingConfig
 
 Part = Literal["full", "limited"]

@@ -15,7 +15,7 @@ import pytest
 import scipy.io
 
 import ntk_rnn as nr
-from ntk_rnn.data import recordings
+from ntk_rnn.data import macaque
 
 ARRAYS = {
     "spikes": np.arange(12, dtype=np.uint8).reshape(4, 3),
@@ -31,7 +31,7 @@ def mat(**arrays):
 
 
 def test_parse():
-    found = recordings.parse(mat(**ARRAYS), "file")
+    found = macaque.parse(mat(**ARRAYS), "file")
     np.testing.assert_array_equal(found.spikes, ARRAYS["spikes"])
     np.testing.assert_array_equal(found.velocity, ARRAYS["vel"])
     np.testing.assert_array_equal(found.position, ARRAYS["pos"])
@@ -64,7 +64,7 @@ def entry(name, value):
 )
 def test_parse_refuses_other_arrays(changed, complaint):
     with pytest.raises(ValueError, match=complaint):
-        recordings.parse(mat(**ARRAYS | changed), "this file")
+        macaque.parse(mat(**ARRAYS | changed), "this file")
 
 
 class Trap:
@@ -82,7 +82,7 @@ def test_parse_refuses_what_is_no_mat_file_and_unpickles_nothing(tmp_path):
     whole = mat(**ARRAYS)
     for contents in (pickle.dumps(Trap(mark)), b"", b"text", whole[: len(whole) // 2]):
         with pytest.raises(ValueError, match=r"this file must .*; download https://raw"):
-            recordings.parse(contents, "this file")
+            macaque.parse(contents, "this file")
     assert not mark.exists()
 
 
@@ -91,8 +91,8 @@ def test_another_file_is_refused_by_its_hash(tmp_path, monkeypatch):
     monkeypatch.setenv("NTK_RNN_DATA", str(tmp_path))
     for contents, what in (
         (mat(**ARRAYS), r"got [\d,]{3,} bytes \(an incomplete or another one, with [0-9a-f]{8}"),
-        (bytes(recordings.SIZE), r"got 1,423,448 bytes \(another one"),
-        (bytes(recordings.SIZE + 9), r"got a larger file \(another one"),
+        (bytes(macaque.SIZE), r"got 1,423,448 bytes \(another one"),
+        (bytes(macaque.SIZE + 9), r"got a larger file \(another one"),
     ):
         file.write_bytes(contents)
         for path in (file, tmp_path, str(file)):
@@ -139,12 +139,12 @@ def test_a_download_that_is_refused_is_not_kept(server, tmp_path, monkeypatch):
     handler = logging.StreamHandler(told)
     pooch.get_logger().addHandler(handler)
     with pytest.raises(ValueError, match=r"must have SHA-256 f6bb.*, got another file, which is"):
-        recordings.download(f"{server}/other.mat", kept)
+        macaque.download(f"{server}/other.mat", kept)
     for address in (f"{server}/none.mat", "http://127.0.0.1:9/none.mat"):
         with pytest.raises(
             nr.data.DataUnavailable, match=r"could not be downloaded .*NTK_RNN_DATA"
         ):
-            recordings.download(address, kept)
+            macaque.download(address, kept)
     pooch.get_logger().removeHandler(handler)
     assert not list(kept.iterdir()) and not told.getvalue()
 
@@ -157,6 +157,6 @@ def test_the_recording():
     found = nr.data.s1()
     assert found.spikes.shape == (35129, 52)
     assert found.velocity.shape == found.position.shape == (35129, 2)
-    rates = found.spikes.mean(axis=0) / recordings.BIN_WIDTH
+    rates = found.spikes.mean(axis=0) / macaque.BIN_WIDTH
     assert (round(rates.mean(), 2), round(np.median(rates), 2)) == (9.23, 6.43)
     assert len(found.pieces) == 426

@@ -1,6 +1,6 @@
 """Recordings of macaque somatosensory cortex during reaching, as the paper's Fig. 5 and Table 1.
 
-They are found or downloaded, refused unless they are the very file, and only then parsed.
+The file is found or downloaded. It is parsed only if it has the expected hash.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from ntk_rnn import _checks
 from ntk_rnn.data.windows import piece_starts
 
 #: Where the file is looked for if no path is given: itself, or a folder that holds it.
@@ -141,9 +142,9 @@ def parse(contents: bytes, source: str) -> S1:
     import scipy.io
 
     try:
-        # Of objects and functions of MATLAB, nothing is built: only these arrays are read.
+        # Only these arrays are read, so no objects or functions of MATLAB are built.
         found = scipy.io.loadmat(io.BytesIO(contents), variable_names=["spikes", "vel", "pos"])
-    except Exception as error:  # what a file that is none raises, is not documented
+    except Exception as error:  # what loadmat raises for other files is not documented
         raise ValueError(
             f"{source} must be a MATLAB 5 file, got {len(contents):,} bytes that are not read as "
             f"one ({error}); {_REMEDY}"
@@ -174,11 +175,11 @@ def download(url: str, folder: str | Path | None = None) -> bytes:
     folder = pooch.os_cache("ntk_rnn") if folder is None else folder
     log = pooch.get_logger()
     level = log.level
-    log.setLevel("WARNING")  # it would tell where it downloads to, and errors are of one line
+    log.setLevel("WARNING")  # pooch would print where it downloads to
     try:
         kept = pooch.retrieve(url, f"sha256:{SHA256}", fname=FILE_NAME, path=folder)
         return Path(kept).read_bytes()
-    except OSError as error:  # those of the network among them
+    except OSError as error:  # errors of the network are among these
         raise DataUnavailable(
             f"the S1 recordings could not be downloaded from {url} to {folder} "
             f"({type(error).__name__}); {_REMEDY}"
@@ -198,10 +199,10 @@ def _read(name: str, path: str | Path) -> tuple[str, bytes]:
     try:
         file = file.expanduser()
         file = file / FILE_NAME if file.is_dir() else file
-        # One byte more than there should be tells another file, however large it is.
+        # One byte more than expected is enough to recognize a larger file, however large it is.
         with file.open("rb") as stream:
             return f"{name} ({file})", stream.read(SIZE + 1)
-    except (OSError, RuntimeError) as error:  # the latter of ~ and a user there is none of
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~ and a user who does not exist
         reason = getattr(error, "strerror", None) or error
         raise DataUnavailable(
             f"{name} must be {FILE_NAME} or a folder that holds it, got {str(path)!r}, where "
@@ -220,11 +221,5 @@ def _array(source: str, found: dict[str, Any], name: str) -> np.ndarray:
             f"{name} in {source} must have shape (bins, channels) and not be empty, got "
             f"{array.shape}; {_REMEDY}"
         )
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        first = tuple(bad[0].tolist())
-        raise ValueError(
-            f"{name} in {source} must be finite, got {len(bad)} NaN or infinite of {array.size} "
-            f"entries, the first at index {first}; {_REMEDY}"
-        )
+    _checks.finite(f"{name} in {source}", array, _REMEDY)
     return array.astype(np.float64)

@@ -17,7 +17,7 @@ from jaxtyping import Float, Shaped
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.data._csv import Table, read_table
+from ntk_rnn.data.csv_files import Table, read_table
 
 Pair = tuple[Float[np.ndarray, "N T n_x"], Float[np.ndarray, "N T n_y"]]
 
