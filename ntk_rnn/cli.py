@@ -24,7 +24,7 @@ import tyro
 import ntk_rnn
 from ntk_rnn import _terminal
 from ntk_rnn._terminal import UserError
-from ntk_rnn.reproduction import console, registry
+from ntk_rnn.reproduction import display, registry
 from ntk_rnn.reproduction.checks.topics import TOPICS, Topic
 from ntk_rnn.reproduction.claims import Claim
 from ntk_rnn.reproduction.studies.configs import Config, KernelsConfig
@@ -103,18 +103,18 @@ class Kernel:
 
     def __call__(self) -> int:
         """Runs the study; returns the exit code."""
-        result = console.run(registry.find("kernels"), self.config, self.out, "kernel")
+        run = display.run_study(registry.find("kernels"), self.config, self.out, "kernel")
         from ntk_rnn.reproduction.studies import kernels
 
         table = _terminal.table(
             "width", "median relative error", "range over seeds", "x sqrt(width)"
         )
-        for width, median, least, largest in kernels.summary(result.arrays):
+        for width, median, least, largest in kernels.summary(run.arrays):
             scaled = f"{median * width**0.5:.2f}"
             table.add_row(str(width), f"{median:.4f}", f"{least:.4f} to {largest:.4f}", scaled)
         _terminal.console().print(table)
-        console.print_claims([("kernel", claim) for claim in result.claims])
-        return _exit_code(result.claims)
+        display.print_claims([("kernel", claim) for claim in run.claims])
+        return _exit_code(run.claims)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Theory:
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must be from 0 to 2^32 - 1, got {self.seed}")
         topics = tuple(dict.fromkeys(self.names or TOPICS))
-        return 0 if console.run_checks(topics, self.seed, as_json=self.json) else 1
+        return 0 if display.run_checks(topics, self.seed, as_json=self.json) else 1
 
 
 @dataclass(frozen=True)

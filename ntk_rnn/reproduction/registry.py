@@ -18,7 +18,7 @@ from ntk_rnn.reproduction.studies.configs import (
     KernelsConfig,
     WidthConfig,
 )
-from ntk_rnn.reproduction.studies.decoding_config import DecodingConfig
+from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
 
 if TYPE_CHECKING:
     import numpy as np

@@ -31,10 +31,11 @@ from matplotlib.ticker import MaxNLocator
 import ntk_rnn as nr
 from ntk_rnn import plotting
 from ntk_rnn._terminal import UserError
-from ntk_rnn.reproduction import verdicts as statistics
-from ntk_rnn.reproduction.claims import Claim, Number, at_most
-from ntk_rnn.reproduction.studies import bias_problem as problem
-from ntk_rnn.reproduction.studies.configs import BiasConfig, seed_list
+from ntk_rnn.reproduction import averages, verdicts
+from ntk_rnn.reproduction.claims import Claim, Number
+from ntk_rnn.reproduction.studies import bias_problem as problem, students
+from ntk_rnn.reproduction.studies.configs import BiasConfig
+from ntk_rnn.reproduction.studies.students import NAMES, STYLES
 
 Arrays = dict[str, np.ndarray]
 
@@ -53,8 +54,6 @@ CHOICES = (
     "The RNN has to learn a small change, which its width is large for at all lags shown, and one "
     "of norm 1, which it is not.",
 )
-
-_NAMES = {"rnn": "RNN", "scaled": "scaled convolution", "unscaled": "unscaled convolution"}
 
 
 def units(config: BiasConfig) -> int:
@@ -84,12 +83,12 @@ def run(config: BiasConfig, advance: Callable[[], None]) -> Arrays:
     shapes |= {"rnn": (len(changes), seeds, lags)}
     shapes |= {"rnn_drift": (len(changes), seeds, count, lags)}
     arrays = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
-    for i, seed in enumerate(seed_list(config)):
+    for i, seed in enumerate(config.seed_list):
         x, params, initial, change = problem.draw(jax.random.key(seed), config)
         data = problem.data(x, initial, change)
         arrays["input_energy"][i] = problem.input_energy(x)
         arrays["bound"][i] = problem.bound(config, data, initial, step)
-        for name, weights in (("scaled", rho), ("unscaled", np.ones(lags))):
+        for name, weights in students.convolution_weights(config).items():
             conv = nr.kernel_regression(weights, data, initial=initial, on_host=True)
             moved = conv.impulse_response(step, config.learning_rate) - np.asarray(initial)
             arrays[name][i] = problem.steps_to_learn(step, moved, change)
@@ -108,7 +107,7 @@ def run(config: BiasConfig, advance: Callable[[], None]) -> Arrays:
                 )
             advance()
     return {
-        "seed": np.asarray(seed_list(config)),
+        "seed": np.asarray(config.seed_list),
         "step": step,
         "lag_weights": rho,
         "change": np.sort(changes),
@@ -123,7 +122,7 @@ def metrics(config: BiasConfig, arrays: Arrays) -> list[dict[str, Any]]:
         for lag, rho in enumerate(arrays["lag_weights"]):
             weight = 1.0 if drift is None else float(rho)
             predicted = problem.predicted(config, weight, arrays["input_energy"][:, lag])
-            average, error = statistics.mean(steps[:, lag])
+            average, error = averages.mean(steps[:, lag])
             row = {"model": title, "lag": lag, "lag_weight": weight}
             row |= {"predicted": float(np.mean(predicted)), "steps": average, "stderr": error}
             part = np.nan if drift is None else np.nanmax(_of_bound(arrays, drift)[..., lag])
@@ -137,7 +136,7 @@ def numbers(config: BiasConfig, arrays: Arrays) -> list[Number]:
         Number(
             f"exponent of rho_j in steps times s_j, {title}, lags 0 to {lags[-1]}",
             "",
-            statistics.told(_slope(np.log(arrays["lag_weights"][lags]), effort)),
+            averages.printed_mean(_slope(np.log(arrays["lag_weights"][lags]), effort)),
         )
         for title, steps, _ in _models(arrays)
         for _, lags, effort in [_effort(arrays, steps)]
@@ -156,7 +155,7 @@ def claims(config: BiasConfig, arrays: Arrays) -> list[Claim]:
     result = [*_growth(arrays, *rnn[:2], bar), *_growth(arrays, *scaled[:2], 0.05)]
     _, lags, effort = _effort(arrays, unscaled[1])
     result.append(
-        statistics.within(
+        verdicts.within(
             f"Steps times s_j until the {unscaled[0]} has learned half of lag j do not depend on "
             f"rho_j (log-log slope; lags 0 to {lags[-1]})",
             _slope(np.log(arrays["lag_weights"][lags]), effort), 0.05,
@@ -168,7 +167,7 @@ def claims(config: BiasConfig, arrays: Arrays) -> list[Claim]:
         last = lags[-1]
         predicted = problem.predicted(config, arrays["lag_weights"], arrays["input_energy"][rows])
         result.append(
-            statistics.below(
+            verdicts.below(
                 f"Half of lag {last} is learned sooner than the kernel of infinite width has it by "
                 f"the {title} (log of the ratio)",
                 np.log(steps[rows] / predicted)[:, last], 0.0,
@@ -179,11 +178,16 @@ def claims(config: BiasConfig, arrays: Arrays) -> list[Claim]:
     allowed = np.nanmax(parts / (1 + problem.allowance(config, arrays["lag_weights"])))
     return [
         *result,
-        at_most("Drift of the scaled convolution over the bound of Theorem 4.1 (largest of lags, "
-                "steps and seeds)", float(largest), 1.0),
-        at_most("Drift of the RNN over that bound and what its width allows, 1 + 3 sqrt(tr(rho) / "
-                "(n rho_j)) (largest of lags, steps, seeds and changes)", float(allowed), 1.0,
-                f" ({np.nanmax(parts):.3g} of the bound alone)"),
+        verdicts.at_most(
+            "Drift of the scaled convolution over the bound of Theorem 4.1 (largest of lags, steps "
+            "and seeds)",
+            float(largest), 1.0,
+        ),
+        verdicts.at_most(
+            "Drift of the RNN over that bound and what its width allows, 1 + 3 sqrt(tr(rho) / "
+            "(n rho_j)) (largest of lags, steps, seeds and changes)",
+            float(allowed), 1.0, f" ({np.nanmax(parts):.3g} of the bound alone)",
+        ),
     ]  # fmt: skip
 
 
@@ -191,12 +195,9 @@ def plot(config: BiasConfig, arrays: Arrays) -> Figure:
     """Steps until half of each lag is learned, and the drift of some lags below their bounds."""
     fig, (over_lag, over_steps) = plotting.panels(2, width=4.7, height=4.0)
     lag = np.arange(config.seq_len)
-    for name, color, style in (
-        ("unscaled", plotting.GREEN, (0, (1, 1.5))),
-        ("scaled", plotting.ORANGE, (0, (5, 3))),
-    ):
-        label = f"{_NAMES[name]} ({config.seeds} seeds)"
-        plotting.bands(over_lag, lag, arrays[name], label, color=color, linestyle=style)
+    for name in ("unscaled", "scaled"):
+        label = f"{NAMES[name]} ({config.seeds} seeds)"
+        plotting.bands(over_lag, lag, arrays[name], label, **STYLES[name])
     predicted = problem.predicted(config, arrays["lag_weights"], arrays["input_energy"])
     over_lag.plot(
         lag, np.median(predicted, axis=0), color=plotting.GREY, linewidth=0.9,
@@ -250,9 +251,9 @@ def _models(arrays: Arrays) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
     """
     rnns = zip(arrays["change"], arrays["rnn"], arrays["rnn_drift"], strict=True)
     return [
-        *((f"{_NAMES['rnn']} (change of {size:g})", steps, drift) for size, steps, drift in rnns),
-        (_NAMES["scaled"], arrays["scaled"], arrays["scaled_drift"]),
-        (_NAMES["unscaled"], arrays["unscaled"], None),
+        *((f"{NAMES['rnn']} (change of {size:g})", steps, drift) for size, steps, drift in rnns),
+        (NAMES["scaled"], arrays["scaled"], arrays["scaled_drift"]),
+        (NAMES["unscaled"], arrays["unscaled"], None),
     ]
 
 
@@ -266,7 +267,7 @@ def _effort(arrays: Arrays, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 def _slope(x: Shaped[np.ndarray, " K"], samples: Float[np.ndarray, "S K"]) -> np.ndarray:
     """The slope of a line fitted to each sample."""
-    return statistics.rise(x, samples) / (x[-1] - x[0])
+    return averages.rise(x, samples) / (x[-1] - x[0])
 
 
 def _growth(arrays: Arrays, title: str, steps: np.ndarray, bar: float) -> list[Claim]:
@@ -277,11 +278,11 @@ def _growth(arrays: Arrays, title: str, steps: np.ndarray, bar: float) -> list[C
     what = f"Steps times s_j until the {title} has learned half of lag j grow"
     which = f"lags 0 to {lags[-1]}"
     return [
-        statistics.within(
+        verdicts.within(
             f"{what} as 1 / rho_j (log-log slope plus 1; {which})",
             _slope(log_rho, effort) + 1, bar,
         ),
-        statistics.within(
+        verdicts.within(
             f"{what} at the rate at which rho_j decays, {decay:.3f} a lag (fitted rate over this "
             f"one, less 1; {which})",
             _slope(lags, effort) / decay - 1, bar,

@@ -26,10 +26,12 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 import ntk_rnn as nr
 from ntk_rnn import plotting
-from ntk_rnn.reproduction import verdicts as statistics
+from ntk_rnn.reproduction import averages, verdicts
 from ntk_rnn.reproduction.claims import Claim, Number
-from ntk_rnn.reproduction.studies import config_checks
-from ntk_rnn.reproduction.studies.configs import DelayConfig, seed_list
+from ntk_rnn.reproduction.studies import students, teacher_data
+from ntk_rnn.reproduction.studies.configs import DelayConfig
+from ntk_rnn.reproduction.studies.learning_rate import check_converged, check_stable
+from ntk_rnn.reproduction.studies.students import NAMES
 
 Arrays = dict[str, np.ndarray]
 TrainData = tuple[Float[Array, "N T n_x"], Float[Array, "N T D"]]
@@ -51,8 +53,6 @@ CHOICES = (
     "some of the seeds and delays, the convolutions are solved for all.",
 )
 
-_NAMES = {"rnn": "RNN", "scaled": "scaled convolution", "unscaled": "unscaled convolution"}
-
 
 def units(config: DelayConfig) -> int:
     """One unit of work an RNN trained, and one a seed for the convolutions."""
@@ -70,15 +70,15 @@ def run(config: DelayConfig, advance: Callable[[], None]) -> Arrays:
     Raises:
       ValueError: if the learning rate is past stability.
     """
-    rho = np.asarray(nr.lag_weights(config.seq_len, config.nu_w, config.nu_f, config.nu_c))
+    convolutions = students.convolution_weights(config)
     steps = np.asarray([*sorted(config.steps), np.inf])
     shape = (config.seeds, len(steps), config.seq_len)
-    errors = {name: np.full(shape, np.nan) for name in _NAMES}
+    errors = {name: np.full(shape, np.nan) for name in NAMES}
     power = np.empty((config.seeds, config.seq_len))
     trained = steps[steps <= config.rnn_steps].astype(int)
-    for i, seed in enumerate(seed_list(config)):
+    for i, seed in enumerate(config.seed_list):
         train, test, params, response = _draw(jax.random.key(seed), config)
-        for name, weights in (("scaled", rho), ("unscaled", np.ones_like(rho))):
+        for name, weights in convolutions.items():
             errors[name][i] = _closed_form(config, weights, train, test, response, steps)
         squares = np.sum(np.asarray(test[1], float) ** 2, axis=(0, 1))
         power[i] = squares / squares[0]
@@ -89,7 +89,7 @@ def run(config: DelayConfig, advance: Callable[[], None]) -> Arrays:
             )
             advance()
     return {
-        "seed": np.asarray(seed_list(config)),
+        "seed": np.asarray(config.seed_list),
         "step": steps,
         "delay": np.arange(config.seq_len),
         "power": power,
@@ -106,11 +106,11 @@ def metrics(config: DelayConfig, arrays: Arrays) -> list[dict[str, Any]]:
     for r, step in enumerate(arrays["step"]):
         for d, delay in enumerate(arrays["delay"]):
             row: dict[str, Any] = {"step": float(step), "delay": int(delay)}
-            for name in _NAMES:
+            for name in NAMES:
                 samples = arrays[name][:, r, d]
                 samples = samples[np.isfinite(samples)]
                 row[name] = float(np.median(samples)) if len(samples) else np.nan
-                row[f"{name}_mean"], row[f"{name}_stderr"] = statistics.mean(samples)
+                row[f"{name}_mean"], row[f"{name}_stderr"] = averages.mean(samples)
             rows.append(row)
     return rows
 
@@ -119,15 +119,15 @@ def numbers(config: DelayConfig, arrays: Arrays) -> list[Number]:
     """Errors at the ends of the RNN's delays, and where they cross the unscaled convolution's."""
     r = _longest(config, arrays)
     after, result = f"after {_after(arrays['step'][r])}", []
-    for name, title in _NAMES.items():
+    for name, title in NAMES.items():
         rows, columns = _trained(arrays[name][:, r])
         errors, delay = arrays[name][:, r][np.ix_(rows, columns)], arrays["delay"][columns]
         for d, samples in ((delay[0], errors[:, 0]), (delay[-1], errors[:, -1])):
             quantity = f"Error of the {title} at delay {d}, {after} (mean of seeds)"
-            result.append(Number(quantity, "", statistics.told(samples)))
+            result.append(Number(quantity, "", averages.printed_mean(samples)))
         if name != "unscaled":
             ahead = errors - arrays["unscaled"][:, r][np.ix_(rows, columns)]
-            where = statistics.told(statistics.crossing(delay, ahead))
+            where = averages.printed_mean(averages.crossing(delay, ahead))
             quantity = f"Delay from which the {title} is behind the unscaled convolution, {after}"
             result.append(Number(quantity, "", where))
     return result
@@ -142,7 +142,7 @@ def claims(config: DelayConfig, arrays: Arrays) -> list[Claim]:
     r = _longest(config, arrays)
     after = f"after {_after(arrays['step'][r])}"
     result = []
-    for name, title in _NAMES.items():
+    for name, title in NAMES.items():
         rows, columns = _trained(arrays[name][:, r])
         delay, seeds = arrays["delay"][columns], np.ix_(rows, columns)
         errors, unscaled = arrays[name][:, r][seeds], arrays["unscaled"][:, r][seeds]
@@ -150,19 +150,19 @@ def claims(config: DelayConfig, arrays: Arrays) -> list[Claim]:
             ("relative to predicting zero", np.ones_like(errors)),
             ("plain, in units of delay 0", arrays["power"][seeds]),
         ):
-            rise = statistics.rise(delay, errors * scale)
+            rise = averages.rise(delay, errors * scale)
             how = f"({unit}; rise from delay {delay[0]} to {delay[-1]}), {after}"
             if name == "unscaled":
                 statement = f"Error of the {title} does not depend on the delay {how}"
-                result.append(statistics.within(statement, rise, 0.1))
+                result.append(verdicts.within(statement, rise, 0.1))
             else:
                 statement = f"Error of the {title} rises with the delay {how}"
-                result.append(statistics.above(statement, rise, 0.0))
+                result.append(verdicts.above(statement, rise, 0.0))
         if name != "unscaled":
             result += _crossing_claims(title, after, delay, errors - unscaled)
     rows, columns = _trained(arrays["rnn"][:, r])
     gaps = np.abs(arrays["rnn"] - arrays["scaled"])[:, r][np.ix_(rows, columns)]
-    matches = statistics.below(
+    matches = verdicts.below(
         f"Scaled convolution matches the RNN (distance of errors, mean of delays), {after}",
         gaps.mean(axis=1), 0.05 * (1000 / config.width) ** 0.5,
     )  # fmt: skip
@@ -173,14 +173,9 @@ def plot(config: DelayConfig, arrays: Arrays) -> Figure:
     """Test error against the delay, a panel for each number of steps; a band over seeds."""
     fig, axes = plotting.panels(len(arrays["step"]), width=3.1, height=3.6)
     for r, (ax, step) in enumerate(zip(axes, arrays["step"], strict=True)):
-        for name, color, style in (
-            ("unscaled", plotting.GREEN, (0, (1, 1.5))),
-            ("scaled", plotting.ORANGE, (0, (5, 3))),
-        ):
-            label = f"{_NAMES[name]} ({config.seeds} seeds)"
-            plotting.bands(
-                ax, arrays["delay"], arrays[name][:, r], label, color=color, linestyle=style
-            )
+        for name in ("unscaled", "scaled"):
+            label = f"{NAMES[name]} ({config.seeds} seeds)"
+            plotting.bands(ax, arrays["delay"], arrays[name][:, r], label, **students.STYLES[name])
         errors = arrays["rnn"][:, r]
         rows, columns = _trained(errors)
         if rows.any():
@@ -207,18 +202,13 @@ def _draw(
 ) -> tuple[TrainData, TestData, Any, Float[Array, "T 1 n_x"]]:
     """Training and test data, a target for each delay, the RNN and its impulse response."""
     key_data, key_noise, key_student = jax.random.split(key, 3)
-    x, y = nr.data.teacher(
-        key_data, config.num_train + config.num_test, config.seq_len,
-        in_dim=config.in_dim, width=config.teacher_width,
-        nu_w=config.nu_w, nu_f=config.nu_f, nu_c=config.nu_c, snr_db=None,
-    )  # fmt: skip
+    x, y = teacher_data.sequences(key_data, config, snr_db=None)
     if config.target == "copy":
         y = x[..., :1]
     delayed = [nr.data.delay(y, steps) for steps in range(config.seq_len)]
     y = nr.data.add_noise(key_noise, jnp.concatenate(delayed, axis=-1), config.snr_db)
-    n = config.num_train
-    params = _student(config).init(key_student, x[:n])
-    return (x[:n], y[:n]), (x[n:], y[n:]), params, nr.impulse_response(params, config.seq_len)
+    train, test = teacher_data.split(config, x, y)
+    return train, test, *students.draw(_rnn(config), key_student, train[0])
 
 
 def _closed_form(
@@ -235,7 +225,7 @@ def _closed_form(
     """
     initial = np.repeat(np.asarray(response), train[1].shape[2], axis=1)
     kernel = nr.kernel_regression(lag_weights, train, initial=initial, on_host=True)
-    config_checks.stable(config.learning_rate, float(kernel.max_learning_rate))
+    check_stable(config.learning_rate, float(kernel.max_learning_rate))
     y = np.asarray(test[1], float)
     outputs = kernel.predict(test[0], steps, config.learning_rate)
     return np.sum((outputs - y) ** 2, axis=(1, 2)) / np.sum(y**2, axis=(0, 1))
@@ -248,17 +238,17 @@ def _train(
     test: TestData,
     steps: Shaped[np.ndarray, " K"],
 ) -> Float[np.ndarray, " K"]:
-    """Errors of the RNN. That the learning rate is stable has been seen from its kernel's limit."""
+    """Errors of the RNN. Its learning rate is known to be stable in the limit of its kernel."""
     path = nr.gradient_descent(
-        _student(config), params, train, test=test, steps=int(steps[-1]), record_at=steps,
+        _rnn(config), params, train, test=test, steps=int(steps[-1]), record_at=steps,
         learning_rate=config.learning_rate, allow_unstable=True,
     )  # fmt: skip
-    config_checks.converging(config.learning_rate, path.diverged_at)
+    check_converged(config.learning_rate, path.diverged_at)
     return np.asarray(path.test_loss) / (np.sum(np.asarray(test[1], float) ** 2) / 2)
 
 
-def _student(config: DelayConfig) -> nr.LinearRNN:
-    return nr.LinearRNN(config.width, 1, config.nu_w, config.nu_f, config.nu_c)
+def _rnn(config: DelayConfig) -> nr.LinearRNN:
+    return students.rnn(config, config.width)
 
 
 def _delayed(data: TrainData, steps: int) -> tuple[Array, Array]:
@@ -289,12 +279,12 @@ def _crossing_claims(
 ) -> list[Claim]:
     """A model's error minus the unscaled convolution's is negative at first, and positive then."""
     middle = int(np.argmin(np.abs(delay - delay[-1] / 2)))
-    crossings = statistics.crossing(delay, ahead)
+    crossings = averages.crossing(delay, ahead)
     count = f"in {np.isfinite(crossings).sum()} of {len(crossings)} seeds"
-    cross = f"; they cross at delay {statistics.told(crossings)}, {count}"
+    cross = f"; they cross at delay {averages.printed_mean(crossings)}, {count}"
     statement = f"Error of the {title} minus that of the unscaled convolution at delay"
     return [
-        statistics.below(f"{statement} {delay[0]}, {after}", ahead[:, 0], 0.0),
-        statistics.above(f"{statement} {delay[middle]}, {after}{cross}", ahead[:, middle], 0.0),
-        statistics.above(f"{statement} {delay[-1]}, {after}", ahead[:, -1], 0.0),
+        verdicts.below(f"{statement} {delay[0]}, {after}", ahead[:, 0], 0.0),
+        verdicts.above(f"{statement} {delay[middle]}, {after}{cross}", ahead[:, middle], 0.0),
+        verdicts.above(f"{statement} {delay[-1]}, {after}", ahead[:, -1], 0.0),
     ]

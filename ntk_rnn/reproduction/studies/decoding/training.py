@@ -28,14 +28,14 @@ from jaxtyping import Array, Float
 import ntk_rnn as nr
 from ntk_rnn._types import AnyArray
 from ntk_rnn.data import S1, Windows
-from ntk_rnn.reproduction.studies import config_checks
-from ntk_rnn.reproduction.studies.configs import seed_list
-from ntk_rnn.reproduction.studies.decoding_config import DecodingConfig
-from ntk_rnn.reproduction.studies.decoding_data import HeldOut, Part, compressed, hold_out, split
+from ntk_rnn.reproduction.studies import students
+from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
+from ntk_rnn.reproduction.studies.decoding.data import HeldOut, Part, compressed, hold_out, split
+from ntk_rnn.reproduction.studies.learning_rate import check_converged, check_stable
+from ntk_rnn.reproduction.studies.students import NAMES
 
 Arrays = dict[str, np.ndarray]
 
-NAMES = {"rnn": "RNN", "scaled": "scaled convolution", "unscaled": "unscaled convolution"}
 OUTPUTS = ("x velocity", "y velocity")
 
 PAPER = (
@@ -87,7 +87,7 @@ def run(
     # As many steps with limited data as there are with all of them.
     train, test = split(config, recording, "full")
     steps = config.epochs * (len(train.x) // config.batch_size)
-    arrays: Arrays = {"seed": np.asarray(seed_list(config))}
+    arrays: Arrays = {"seed": np.asarray(config.seed_list)}
     for part in parts:
         train, test = split(config, recording, part) if part != "full" else (train, test)
         found = decode(config, train, hold_out(config, test), steps, advance)
@@ -99,13 +99,9 @@ def decode(
     config: DecodingConfig, train: Windows, test: HeldOut, steps: int, advance: Callable[[], None]
 ) -> Arrays:
     """Trains the models on windows, for every seed; arrays as `run` has them."""
-    rho = np.asarray(nr.lag_weights(config.seq_len, config.nu_w, config.nu_f, config.nu_c))
     in_dim, out_dim = train.x.shape[2], train.y.shape[2]
-    convolutions = {
-        "scaled": nr.ScaledConv(rho, out_dim),
-        "unscaled": nr.ScaledConv(np.ones_like(rho), out_dim),
-    }
-    draws = [_draw(jax.random.key(seed), config, in_dim, out_dim) for seed in seed_list(config)]
+    convolutions = students.convolutions(config, out_dim)
+    draws = [_draw(jax.random.key(seed), config, in_dim, out_dim) for seed in config.seed_list]
     epoch_steps = len(train.x) // config.batch_size
     records = np.unique([*range(0, steps, epoch_steps), steps])
     # First, since it is what finds a learning rate past stability.
@@ -116,14 +112,14 @@ def decode(
     curves: dict[str, list[np.ndarray]] = {name: [] for name in NAMES}
     for params, response, key in draws:
         for name in NAMES:
-            model = convolutions.get(name) or _rnn(config, out_dim)
+            model = convolutions.get(name) or students.rnn(config, config.width, out_dim)
             start = params if name == "rnn" else convolutions[name].params_from(response)
             path = nr.train(
                 model if config.targets == "all" else _LastStep(model, config.seq_len),
                 start, data, steps=steps, batch_size=config.batch_size, key=key,
                 learning_rate=config.learning_rate, record_at=records,
             )  # fmt: skip
-            config_checks.converging(config.learning_rate, path.diverged_at, f" of the {name}")
+            check_converged(config.learning_rate, path.diverged_at, f" of the {name}")
             curves[name].append(test.score(_responses(config, path.impulse_response)))
             advance()
     return {
@@ -150,7 +146,7 @@ def _closed_form(
     for name, convolution in convolutions.items():
         weights = np.asarray(convolution.lag_weights)
         kernel = nr.kernel_regression(weights, data, initial=initial, on_host=True)
-        config_checks.stable(config.learning_rate, float(kernel.max_learning_rate) / share)
+        check_stable(config.learning_rate, float(kernel.max_learning_rate) / share)
         steps = np.append(records, config.long_steps)
         responses = kernel.impulse_response(steps, config.learning_rate * share)
         responses = responses.reshape(len(steps), lags, seeds, out_dim, in_dim)
@@ -195,10 +191,6 @@ def _responses(
     return responses
 
 
-def _rnn(config: DecodingConfig, out_dim: int) -> nr.LinearRNN:
-    return nr.LinearRNN(config.width, out_dim, config.nu_w, config.nu_f, config.nu_c)
-
-
 @partial(jax.jit, static_argnums=(1, 2, 3))
 def _draw(
     key: Array, config: DecodingConfig, in_dim: int, out_dim: int
@@ -206,5 +198,5 @@ def _draw(
     """The RNN, its impulse response, and the key of the order of the windows."""
     key_student, key_order = jax.random.split(key)
     impulses = nr.unit_impulses(config.seq_len, in_dim)
-    params = _rnn(config, out_dim).init(key_student, impulses)
-    return params, nr.impulse_response(params, config.seq_len), key_order
+    model = students.rnn(config, config.width, out_dim)
+    return *students.draw(model, key_student, impulses), key_order
