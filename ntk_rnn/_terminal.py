@@ -74,7 +74,7 @@ def loading() -> Iterator[None]:
 def progress_bar(
     unit: str, total: int | None, *, wanted: bool = True, patience: float = _PATIENCE_SECONDS
 ) -> Iterator[Callable[..., None]]:
-    """A bar on stderr, if that is a terminal, which is gone when the block ends.
+    """A bar on stderr, if that is a terminal that can redraw a line, gone when the block ends.
 
     Yields ``show(done, note="", total=None)``, to be called with how many units are done, with a
     remark, and with how many units there are if that was not known before.
@@ -86,7 +86,7 @@ def progress_bar(
       patience: seconds for which nothing is drawn.
     """
     screen = console(stderr=True)
-    if not (wanted and screen.is_terminal):
+    if not (wanted and screen.is_interactive):
         yield lambda done, note="", total=None: None
         return
     bar = Progress(

@@ -46,9 +46,9 @@ def test_few_samples_are_rarely_taken_for_a_result():
     """Of noise about the bar, one claim in a hundred holds, whatever the number of samples."""
     draws = np.random.default_rng(0).standard_normal((2000, 4))
     for count in (2, 4):
-        verdicts = [verdicts.above("noise", row[:count], 0.0).verdict for row in draws]
+        found = [verdicts.above("noise", row[:count], 0.0).verdict for row in draws]
         # 20 of each expected, with a standard deviation of 4.5: 4 of these are allowed.
-        assert all(2 <= verdicts.count(side) <= 38 for side in ("holds", "does not hold"))
+        assert all(2 <= found.count(side) <= 38 for side in ("holds", "does not hold"))
     assert verdicts.multiple(8) == verdicts.multiple(20) == 3
 
 

@@ -20,7 +20,7 @@ def impulse_response(key: Array) -> Iterator[Outcome]:
     nu = (0.3, 0.5, 2.0)
     found = nr.impulse_response_moments(key, width, lags, 2, 2, *nu, num_seeds=seeds)
     limit = nr.gaussian_limit(lags, *nu)
-    beside = ~np.eye(lags, dtype=bool)
+    off_diagonal = ~np.eye(lags, dtype=bool)
     where = f"over {seeds} RNNs of width {width}, largest of"
     yield Outcome(
         "Theorem 3.3(a)",
@@ -34,7 +34,7 @@ def impulse_response(key: Array) -> Iterator[Outcome]:
         f"mean, correlation between lags, kurtosis of L_j {where} {2 * lags + lags * (lags - 1)}",
         max(
             deviation(found.mean, found.mean_error, 0),
-            deviation(found.correlation[beside], found.correlation_error[beside], 0),
+            deviation(found.correlation[off_diagonal], found.correlation_error[off_diagonal], 0),
             deviation(found.kurtosis, found.kurtosis_error, 3),
         ),
         4.0,

@@ -126,13 +126,15 @@ def infinite_width(key: Array) -> Iterator[Outcome]:
         "slope",
     )
     widest = between[-1]
-    beside = ~np.eye(seq_len, dtype=bool)
+    off_diagonal = ~np.eye(seq_len, dtype=bool)
     expected = np.asarray(nr.analytic_ntk(x[:1], x[1:], rho), float)[0, 0]
     yield Outcome(
         "eqs. 51, 52",
         f"kernel between different times, mean of {seeds} RNNs of width 512",
         deviation(
-            widest.mean(0)[beside], widest.std(0, ddof=1)[beside] / seeds**0.5, expected[beside]
+            widest.mean(0)[off_diagonal],
+            widest.std(0, ddof=1)[off_diagonal] / seeds**0.5,
+            expected[off_diagonal],
         ),
         # The largest of 30, by Student's law with 15 degrees of freedom.
         5.5,

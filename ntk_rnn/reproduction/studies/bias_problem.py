@@ -96,6 +96,16 @@ def steps_to_learn(
     return averages.crossing(step, learned - _LEARNED)
 
 
+def effort(
+    arrays: dict[str, np.ndarray], steps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Seeds that a model is trained for, lags all of them learn, and log of steps times ``s_j``."""
+    rows = np.asarray(np.isfinite(steps).any(axis=1))
+    log_effort = np.log(steps * arrays["input_energy"])[rows]
+    lags = np.flatnonzero(np.isfinite(log_effort).all(axis=0))
+    return rows, lags, log_effort[:, lags]
+
+
 def predicted(config: BiasConfig, rho: Any, energy: np.ndarray) -> np.ndarray:
     """Steps after which ``(1 - eta rho_j s_j)^l`` has fallen to the part that is not learned."""
     return np.log(1 - _LEARNED) / np.log1p(-config.learning_rate * rho * energy)

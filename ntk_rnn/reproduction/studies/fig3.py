@@ -14,28 +14,22 @@ unit of delay 0 as well, in which plain squared errors are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Float, Shaped
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-import ntk_rnn as nr
 from ntk_rnn import plotting
 from ntk_rnn.reproduction import averages, verdicts
 from ntk_rnn.reproduction.claims import Claim, Number
-from ntk_rnn.reproduction.studies import students, teacher_data
+from ntk_rnn.reproduction.studies import fig3_problem as problem, students
 from ntk_rnn.reproduction.studies.configs import DelayConfig
-from ntk_rnn.reproduction.studies.learning_rate import check_converged, check_stable
 from ntk_rnn.reproduction.studies.students import NAMES
 
 Arrays = dict[str, np.ndarray]
-TrainData = tuple[Float[Array, "N T n_x"], Float[Array, "N T D"]]
-TestData = tuple[Float[Array, "M T n_x"], Float[Array, "M T D"]]
 
 PAPER = (
     "Fig. 3 shows the test error of a linear RNN, of its scaled convolution and of an unscaled one "
@@ -77,15 +71,17 @@ def run(config: DelayConfig, advance: Callable[[], None]) -> Arrays:
     power = np.empty((config.seeds, config.seq_len))
     trained = steps[steps <= config.rnn_steps].astype(int)
     for i, seed in enumerate(config.seed_list):
-        train, test, params, response = _draw(jax.random.key(seed), config)
+        train, test, params, response = problem.draw(jax.random.key(seed), config)
         for name, weights in convolutions.items():
-            errors[name][i] = _closed_form(config, weights, train, test, response, steps)
+            errors[name][i] = problem.convolution_errors(
+                config, weights, train, test, response, steps
+            )
         squares = np.sum(np.asarray(test[1], float) ** 2, axis=(0, 1))
         power[i] = squares / squares[0]
         advance()
         for delay in config.rnn_delays if i < config.rnn_seeds else ():
-            errors["rnn"][i, : len(trained), delay] = _train(
-                config, params, _delayed(train, delay), _delayed(test, delay), trained
+            errors["rnn"][i, : len(trained), delay] = problem.rnn_errors(
+                config, params, train, test, delay, trained
             )
             advance()
     return {
@@ -194,66 +190,6 @@ def plot(config: DelayConfig, arrays: Arrays) -> Figure:
     axes[0].set_ylabel("test error / error of predicting zero")
     plotting.legend_below(fig, axes, "median and quartiles over seeds", 3)
     return fig
-
-
-@partial(jax.jit, static_argnums=1)
-def _draw(
-    key: Array, config: DelayConfig
-) -> tuple[TrainData, TestData, Any, Float[Array, "T 1 n_x"]]:
-    """Training and test data, a target for each delay, the RNN and its impulse response."""
-    key_data, key_noise, key_student = jax.random.split(key, 3)
-    x, y = teacher_data.sequences(key_data, config, snr_db=None)
-    if config.target == "copy":
-        y = x[..., :1]
-    delayed = [nr.data.delay(y, steps) for steps in range(config.seq_len)]
-    y = nr.data.add_noise(key_noise, jnp.concatenate(delayed, axis=-1), config.snr_db)
-    train, test = teacher_data.split(config, x, y)
-    return train, test, *students.draw(_rnn(config), key_student, train[0])
-
-
-def _closed_form(
-    config: DelayConfig,
-    lag_weights: Float[np.ndarray, " T"],
-    train: TrainData,
-    test: TestData,
-    response: Float[Array, "T 1 n_x"],
-    steps: Float[np.ndarray, " R"],
-) -> Float[np.ndarray, "R D"]:
-    """Errors of a convolution. Lag weights treat outputs alike, so each delay can be one of them.
-
-    The limit of infinitely many steps takes float64: long lags are lost to rounding before.
-    """
-    initial = np.repeat(np.asarray(response), train[1].shape[2], axis=1)
-    kernel = nr.kernel_regression(lag_weights, train, initial=initial, on_host=True)
-    check_stable(config.learning_rate, float(kernel.max_learning_rate))
-    y = np.asarray(test[1], float)
-    outputs = kernel.predict(test[0], steps, config.learning_rate)
-    return np.sum((outputs - y) ** 2, axis=(1, 2)) / np.sum(y**2, axis=(0, 1))
-
-
-def _train(
-    config: DelayConfig,
-    params: Any,
-    train: TrainData,
-    test: TestData,
-    steps: Shaped[np.ndarray, " K"],
-) -> Float[np.ndarray, " K"]:
-    """Errors of the RNN. Its learning rate is known to be stable in the limit of its kernel."""
-    path = nr.gradient_descent(
-        _rnn(config), params, train, test=test, steps=int(steps[-1]), record_at=steps,
-        learning_rate=config.learning_rate, allow_unstable=True,
-    )  # fmt: skip
-    check_converged(config.learning_rate, path.diverged_at)
-    return np.asarray(path.test_loss) / (np.sum(np.asarray(test[1], float) ** 2) / 2)
-
-
-def _rnn(config: DelayConfig) -> nr.LinearRNN:
-    return students.rnn(config, config.width)
-
-
-def _delayed(data: TrainData, steps: int) -> tuple[Array, Array]:
-    x, y = data
-    return x, y[..., steps : steps + 1]
 
 
 def _after(step: float) -> str:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from ntk_rnn.reproduction.studies import fig3
+from ntk_rnn.reproduction.studies import fig3, fig3_problem
 from ntk_rnn.reproduction.studies.configs import DelayConfig
 
 SMALL = DelayConfig(
@@ -27,7 +27,7 @@ def test_run(dtype):
     np.testing.assert_array_equal(np.isfinite(arrays["rnn"]), trained)
 
     # Gradient descent and weighted least squares, of one seed and delay, by NumPy.
-    (x, y), test, _, response = map(_host, fig3._draw(jax.random.key(6), SMALL))
+    (x, y), test, _, response = map(_host, fig3_problem.draw(jax.random.key(6), SMALL))
     for name, rho in (("unscaled", np.ones(4)), ("scaled", [2.0, 1.6, 0.78, 0.324])):
         root = np.sqrt(np.repeat(rho, 2))
         features, start = _lagged(x) * root, response.reshape(-1) / root
@@ -56,7 +56,7 @@ def test_run(dtype):
 
 def test_the_copy_task_delays_the_first_input():
     config = dataclasses.replace(SMALL, target="copy", snr_db=200.0)
-    (x, y), *_ = fig3._draw(jax.random.key(0), config)
+    (x, y), *_ = fig3_problem.draw(jax.random.key(0), config)
     for steps in range(4):
         np.testing.assert_allclose(y[:, steps:, steps], x[:, : 4 - steps, 0], rtol=1e-6)
         assert np.abs(y[:, :steps, steps]).sum() < 1e-6
