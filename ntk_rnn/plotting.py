@@ -47,7 +47,7 @@ def bands(
     Args:
       ax: where to draw.
       x: abscissas, shape ``(R,)``.
-      samples: one row a sample, shape ``(S, R)``.
+      samples: one row for each sample, shape ``(S, R)``.
       label: the line's name in the legend.
       color: colour of line and band.
       linestyle: as matplotlib's.
@@ -71,17 +71,17 @@ def points(
 
 
 def over_seeds(what: str, count: int) -> str:
-    """What lines and bands are, as a legend's title says; of one seed there is but a line."""
+    """The title of a legend: what lines and bands are. Of one seed there is only a line."""
     return f"{what} of {count} seeds" if count > 1 else "one seed"
 
 
 def legend(ax: Axes, title: str | None = None, **placed: Any) -> None:
-    """A legend of a panel; its title is where bands say what they are."""
+    """A legend of a panel; its title says what the bands are."""
     ax.legend(fontsize=9, frameon=False, title=title, title_fontsize=9, **placed)
 
 
 def legend_below(fig: Figure, axes: list[Axes], title: str, columns: int) -> None:
-    """One legend of all panels, below them; what several panels show is in it once."""
+    """One legend below all panels, with each label once."""
     handles = {}
     for ax in axes:
         lines, labels = ax.get_legend_handles_labels()

@@ -60,7 +60,7 @@ def write(out: Path, left_out: Mapping[str, str]) -> list[Entry]:
       left_out: reasons for which studies could not be run, by name.
 
     Returns:
-      All studies, as the report has them.
+      The entries of all studies.
 
     Raises:
       ValueError: if the folder cannot be written to.
@@ -77,7 +77,7 @@ def write(out: Path, left_out: Mapping[str, str]) -> list[Entry]:
 
 
 def reasons(left_out: Mapping[str, str]) -> list[str]:
-    """A line a reason for which studies could not be run."""
+    """A line for each reason for which studies could not be run."""
     return [
         f"{', '.join(name for name in left_out if left_out[name] == reason)} left out: {reason}"
         for reason in dict.fromkeys(left_out.values())

@@ -56,7 +56,7 @@ CHOICES = (
 
 
 def units(config: BiasConfig) -> int:
-    """One unit of work an RNN trained, and one a seed for the convolutions."""
+    """One unit of work for each RNN trained, and one for the convolutions of each seed."""
     return config.seeds + min(config.rnn_seeds, config.seeds) * len(config.changes)
 
 
@@ -115,7 +115,7 @@ def run(config: BiasConfig, advance: Callable[[], None]) -> Arrays:
 
 
 def metrics(config: BiasConfig, arrays: Arrays) -> list[dict[str, Any]]:
-    """One row a model and lag: steps until it is learned, and the most of the bound it moves by."""
+    """One row for each model and lag: steps until it is learned, largest part of the bound."""
     rows = []
     for title, steps, drift in _models(arrays):
         for lag, rho in enumerate(arrays["lag_weights"]):
@@ -143,7 +143,7 @@ def numbers(config: BiasConfig, arrays: Arrays) -> list[Number]:
 
 
 def claims(config: BiasConfig, arrays: Arrays) -> list[Claim]:
-    """Steps needed grow as ``1 / rho_j``, and no lag moves farther than Theorem 4.1 has it.
+    """Steps needed grow as ``1 / rho_j``, and no lag moves farther than Theorem 4.1 allows.
 
     Of the RNN the first is claimed for the smallest change; for the largest, if there are several,
     that its longest lag is learned sooner.
@@ -193,7 +193,7 @@ def claims(config: BiasConfig, arrays: Arrays) -> list[Claim]:
 def _models(arrays: Arrays) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
     """Name, steps until lags are learned, and drift, of the RNNs by rising change and the others.
 
-    The drift is ``None`` where Theorem 4.1 says nothing of it.
+    The drift is ``None`` for the unscaled convolution, to which Theorem 4.1 does not apply.
     """
     rnns = zip(arrays["change"], arrays["rnn"], arrays["rnn_drift"], strict=True)
     return [

@@ -45,7 +45,7 @@ CHOICES = (
 
 
 def units(config: DynamicsConfig) -> int:
-    """One unit of work a seed."""
+    """One unit of work for each seed."""
     return config.seeds
 
 
@@ -75,7 +75,7 @@ def run(config: DynamicsConfig, advance: Callable[[], None]) -> Arrays:
 
 
 def metrics(config: DynamicsConfig, arrays: Arrays) -> list[dict[str, Any]]:
-    """One row a seed: losses at the start and at the end, and how far apart the curves are."""
+    """One row for each seed: losses at the start and the end, and gaps between the curves."""
     gaps = {
         "train_gap": _gap(arrays, "rnn_train", "conv_train"),
         "test_gap": _gap(arrays, "rnn_test", "conv_test"),
@@ -94,7 +94,7 @@ def metrics(config: DynamicsConfig, arrays: Arrays) -> list[dict[str, Any]]:
 
 
 def numbers(config: DynamicsConfig, arrays: Arrays) -> list[Number]:
-    """How far RNN and convolution are apart, and what is left of their losses at the end."""
+    """How far RNN and convolution are apart, and which part of their losses is left at the end."""
     result = []
     for data, name in (("train", "training"), ("test", "test")):
         gap = _gap(arrays, f"rnn_{data}", f"conv_{data}")

@@ -49,7 +49,7 @@ CHOICES = (
 
 
 def units(config: DelayConfig) -> int:
-    """One unit of work an RNN trained, and one a seed for the convolutions."""
+    """One unit of work for each RNN trained, and one for the convolutions of each seed."""
     return config.seeds + min(config.rnn_seeds, config.seeds) * len(config.rnn_delays)
 
 
@@ -94,9 +94,9 @@ def run(config: DelayConfig, advance: Callable[[], None]) -> Arrays:
 
 
 def metrics(config: DelayConfig, arrays: Arrays) -> list[dict[str, Any]]:
-    """One row a number of steps and delay: median and mean of each model's error over seeds.
+    """One row for each number of steps and delay: median and mean of each model's error over seeds.
 
-    Those of the RNN are over the seeds it is trained for, and NaN where it is not.
+    Those of the RNN are over the seeds that it is trained for, and NaN where it is not trained.
     """
     rows = []
     for r, step in enumerate(arrays["step"]):

@@ -41,12 +41,12 @@ CHOICES = (
     "convolution starts from the impulse response of the RNN.",
 )
 
-# What is compared, and what the paper calls it.
+# The gaps, by name, and what claims and the figure call them.
 _GAPS = {"train": "training loss", "test": "test loss", "response": "impulse response"}
 
 
 def units(config: WidthConfig) -> int:
-    """One unit of work an RNN."""
+    """One unit of work for each RNN."""
     return len(config.widths) * config.seeds
 
 
@@ -95,7 +95,7 @@ def fits(arrays: Arrays) -> dict[str, PowerLaw]:
 
 
 def metrics(config: WidthConfig, arrays: Arrays) -> list[dict[str, Any]]:
-    """One row an RNN: the largest gaps over the steps."""
+    """One row for each RNN: the largest gaps over the steps."""
     largest = {f"{name}_gap": gap.max(axis=2) for name, gap in gaps(arrays).items()}
     return [
         {"width": int(width), "seed": int(seed)}

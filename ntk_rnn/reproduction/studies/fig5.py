@@ -24,12 +24,12 @@ __all__ = ["CHOICES", "PAPER", "claims", "metrics", "numbers", "plot", "run", "u
 
 
 def units(config: DecodingConfig) -> int:
-    """One unit of work for the closed form, and one a model trained."""
+    """One unit of work for the closed form, and one for each model trained."""
     return training.units(config, ["full"])
 
 
 def run(config: DecodingConfig, advance: Callable[[], None]) -> Arrays:
-    """Trains the models on all data; arrays as `decoding.training.run` has them.
+    """Trains the models on all data; returns the arrays of `decoding.training.run`.
 
     Raises:
       DataUnavailable: if the recording cannot be had.
@@ -45,7 +45,7 @@ def compute(config: DecodingConfig, recording: S1, advance: Callable[[], None]) 
 
 
 def metrics(config: DecodingConfig, arrays: Arrays) -> list[dict[str, Any]]:
-    """One row an epoch and output: mean ``R^2`` of each model over seeds, and standard error."""
+    """One row for each epoch and output: mean ``R^2`` of each model, and standard error."""
     rows = []
     for r, epoch in enumerate(arrays["full_epoch"]):
         for p, output in enumerate(OUTPUTS):

@@ -38,7 +38,7 @@ CHOICES = (
 
 
 def units(config: KernelsConfig) -> int:
-    """One unit of work a kernel."""
+    """One unit of work for each kernel."""
     return len(config.widths) * config.seeds
 
 
@@ -83,7 +83,7 @@ def run(config: KernelsConfig, advance: Callable[[], None]) -> Arrays:
 
 
 def metrics(config: KernelsConfig, arrays: Arrays) -> list[dict[str, Any]]:
-    """One row a kernel."""
+    """One row for each kernel."""
     return [
         {"width": int(width), "seed": int(seed), "relative_error": float(error)}
         for width, errors in zip(arrays["width"], arrays["relative_error"], strict=True)

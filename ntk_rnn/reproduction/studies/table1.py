@@ -34,7 +34,7 @@ CHOICES = (
 
 
 def units(config: DecodingConfig) -> int:
-    """One unit of work for the closed form of each part, one a model trained, one a reference."""
+    """One unit of work for each part in closed form, model trained and pair of references."""
     return training.units(config, PARTS) + len(PARTS)
 
 
@@ -65,7 +65,7 @@ def compute(config: DecodingConfig, recording: S1, advance: Callable[[], None]) 
 
 
 def metrics(config: DecodingConfig, arrays: Arrays) -> list[dict[str, Any]]:
-    """The table: a row a part, model and output. References have no standard error."""
+    """The table: a row for each part, model and output. References have no standard error."""
     rows = []
     for part, name, title in _cells(config):
         for p, output in enumerate(OUTPUTS):
@@ -77,7 +77,7 @@ def metrics(config: DecodingConfig, arrays: Arrays) -> list[dict[str, Any]]:
 
 
 def numbers(config: DecodingConfig, arrays: Arrays) -> list[Number]:
-    """The table, a number a part, model and output."""
+    """The table: a number for each part, model and output."""
     result = []
     for part, name, title in _cells(config):
         for p, output in enumerate(OUTPUTS):
@@ -157,7 +157,7 @@ def _draw_part(ax: Axes, config: DecodingConfig, arrays: Arrays, part: Part) -> 
 
 
 def _rows(config: DecodingConfig) -> dict[str, str]:
-    """The rows of the table: arrays, and what they are called."""
+    """The rows of the table: the names of arrays, and their titles."""
     later = f"convolution, {config.long_steps:,} steps"
     return {
         "wiener": "Wiener filter",

@@ -2,8 +2,8 @@
 
 Inputs are the counts of 52 neurons in windows of 15 bins, one for each bin that has 14 others of
 its piece behind it; targets are the two coordinates of the hand's velocity in the last bin. The
-three models take the same mini-batches: the convolutions start from the impulse response of the
-RNN, so that the three differ in how they learn alone.
+three models take the same mini-batches, and the convolutions start from the impulse response of
+the RNN, so that the three differ only in how they learn.
 
 The loss is ``1/2 sum ||y_hat - y||^2`` over a batch (Appendix B.4). With batches of 128 windows and
 the paper's learning rate of 1e-4, which is an eighth of what is stable for the unscaled convolution
@@ -66,7 +66,7 @@ CHOICES = (
 
 
 def units(config: DecodingConfig, parts: Sequence[Part]) -> int:
-    """One unit of work for the closed form of each part, and one a model trained."""
+    """One unit of work for the closed form of each part, and one for each model trained."""
     return len(parts) * (1 + config.seeds * len(NAMES))
 
 
@@ -98,13 +98,13 @@ def run(
 def decode(
     config: DecodingConfig, train: Windows, test: HeldOut, steps: int, advance: Callable[[], None]
 ) -> Arrays:
-    """Trains the models on windows, for every seed; arrays as `run` has them."""
+    """Trains the models on windows, for every seed; returns the arrays of one part (`run`)."""
     in_dim, out_dim = train.x.shape[2], train.y.shape[2]
     convolutions = students.convolutions(config, out_dim)
     draws = [_draw(jax.random.key(seed), config, in_dim, out_dim) for seed in config.seed_list]
     epoch_steps = len(train.x) // config.batch_size
     records = np.unique([*range(0, steps, epoch_steps), steps])
-    # First, since it is what finds a learning rate past stability.
+    # The closed form comes first, since it finds out whether the learning rate is past stability.
     starts = np.stack([np.asarray(response, float) for _, response, _ in draws])
     arrays = _closed_form(config, convolutions, train, test, starts, records)
     advance()
@@ -137,7 +137,10 @@ def _closed_form(
     starts: Float[np.ndarray, "S T n_y n_x"],
     records: np.ndarray,
 ) -> Arrays:
-    """Lag weights treat outputs alike, so the outputs of all seeds are those of one regression."""
+    """Scores in closed form, of all seeds in one regression.
+
+    Lag weights treat all outputs alike, so the outputs of each seed are outputs of the regression.
+    """
     seeds, lags, out_dim, in_dim = starts.shape
     data = compressed(config, train, seeds)
     initial = starts.swapaxes(0, 1).reshape(lags, seeds * out_dim, in_dim)
@@ -183,7 +186,7 @@ def _as_model_input(config: DecodingConfig, windows: Windows) -> tuple[Array, Ar
 def _responses(
     config: DecodingConfig, recorded: Float[AnyArray, "R K n_y C"]
 ) -> Float[np.ndarray, "R T n_y n_x"]:
-    """Impulse responses, of what was recorded of the models in training."""
+    """Impulse responses in the order of lags, from those recorded in training."""
     responses = np.asarray(recorded)
     if config.targets == "last":
         shape = (*responses.shape[::2], config.seq_len, -1)
