@@ -60,13 +60,22 @@ def bands(
 
 
 def points(
-    ax: Axes, x: Shaped[np.ndarray, " R"], samples: Float[np.ndarray, "S R"], label: str
+    ax: Axes,
+    x: Shaped[np.ndarray, " R"],
+    samples: Float[np.ndarray, "S R"],
+    label: str | None = None,
+    *,
+    color: str = BLUE,
+    marker: str = "o",
+    **style: Any,
 ) -> None:
     """Medians as points with bars from quartile to quartile, where ``x`` are too few for a line."""
     low, median, high = np.quantile(samples, [0.25, 0.5, 0.75], axis=0)
+    style.setdefault("markersize", 4.5)
     ax.errorbar(
         x, median, (median - low, high - median),
-        color=BLUE, fmt="o", markersize=4.5, elinewidth=1.2, capsize=2, label=label,
+        color=color, fmt=marker, elinewidth=1.2, capsize=2, label=label,
+        **style,
     )  # fmt: skip
 
 

@@ -31,12 +31,10 @@ def plot(config: BiasConfig, arrays: Arrays) -> Figure:
     )  # fmt: skip
     for k, (size, steps) in enumerate(zip(arrays["change"], arrays["rnn"], strict=True)):
         rows, lags, _ = effort(arrays, steps)
-        low, median, high = np.quantile(steps[np.ix_(rows, lags)], [0.25, 0.5, 0.75], axis=0)
-        over_lag.errorbar(
-            lags, median, (median - low, high - median), fmt="os^v"[k % 4], color=plotting.BLUE,
+        label = f"linear RNN, change {size:g} ({rows.sum()} seeds)"
+        plotting.points(
+            over_lag, lags, steps[np.ix_(rows, lags)], label, marker="os^v"[k % 4], zorder=3,
             markerfacecolor="none" if k else plotting.BLUE, markersize=8 if k else 4.5,
-            elinewidth=1.2, capsize=2, zorder=3,
-            label=f"linear RNN, change {size:g} ({rows.sum()} seeds)",
         )  # fmt: skip
     over_lag.set_title("Time to learn half of a lag", fontsize=11)
     over_lag.set_xlabel("lag j (time steps)")

@@ -171,12 +171,7 @@ def _plot_fits(ax: Axes, arrays: Arrays) -> None:
     ):
         law = laws[name]
         label = f"{_GAPS[name]}: slope {averages.printed_exponent(law, 2)}".replace("+-", "±")
-        largest = gap.max(axis=2)
-        low, median, high = np.quantile(largest, [0.25, 0.5, 0.75], axis=1)
-        ax.errorbar(
-            widths * shift, median, (median - low, high - median),
-            color=color, fmt=marker, markersize=4.5, elinewidth=1.2, capsize=2,
-        )  # fmt: skip
+        plotting.points(ax, widths * shift, gap.max(axis=2).T, color=color, marker=marker)
         fitted = np.exp(law.intercept) * widths.astype(float) ** law.slope
         ax.plot(widths, fitted, color=color, linestyle=style, linewidth=1.4, label=label)
     plotting.against_width(ax, widths, (1, 3))
