@@ -26,8 +26,8 @@ from IPython.display import display
 
 import ntk_rnn as nr
 from ntk_rnn import plotting
-from ntk_rnn.reproduction.studies import decoding
-from ntk_rnn.reproduction.studies.decoding_config import DecodingConfig
+from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
+from ntk_rnn.reproduction.studies.decoding.data import compressed, hold_out, split
 
 # %matplotlib inline
 
@@ -78,10 +78,10 @@ titles = {"limited": "4.5 minutes of data", "full": "all data"}
 if recording:
     data, held_out = {}, {}
     for part, title in titles.items():
-        train, test = decoding.split(config, recording, part)
+        train, test = split(config, recording, part)
         data[part], held_out[part] = (
-            decoding.compressed(config, train),
-            decoding.hold_out(config, test),
+            compressed(config, train),
+            hold_out(config, test),
         )
         print(f"{title}: {len(train.x)} windows for training, {len(test.x)} for test")
 

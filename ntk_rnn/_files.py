@@ -1,6 +1,6 @@
 """Files and folders that are replaced whole or not at all, and locks on them.
 
-What is written goes to a name of its own beside the target, and is renamed to it once complete.
+New content is written beside the target under another name, and renamed once it is complete.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ except ImportError:  # Windows: processes are not kept from each other
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Holds a lock on a file or folder that exists.
 
-    The system releases it when the process ends, however it does. Some network file systems have
-    no locks; there, processes are not told apart.
+    The system releases it when the process ends, however it ends. Some network file systems have
+    no locks; there, processes are not kept from each other.
 
     Raises:
       BlockingIOError: if someone else holds it and this one is not to wait.
@@ -65,31 +65,31 @@ def replaced_folder(target: Path, check: Callable[[], None]) -> Iterator[Path]:
 
     Args:
       target: the folder to replace. The one that it is in is made if there is none.
-      check: is called before the folder is made, and again before it is renamed, to raise an
+      check: called before the folder is made, and again before it is renamed; it raises an
         exception if what is at the target must not be replaced.
     """
     around = target.parent
     around.mkdir(parents=True, exist_ok=True)
-    with locked(around):
-        recover(target)
-    check()
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.new-", dir=around))
-    staging.chmod(0o777 & ~_umask())
-    try:
-        # The lock says that the process which owns the folder is alive.
-        with locked(staging):
-            yield staging
-            with locked(around):
-                check()
-                _swap(staging, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with contextlib.ExitStack() as alive:
+        with locked(around):
+            recover(target)
+            check()
+            staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.new-", dir=around))
+            alive.callback(shutil.rmtree, staging, ignore_errors=True)
+            staging.chmod(0o777 & ~_umask())
+            # This lock shows `recover` that the process which owns the folder is alive. It is taken
+            # before another process can look.
+            alive.enter_context(locked(staging))
+        yield staging
+        with locked(around):
+            check()
+            _swap(staging, target)
 
 
 def recover(target: Path) -> None:
-    """Puts right what killed processes left: restores what was there, removes what was begun.
+    """Restores what killed processes had moved away, and removes what they had begun.
 
-    To be called with a lock on the folder around the target.
+    It is to be called with a lock on the folder around the target.
     """
     for old in sorted(target.parent.glob(f".{target.name}.old-*")):
         if os.path.lexists(target):
@@ -97,7 +97,7 @@ def recover(target: Path) -> None:
         else:
             old.rename(target)
     for staging in target.parent.glob(f".{target.name}.new-*"):
-        # One that is locked belongs to a process that is alive.
+        # A folder that is locked belongs to a process that is alive.
         with contextlib.suppress(BlockingIOError), locked(staging, wait=False):
             if fcntl is not None:
                 shutil.rmtree(staging, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What a run shows on a terminal, and how it is interrupted there."""
+"""What commands and long calls show on a terminal, and how they are interrupted there."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ INTERRUPTED = 130
 
 # Work that ends before has no bar.
 _PATIENCE_SECONDS = 2.0
+
+# Of all open blocks of `interrupts`, the innermost last.
+_open: list[threading.Event] = []
 
 
 class UserError(ValueError):
@@ -62,7 +65,7 @@ def note(line: str) -> None:
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-    """Says on a terminal, for as long as that takes, that what computes is being loaded."""
+    """Shows on a terminal that libraries are being loaded, for as long as the block takes."""
     with console(stderr=True).status("loading"):
         yield
 
@@ -71,10 +74,10 @@ def loading() -> Iterator[None]:
 def progress_bar(
     unit: str, total: int | None, *, wanted: bool = True, patience: float = _PATIENCE_SECONDS
 ) -> Iterator[Callable[..., None]]:
-    """A bar on stderr, if that is a terminal, which is gone when the block ends.
+    """A bar on stderr, if that is a terminal that can redraw a line, gone when the block ends.
 
-    Yields ``show(done, note="", total=None)``: how many units are done, what else there is to say
-    of the work, and how many units there are, where that is only known later.
+    Yields ``show(done, note="", total=None)``, to be called with how many units are done, with a
+    remark, and with how many units there are if that was not known before.
 
     Args:
       unit: what is counted, as ``"steps"``.
@@ -83,7 +86,7 @@ def progress_bar(
       patience: seconds for which nothing is drawn.
     """
     screen = console(stderr=True)
-    if not (wanted and screen.is_terminal):
+    if not (wanted and screen.is_interactive):
         yield lambda done, note="", total=None: None
         return
     bar = Progress(
@@ -111,43 +114,49 @@ def progress_bar(
 def interrupts(*, at_once: bool) -> Iterator[Callable[[], bool]]:
     """Within the block Ctrl-C is noted; the function that is yielded says whether there was one.
 
-    Python drops exceptions that are raised in callbacks, such as those that JAX has run when
-    garbage is collected. What is noted is not lost.
+    Noting it matters even where it also raises KeyboardInterrupt: Python drops exceptions that are
+    raised in callbacks, such as those that JAX runs when garbage is collected.
 
-    Signals belong to the main thread: in any other there is nothing to see, and where Ctrl-C is
-    ignored, it stays so.
+    Blocks may be nested. An interrupt that the innermost one takes as a request is noted by the
+    others too, so that they do not go on with what it has ended early.
+
+    Signals belong to the main thread, so in any other thread there is never an interrupt to see.
+    Where Ctrl-C is ignored, it stays so.
 
     Args:
-      at_once: whether Ctrl-C does what it always did, beside being noted. Otherwise the first one
-        is a request that the block sees to when it suits, and only the second one does.
+      at_once: whether Ctrl-C also does what it did before the block. Otherwise the first one is a
+        request that the block sees to when it suits, and only the second does what it did before.
     """
     asked = threading.Event()
     before = signal.getsignal(signal.SIGINT)
-    # Where Ctrl-C ends the process, it can be put off, but not noted before it does.
-    known = callable(before) or (before is signal.SIG_DFL and not at_once)
-    if threading.current_thread() is not threading.main_thread() or not known:
+    # Where Ctrl-C ends the process, it can be put off, but not noted before the process ends.
+    can_be_noted = callable(before) or (before is signal.SIG_DFL and not at_once)
+    if threading.current_thread() is not threading.main_thread() or not can_be_noted:
         yield asked.is_set
         return
 
-    def note_it(number: int, frame: FrameType | None) -> None:
-        asked.set()
+    def note_interrupt(number: int, frame: FrameType | None) -> None:
+        for event in _open:
+            event.set()
         if at_once and callable(before):
             before(number, frame)
         else:
             signal.signal(signal.SIGINT, before)
 
-    signal.signal(signal.SIGINT, note_it)
+    _open.append(asked)
+    signal.signal(signal.SIGINT, note_interrupt)
     try:
         yield asked.is_set
     finally:
         signal.signal(signal.SIGINT, before)
+        _open.remove(asked)
 
 
 def leave(code: int) -> NoReturn:
     """Ends the process with an exit code.
 
-    After an interrupt at once: JAX may be loading or computing in threads of its own, and Python,
-    taking itself down below them, was seen to hang and to crash.
+    After an interrupt it ends without Python's own clean-up, which was seen to hang and to crash
+    while threads of JAX were still loading or computing.
     """
     if code == INTERRUPTED:
         for stream in (sys.stdout, sys.stderr):

@@ -24,20 +24,10 @@ import tyro
 import ntk_rnn
 from ntk_rnn import _terminal
 from ntk_rnn._terminal import UserError
-from ntk_rnn.reproduction import console, registry
+from ntk_rnn.reproduction import command_help, display, registry
 from ntk_rnn.reproduction.checks.topics import TOPICS, Topic
 from ntk_rnn.reproduction.claims import Claim
 from ntk_rnn.reproduction.studies.configs import Config, KernelsConfig
-
-_DESCRIPTION = """The theory of wide linear recurrent networks, made computable.
-
-Examples:
-  ntk-rnn reproduce fig1 fig2   two figures of the paper, in results/
-  ntk-rnn theory drift          checks of Theorem 4.1
-  ntk-rnn kernel --help         what a command does, and its options
-  ntk-rnn --version             which version this is
-"""
-
 
 _T = TypeVar("_T")
 _Several = Annotated[
@@ -103,18 +93,18 @@ class Kernel:
 
     def __call__(self) -> int:
         """Runs the study; returns the exit code."""
-        result = console.run(registry.find("kernels"), self.config, self.out, "kernel")
+        run = display.run_study(registry.find("kernels"), self.config, self.out, "kernel")
         from ntk_rnn.reproduction.studies import kernels
 
         table = _terminal.table(
             "width", "median relative error", "range over seeds", "x sqrt(width)"
         )
-        for width, median, least, largest in kernels.summary(result.arrays):
+        for width, median, least, largest in kernels.summary(run.arrays):
             scaled = f"{median * width**0.5:.2f}"
             table.add_row(str(width), f"{median:.4f}", f"{least:.4f} to {largest:.4f}", scaled)
         _terminal.console().print(table)
-        console.print_claims([("kernel", claim) for claim in result.claims])
-        return _exit_code(result.claims)
+        display.print_claims([("kernel", claim) for claim in run.claims])
+        return _exit_code(run.claims)
 
 
 @dataclass(frozen=True)
@@ -133,7 +123,7 @@ class Theory:
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must be from 0 to 2^32 - 1, got {self.seed}")
         topics = tuple(dict.fromkeys(self.names or TOPICS))
-        return 0 if console.run_checks(topics, self.seed, as_json=self.json) else 1
+        return 0 if display.run_checks(topics, self.seed, as_json=self.json) else 1
 
 
 @dataclass(frozen=True)
@@ -164,80 +154,6 @@ def _exit_code(claims: Sequence[Claim]) -> int:
 
 
 _COMMANDS = {"reproduce": Reproduce, "kernel": Kernel, "theory": Theory, "doctor": Doctor}
-
-# What the help of a command says below its first line. Indented lines are printed as they are.
-_MORE = {
-    "reproduce": """
-Studies:
-{studies}
-
-Each writes DIR/NAME; one that is there, of the same configuration, version and
-  precision, is kept. DIR/report.html and report.md are of all that DIR holds.
-  A study whose data cannot be had is left out, unless it is named.
-
-Exit code:
-  0  no claim fails (one that cannot be told does not), or --smoke
-  1  a claim does not hold
-  2  a mistake in the arguments, or no data for a study that is named
-
-Examples:
-  ntk-rnn reproduce fig1 fig2
-  ntk-rnn reproduce --smoke --out trial
-""",
-    "kernel": """
-Computes kernels by neural-tangents, for each width and seed, and prints
-  their relative Frobenius distance from the kernel of infinite width, and
-  the slope of that distance in the width on log-log scales.
-
-Writes the folder DIR/kernel, in the place of an earlier run's.
-
-Exit code:
-  0  no claim fails; one that cannot be told does not
-  1  a claim does not hold
-  2  a mistake in the arguments
-
-Examples:
-  ntk-rnn kernel
-  ntk-rnn kernel --widths 64 128 256 --in-dim 3 --out-dim 2
-""",
-    "theory": """
-Topics, as NAMES:
-  representation  RNNs as causal convolutions; realizations (Section 2)
-  kernels         tangent kernels: analytic, empirical, exact, sampled
-  training        gradient descent, its closed form, linearization
-  initialization  the wide RNN as a Gaussian process (Theorem 3.3a)
-  drift           how far each lag can move (Theorem 4.1)
-  evolution       state evolution (Lemma C.1)
-  figures         what captions say
-
-All of them take about a minute on two CPU cores. Prints a line a result:
-  whether it holds, its name in the paper, the error and how much is allowed,
-  what was compared and, where the paper is wrong, what was corrected.
-
-Some checks are statistical: with another seed about one run in a hundred
-  shows a failure that is none.
-
-Exit code:
-  0  every result holds
-  1  one does not
-  2  a mistake in the arguments
-
-Examples:
-  ntk-rnn theory
-  ntk-rnn theory drift evolution
-  ntk-rnn theory --json --seed 3
-""",
-    "doctor": """
-Tries every implementation of neural-tangents, which takes some seconds.
-
-Exit code:
-  0  all is well
-  1  something is wrong; the table says what to do about it
-
-Example:
-  ntk-rnn doctor
-""",
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -281,13 +197,12 @@ def _parse(argv: Sequence[str]) -> Callable[[], int]:
     try:
         with contextlib.redirect_stderr(complaint):
             if name in _COMMANDS:
-                return tyro.cli(
-                    _COMMANDS[name],
-                    args=argv[1:], prog=f"ntk-rnn {name}", description=_description(name),
-                )  # fmt: skip
+                command = _COMMANDS[name]
+                about = f"{command.__doc__}\n{command_help.details(name)}"
+                return tyro.cli(command, args=argv[1:], prog=f"ntk-rnn {name}", description=about)
             # Only for its help and complaints: a command has no options before its name.
             commands: Any = _overview()
-            return tyro.cli(commands, args=argv, prog="ntk-rnn", description=_DESCRIPTION)
+            return tyro.cli(commands, args=argv, prog="ntk-rnn", description=command_help.OVERVIEW)
     except SystemExit as exit_:
         if not exit_.code:  # help was asked for
             raise
@@ -306,11 +221,6 @@ def _overview() -> Any:
         for name, command in _COMMANDS.items()
     ]
     return functools.reduce(operator.or_, commands)
-
-
-def _description(name: str) -> str:
-    studies = "\n".join(f"  {study.name:8} {study.title}" for study in registry.STUDIES.values())
-    return f"{_COMMANDS[name].__doc__}\n{_MORE[name].replace('{studies}', studies)}".strip()
 
 
 def _one_line(complaint: str) -> str:

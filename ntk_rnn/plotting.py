@@ -47,7 +47,7 @@ def bands(
     Args:
       ax: where to draw.
       x: abscissas, shape ``(R,)``.
-      samples: one row a sample, shape ``(S, R)``.
+      samples: one row for each sample, shape ``(S, R)``.
       label: the line's name in the legend.
       color: colour of line and band.
       linestyle: as matplotlib's.
@@ -60,28 +60,37 @@ def bands(
 
 
 def points(
-    ax: Axes, x: Shaped[np.ndarray, " R"], samples: Float[np.ndarray, "S R"], label: str
+    ax: Axes,
+    x: Shaped[np.ndarray, " R"],
+    samples: Float[np.ndarray, "S R"],
+    label: str | None = None,
+    *,
+    color: str = BLUE,
+    marker: str = "o",
+    **style: Any,
 ) -> None:
     """Medians as points with bars from quartile to quartile, where ``x`` are too few for a line."""
     low, median, high = np.quantile(samples, [0.25, 0.5, 0.75], axis=0)
+    style.setdefault("markersize", 4.5)
     ax.errorbar(
         x, median, (median - low, high - median),
-        color=BLUE, fmt="o", markersize=4.5, elinewidth=1.2, capsize=2, label=label,
+        color=color, fmt=marker, elinewidth=1.2, capsize=2, label=label,
+        **style,
     )  # fmt: skip
 
 
 def over_seeds(what: str, count: int) -> str:
-    """What lines and bands are, as a legend's title says; of one seed there is but a line."""
+    """The title of a legend: what lines and bands are. Of one seed there is only a line."""
     return f"{what} of {count} seeds" if count > 1 else "one seed"
 
 
 def legend(ax: Axes, title: str | None = None, **placed: Any) -> None:
-    """A legend of a panel; its title is where bands say what they are."""
+    """A legend of a panel; its title says what the bands are."""
     ax.legend(fontsize=9, frameon=False, title=title, title_fontsize=9, **placed)
 
 
 def legend_below(fig: Figure, axes: list[Axes], title: str, columns: int) -> None:
-    """One legend of all panels, below them; what several panels show is in it once."""
+    """One legend below all panels, with each label once."""
     handles = {}
     for ax in axes:
         lines, labels = ax.get_legend_handles_labels()

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntk_rnn import cli
-from ntk_rnn.reproduction import console, registry, report
+from ntk_rnn import _terminal, cli
+from ntk_rnn.reproduction import registry, report
 from ntk_rnn.reproduction.checks.topics import TOPICS
 
 COMMAND = [sys.executable, "-m", "ntk_rnn"]
@@ -60,10 +60,10 @@ def test_a_mistake_is_told_in_one_line(mistake, args, parts):
 
 
 def test_what_is_told_is_told_as_it_is(capsys):
-    console.note("kept in /tmp/:star:/[bold]")
-    table = console.table("where")
+    _terminal.note("kept in /tmp/:star:/[bold]")
+    table = _terminal.table("where")
     table.add_row("/tmp/:star:")
-    console.console().print(table)
+    _terminal.console().print(table)
     told = capsys.readouterr()
     assert told.err == "kept in /tmp/:star:/[bold]\n" and "/tmp/:star:" in told.out
 

@@ -1,4 +1,4 @@
-"""What a study claims, and the paper's numbers beside ours."""
+"""A claim of a study with its verdict, and a number of the paper beside ours."""
 
 from __future__ import annotations
 
@@ -34,18 +34,9 @@ class Number(NamedTuple):
     Attributes:
       quantity: what it is, in words.
       paper: what the paper prints; empty where it prints none.
-      ours: what the study finds, with its standard error if there is one (``statistics.told``).
+      ours: what the study finds, with its standard error if there is one.
     """
 
     quantity: str
     paper: str
     ours: str
-
-
-def at_most(statement: str, value: float, bar: float, note: str = "") -> Claim:
-    """The claim that ``value`` is at most ``bar``; one that is not a number does not hold.
-
-    ``note`` is shown after the value.
-    """
-    verdict = "holds" if value <= bar else "does not hold"
-    return Claim(statement, f"{value:.3g}{note}", f"at most {bar:.3g}", verdict)

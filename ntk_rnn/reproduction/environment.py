@@ -73,7 +73,7 @@ def x64() -> bool:
 
 
 def checks() -> Iterator[Check]:
-    """Looks at everything that the library needs, one thing after the other."""
+    """Checks everything that the library needs, one thing after the other."""
     for package, version in versions().items():
         yield Check(
             package, version or "not installed", version is not None,
@@ -81,7 +81,7 @@ def checks() -> Iterator[Check]:
         )  # fmt: skip
     try:
         found = describe()
-    except Exception as error:  # whatever JAX stumbles over, it is what the user wants to know
+    except Exception as error:  # whatever goes wrong in JAX, the user wants to know it
         yield Check("devices", _short(error), False, "reinstall: pip install --upgrade jax jaxlib")
         return
     device = found["device"]

@@ -18,7 +18,7 @@ from ntk_rnn.reproduction.studies.configs import (
     KernelsConfig,
     WidthConfig,
 )
-from ntk_rnn.reproduction.studies.decoding_config import DecodingConfig
+from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ class StudyModule(Protocol):
     """What a study's module has. All of its functions but ``run`` need only saved arrays.
 
     Attributes:
-      PAPER: what the paper shows there and with which numbers; a sentence each.
+      PAPER: what the paper shows there and with which numbers, in sentences.
       CHOICES: what it leaves unsaid and is chosen here (loss, epochs, seeds, split, ...); a
         sentence each.
     """
@@ -51,7 +51,7 @@ class StudyModule(Protocol):
         ...
 
     def numbers(self, config: Any, arrays: dict[str, np.ndarray], /) -> list[Number]:
-        """Its main numbers with standard errors, beside those of the paper that are printed."""
+        """Its main numbers with standard errors, beside those that the paper prints."""
         ...
 
     def claims(self, config: Any, arrays: dict[str, np.ndarray], /) -> list[Claim]:

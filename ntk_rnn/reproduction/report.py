@@ -1,7 +1,7 @@
 """The report: every figure and table there is, with the paper's numbers beside ours.
 
-It is made from results folders alone, so it is the same whichever runs filled them; neither times
-of day nor durations are in it. It is written as Markdown, from which the page is rendered.
+It is made from results folders alone and holds neither times of day nor durations, so equal folders
+make equal reports. It is written as Markdown, from which the page is rendered.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from ntk_rnn.reproduction import page, results as store
+from ntk_rnn.reproduction import html_page, results
 from ntk_rnn.reproduction.claims import Claim, Verdict
 from ntk_rnn.reproduction.registry import STUDIES, Study
 
@@ -25,7 +25,7 @@ _PREFACE = (
     "3 standard errors from its bar, or more where seeds are few, as the bar says; in between it "
     "cannot be told. Errors of numbers are standard errors."
 )
-_SHOWN = {
+_MARKED_UP = {
     "holds": "holds",
     "does not hold": "**does not hold**",
     "cannot be told": "*cannot be told*",
@@ -37,12 +37,12 @@ class Entry(NamedTuple):
 
     Attributes:
       study: which.
-      found: what its finished run says of itself; ``None`` if there is none.
-      run: which of its configurations that is and of how many seeds, or that there is none.
+      found: what its results folder holds; ``None`` if there is no finished run.
+      run: which of its configurations was run and with how many seeds, or that none was.
     """
 
     study: Study
-    found: store.Finished | None
+    found: results.Finished | None
     run: str
 
     def tally(self, verdict: Verdict) -> str:
@@ -60,7 +60,7 @@ def write(out: Path, left_out: Mapping[str, str]) -> list[Entry]:
       left_out: reasons for which studies could not be run, by name.
 
     Returns:
-      All studies, as the report has them.
+      The entries of all studies.
 
     Raises:
       ValueError: if the folder cannot be written to.
@@ -70,14 +70,14 @@ def write(out: Path, left_out: Mapping[str, str]) -> list[Entry]:
     def make() -> dict[str, str]:
         entries.extend(_entry(study, out, left_out) for study in STUDIES.values())
         text = markdown(entries, reasons(left_out))
-        return {MARKDOWN: text, PAGE: page.render(_TITLE, text, out)}
+        return {MARKDOWN: text, PAGE: html_page.render(_TITLE, text, out)}
 
-    store.write_texts(out, make)
+    results.write_texts(out, make)
     return entries
 
 
 def reasons(left_out: Mapping[str, str]) -> list[str]:
-    """A line a reason for which studies could not be run."""
+    """A line for each reason for which studies could not be run."""
     return [
         f"{', '.join(name for name in left_out if left_out[name] == reason)} left out: {reason}"
         for reason in dict.fromkeys(left_out.values())
@@ -111,14 +111,14 @@ def plain(text: str) -> str:
 
 
 def _entry(study: Study, out: Path, left_out: Mapping[str, str]) -> Entry:
-    found = store.finished(out / study.name)
+    found = results.finished(out / study.name)
     if found is not None:
         seeds = found.config["config"]["seeds"]
         return Entry(study, found, f"{found.config['preset']}, {seeds} seed{'s' * (seeds != 1)}")
     return Entry(study, None, "left out" if study.name in left_out else "not run")
 
 
-def _section(study: Study, found: store.Finished) -> Iterator[str]:
+def _section(study: Study, found: results.Finished) -> Iterator[str]:
     config = found.config
     yield f"## {study.name}"
     yield f"**{plain(study.title)}**"
@@ -144,7 +144,7 @@ def _section(study: Study, found: store.Finished) -> Iterator[str]:
 
 
 def _claim(claim: Claim) -> list[str]:
-    return [_SHOWN[claim.verdict], plain(claim.statement), plain(claim.value), plain(claim.bar)]
+    return [_MARKED_UP[claim.verdict], plain(claim.statement), plain(claim.value), plain(claim.bar)]
 
 
 def _settings(config: dict) -> Iterator[str]:

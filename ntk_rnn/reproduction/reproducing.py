@@ -1,4 +1,4 @@
-"""``ntk-rnn reproduce``: runs what has not been done before, and reports on all there is."""
+"""``ntk-rnn reproduce``: runs studies that are not finished yet, and reports on all that are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ntk_rnn import _terminal
 from ntk_rnn._terminal import UserError
-from ntk_rnn.reproduction import console, registry, report, results as store, runner
+from ntk_rnn.reproduction import display, registry, report, results, runs
 from ntk_rnn.reproduction.claims import Claim
 from ntk_rnn.reproduction.studies.configs import Config
 
@@ -38,15 +38,15 @@ def reproduce(
       ValueError: if data that must be there cannot be had, before anything is run; if a study
         cannot be run; or if ``out`` cannot be written to.
     """
-    store.recover(out, list(registry.STUDIES))
+    results.recover(out, list(registry.STUDIES))
     studies = {name: registry.find(name) for name in configs}
-    kept = {
-        name
-        for name, study in studies.items()
-        if not force and runner.done(study, configs[name], out) is not None
-    }
+    kept: dict[str, results.Finished] = {}
+    for name, study in studies.items():
+        found = None if force else runs.finished_before(study, configs[name], out)
+        if found is not None:
+            kept[name] = found
     needing = [name for name, study in studies.items() if study.needs_data and name not in kept]
-    reason = _missing(data) if needing else None
+    reason = _why_missing(data) if needing else None
     if reason and (data is not None or set(asked_for) & set(needing)):
         raise UserError(reason)
     left_out = dict.fromkeys(needing, reason) if reason else {}
@@ -57,19 +57,19 @@ def reproduce(
                 continue
             if name in kept:
                 _terminal.note(f"{name}: kept, {out / name} (--force runs it again)")
+                found = kept[name]
             else:
-                console.run(study, configs[name], out, name)
-            found = store.finished(out / name)
-            claims += [(name, claim) for claim in (found.claims if found else ())]
+                found = display.run_study(study, configs[name], out, name)
+            claims += [(name, claim) for claim in found.claims]
     finally:
-        if claims:  # those of finished studies, also when a later one fails
-            console.print_claims(claims)
+        if claims:  # of the studies that have finished, also when a later one fails
+            display.print_claims(claims)
         if claims or left_out:
-            console.print_studies(report.write(out, left_out), left_out, out)
+            display.print_studies(report.write(out, left_out), left_out, out)
     return [claim for _, claim in claims]
 
 
-def _missing(path: str | None) -> str | None:
+def _why_missing(path: str | None) -> str | None:
     """Why the S1 recordings cannot be had, and what to do about it; ``None`` if they can.
 
     Raises:

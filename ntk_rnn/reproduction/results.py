@@ -1,4 +1,4 @@
-"""Results folders: how a run replaces one whole or not at all, and reading it back."""
+"""Results folders: they are replaced whole or not at all, and read back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ntk_rnn._files import locked, replaced_folder, write_whole
 from ntk_rnn._terminal import UserError
 from ntk_rnn.reproduction.claims import Claim, Number, Verdict
 
-# What ``config.json`` of a finished run says at least.
+# What ``config.json`` of a finished run has at least.
 _KEYS = {
     "study", "title", "preset", "config", "versions", "device", "x64", "paper", "choices",
 }  # fmt: skip
@@ -27,7 +27,7 @@ _PNG = b"\x89PNG"
 
 
 class Finished(NamedTuple):
-    """What a finished run says of itself, from which the report is made.
+    """What the folder of a finished run holds, from which the report is made.
 
     Attributes:
       config: what ``config.json`` holds.
@@ -44,13 +44,16 @@ class Finished(NamedTuple):
 def replacing(out: Path, name: str) -> Iterator[Path]:
     """An empty folder, to become ``out/name`` if the block ends well and to vanish if it does not.
 
-    It is made at once, so a place that cannot be written to is found out before the work.
+    It is made at once, so that a place that cannot be written to is found before the work starts.
 
     Raises:
       ValueError: if ``out/name`` cannot be written, or is something other than earlier results.
     """
     target = out / name
-    with _explained(target), replaced_folder(target, lambda: _check_replaceable(target)) as folder:
+    with (
+        _as_user_error(target),
+        replaced_folder(target, lambda: _check_replaceable(target)) as folder,
+    ):
         yield folder
 
 
@@ -63,7 +66,7 @@ def write(
     numbers: Sequence[Number],
 ) -> None:
     """Writes ``config.json``, ``arrays.npz``, and ``metrics``, ``claims`` and ``numbers.csv``."""
-    with _explained(folder):
+    with _as_user_error(folder):
         text = json.dumps(config, indent=2, default=str)
         (folder / "config.json").write_text(text + "\n", encoding="utf-8")
         np.savez_compressed(folder / "arrays.npz", **arrays)  # pyright: ignore[reportArgumentType]
@@ -80,9 +83,9 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def finished(folder: Path) -> Finished | None:
-    """What a finished run says of itself.
+    """What the folder of a finished run holds.
 
-    ``None`` if there is none, this version cannot read it, or what it should hold is damaged.
+    ``None`` if there is none, this version cannot read it, or a file in it is damaged.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -93,15 +96,15 @@ def finished(folder: Path) -> Finished | None:
         drawn = (folder / "figure.png").read_bytes().startswith(_PNG)
     except (OSError, ValueError, TypeError, zipfile.BadZipFile, zlib.error):
         return None
-    told = bool(claims) and all(claim.verdict in get_args(Verdict) for claim in claims)
+    judged = bool(claims) and all(claim.verdict in get_args(Verdict) for claim in claims)
     complete = bool(numbers) and all(None not in number for number in numbers)
-    if damaged or not (_known(config) and told and complete and drawn):
+    if damaged or not (_has_keys(config) and judged and complete and drawn):
         return None
     return Finished(config, claims, numbers)
 
 
-def _known(config: Any) -> bool:
-    """Whether ``config.json`` says what the report asks of it."""
+def _has_keys(config: Any) -> bool:
+    """Whether ``config.json`` has what the report needs of it."""
     if not (isinstance(config, dict) and config.keys() >= _KEYS):
         return False
     nested = all(isinstance(config[name], dict) for name in ("config", "versions", "device"))
@@ -109,23 +112,23 @@ def _known(config: Any) -> bool:
 
 
 def recover(out: Path, names: Sequence[str]) -> None:
-    """Puts right what killed runs of these names left, so that what they finished is seen."""
+    """Restores what killed runs of these names had finished, and removes what they had begun."""
     if out.is_dir():
-        with _explained(out), locked(out):
+        with _as_user_error(out), locked(out):
             for name in names:
                 _files.recover(out / name)
 
 
 def write_texts(out: Path, make: Callable[[], dict[str, str]]) -> None:
-    """Writes files of these names and contents, each whole or not at all.
+    """Writes files of the names and contents that ``make`` returns, each whole or not at all.
 
-    They are made, and written, while no run can replace its results.
+    While they are made and written, no run can replace its results.
     """
-    with _explained(out):
+    with _as_user_error(out):
         out.mkdir(parents=True, exist_ok=True)
         with locked(out):
             for name, text in make().items():
-                # A path in it may have bytes that are no text.
+                # A path in the text may have bytes that are not UTF-8.
                 write_whole(out / name, text.encode(errors="backslashreplace"))
 
 
@@ -156,8 +159,8 @@ def _check_replaceable(target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turns what the file system refuses into an error that a user can act on."""
+def _as_user_error(path: Path) -> Iterator[None]:
+    """Turns errors of the file system into one that a user can act on."""
     try:
         yield
     except OSError as error:

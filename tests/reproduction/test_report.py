@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ntk_rnn.reproduction import page, report, results as store
+from ntk_rnn.reproduction import html_page, report, results
 from ntk_rnn.reproduction.claims import Claim, Number
 
 CONFIG = {
@@ -56,8 +56,8 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def out(tmp_path):
-    with store.replacing(tmp_path, "fig2") as folder:
-        store.write(folder, CONFIG, {}, [{"seed": 0}], CLAIMS, NUMBERS)
+    with results.replacing(tmp_path, "fig2") as folder:
+        results.write(folder, CONFIG, {}, [{"seed": 0}], CLAIMS, NUMBERS)
         (folder / "figure.png").write_bytes(PICTURE)
     return tmp_path
 
@@ -106,6 +106,6 @@ def test_equal_folders_make_equal_reports(out):
 
 
 def test_html_in_markdown_is_shown_as_it_is(tmp_path):
-    text = page.render("<title>", "## fig1\n\n<script>1</script> **bold**", tmp_path)
+    text = html_page.render("<title>", "## fig1\n\n<script>1</script> **bold**", tmp_path)
     assert Page(text).ids == ["fig1"] and "&lt;script&gt;" in text and "<strong>bold" in text
     assert "<title>&lt;title&gt;</title>" in text

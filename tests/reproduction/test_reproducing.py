@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from ntk_rnn._terminal import UserError
-from ntk_rnn.reproduction import registry, runner
+from ntk_rnn.reproduction import registry, runs
 from ntk_rnn.reproduction.reproducing import reproduce
 from ntk_rnn.reproduction.studies.configs import KernelsConfig
 
@@ -57,15 +57,15 @@ def test_results_of_other_circumstances_are_run_again(out):
     study = registry.find("kernels")
     path = out / "kernels" / "config.json"
     record = json.loads(path.read_text())
-    assert runner.done(study, TINY, out) is not None
+    assert runs.finished_before(study, TINY, out) is not None
     for other in (study.smoke, dataclasses.replace(TINY, first_seed=1)):
-        assert runner.done(study, other, out) is None
+        assert runs.finished_before(study, other, out) is None
     versions = record["versions"] | {"ntk_rnn": "0.0.1"}
     for change in ({"versions": versions}, {"x64": not record["x64"]}, {"preset": "paper"}):
         path.write_text(json.dumps(record | change))
-        assert runner.done(study, TINY, out) is None
+        assert runs.finished_before(study, TINY, out) is None
     path.write_text(json.dumps(record))
-    assert runner.done(study, TINY, out) is not None
+    assert runs.finished_before(study, TINY, out) is not None
 
 
 @pytest.fixture

@@ -8,21 +8,22 @@ import numpy as np
 import pytest
 
 from ntk_rnn._terminal import UserError
-from ntk_rnn.reproduction import results as store
-from ntk_rnn.reproduction.claims import Number, at_most
+from ntk_rnn.reproduction import results
+from ntk_rnn.reproduction.claims import Number
+from ntk_rnn.reproduction.verdicts import at_most
 
 ROWS = [{"seed": 0, "loss": 0.5}, {"seed": 1, "loss": 0.25}]
 
 
 def save(out, value):
-    with store.replacing(out, "fig") as folder:
+    with results.replacing(out, "fig") as folder:
         arrays = {"loss": np.full(3, value)}
         claims, numbers = [at_most("small", value, 2.0)], [Number("value", "", f"{value}")]
-        store.write(folder, {"value": value}, arrays, ROWS, claims, numbers)
+        results.write(folder, {"value": value}, arrays, ROWS, claims, numbers)
 
 
 def value_of(out):
-    config, arrays = store.read(out / "fig")
+    config, arrays = results.read(out / "fig")
     assert (arrays["loss"] == config["value"]).all()
     return config["value"]
 
@@ -57,7 +58,7 @@ def test_a_second_run_replaces_the_first(tmp_path):
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 def test_a_failure_leaves_the_old_results(tmp_path, error):
     save(tmp_path, 1.0)
-    with pytest.raises(error), store.replacing(tmp_path, "fig") as folder:
+    with pytest.raises(error), results.replacing(tmp_path, "fig") as folder:
         (folder / "config.json").write_text("{}")
         raise error
     assert value_of(tmp_path) == 1.0 and names(tmp_path) == ["fig"]
@@ -65,7 +66,10 @@ def test_a_failure_leaves_the_old_results(tmp_path, error):
 
 def test_a_failing_replacement_leaves_the_old_results(tmp_path):
     save(tmp_path, 1.0)
-    with pytest.raises(UserError, match="out must be"), store.replacing(tmp_path, "fig") as folder:
+    with (
+        pytest.raises(UserError, match="out must be"),
+        results.replacing(tmp_path, "fig") as folder,
+    ):
         folder.rename(tmp_path / "gone")  # so that there is nothing to put in place
     assert value_of(tmp_path) == 1.0 and names(tmp_path) == ["fig", "gone"]
 
@@ -75,7 +79,7 @@ def test_what_killed_runs_leave_is_put_right(tmp_path):
     # Killed while working, and killed between moving the old results and the new ones.
     (tmp_path / ".fig.new-a").mkdir()
     (tmp_path / "fig").rename(tmp_path / ".fig.old-b")
-    with pytest.raises(ZeroDivisionError), store.replacing(tmp_path, "fig"):
+    with pytest.raises(ZeroDivisionError), results.replacing(tmp_path, "fig"):
         assert value_of(tmp_path) == 1.0
         raise ZeroDivisionError
     assert names(tmp_path) == ["fig"]
@@ -86,10 +90,10 @@ def test_what_killed_runs_leave_is_put_right(tmp_path):
 
 
 def test_runs_at_the_same_time_leave_each_other_alone(tmp_path):
-    with store.replacing(tmp_path, "fig") as first:
+    with results.replacing(tmp_path, "fig") as first:
         save(tmp_path, 2.0)
         assert first.is_dir()
-        store.write(first, {"value": 1.0}, {"loss": np.ones(1)}, ROWS, [], [])
+        results.write(first, {"value": 1.0}, {"loss": np.ones(1)}, ROWS, [], [])
     assert value_of(tmp_path) == 1.0 and names(tmp_path) == ["fig"]
 
 
@@ -119,16 +123,16 @@ def test_results_behind_a_link(tmp_path):
 
 
 def test_what_a_finished_run_says_of_itself(tmp_path):
-    config: dict = dict.fromkeys(store._KEYS, "") | {"paper": ["a", "b"], "config": {"seeds": 1}}
+    config: dict = dict.fromkeys(results._KEYS, "") | {"paper": ["a", "b"], "config": {"seeds": 1}}
     config |= {"versions": {}, "device": {}}
     claims = [at_most("small, or not", 1.0, 2.0), at_most("small", math.nan, 2.0)]
     numbers = [Number("loss\nof all", "0.5", "0.4 +- 0.1")]
     folder = tmp_path / "fig"
-    assert store.finished(folder) is None
-    with store.replacing(tmp_path, "fig") as new:
-        store.write(new, config, {"loss": np.ones(1)}, ROWS, claims, numbers)
+    assert results.finished(folder) is None
+    with results.replacing(tmp_path, "fig") as new:
+        results.write(new, config, {"loss": np.ones(1)}, ROWS, claims, numbers)
         (new / "figure.png").write_bytes(b"\x89PNG")
-    assert store.finished(folder) == (config, claims, numbers)
+    assert results.finished(folder) == (config, claims, numbers)
     assert [claim.verdict for claim in claims] == ["holds", "does not hold"]
 
     whole = (folder / "arrays.npz").read_bytes()
@@ -149,38 +153,38 @@ def test_what_a_finished_run_says_of_itself(tmp_path):
     ):
         before = (folder / name).read_bytes()
         (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-        assert store.finished(folder) is None, (name, text)
+        assert results.finished(folder) is None, (name, text)
         (folder / name).write_bytes(before)
     for name in ("figure.png", "arrays.npz"):
         before = (folder / name).read_bytes()
         (folder / name).unlink()
-        assert store.finished(folder) is None
+        assert results.finished(folder) is None
         (folder / name).write_bytes(before)
-    assert store.finished(folder) is not None
+    assert results.finished(folder) is not None
 
 
 def test_what_killed_runs_finished_is_seen_again(tmp_path):
-    store.recover(tmp_path / "new", ["fig"])
+    results.recover(tmp_path / "new", ["fig"])
     assert names(tmp_path) == []
     save(tmp_path, 1.0)
     (tmp_path / "fig").rename(tmp_path / ".fig.old-b")
     (tmp_path / ".fig.new-a").mkdir()
-    store.recover(tmp_path, ["fig"])
+    results.recover(tmp_path, ["fig"])
     assert value_of(tmp_path) == 1.0 and names(tmp_path) == ["fig"]
 
 
 def test_texts_are_written_whole_or_not_at_all(tmp_path):
-    store.write_texts(tmp_path / "new", lambda: {"a.md": "first"})
+    results.write_texts(tmp_path / "new", lambda: {"a.md": "first"})
 
     def fails():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        store.write_texts(tmp_path / "new", fails)
+        results.write_texts(tmp_path / "new", fails)
     assert (tmp_path / "new" / "a.md").read_text() == "first"
-    store.write_texts(tmp_path / "new", lambda: {"a.md": "second\n", "b.md": "±\udcff"})
+    results.write_texts(tmp_path / "new", lambda: {"a.md": "second\n", "b.md": "±\udcff"})
     assert (tmp_path / "new" / "a.md").read_bytes() == b"second\n"
     assert (tmp_path / "new" / "b.md").read_text(encoding="utf-8") == "±\\udcff"
     assert names(tmp_path / "new") == ["a.md", "b.md"]
     with pytest.raises(UserError, match="out must be"):
-        store.write_texts(tmp_path / "new" / "a.md", fails)
+        results.write_texts(tmp_path / "new" / "a.md", fails)

@@ -38,11 +38,9 @@ def bound(key: Array) -> Iterator[Outcome]:
     yield Outcome(
         "Theorem 4.1, eq. 60",
         f"drift of each lag as a part of the bound, the largest in {problems} random problems",
-        float(jnp.max(parts)),
-        1.0,
-        "of bound",
+        float(jnp.max(parts)), 1.0, "of bound",
         "B2 = ||A||_2 ||b|| in place of the paper's ||A^T b||",
-    )
+    )  # fmt: skip
     pair = data(key)
     matrix = np.asarray(nr.lagged_inputs(pair[0]), float).reshape(28, 14)
     target = np.asarray(pair[1], float).reshape(28, 1)
@@ -56,13 +54,12 @@ def bound(key: Array) -> Iterator[Outcome]:
         conv, conv.params_from(jnp.zeros((seq_len, 1, 2))), pair, steps=30, learning_rate=rate
     )
     yield Outcome(
-        "eq. 59",
-        "trained impulse response and eta D sum_{k<30} (I - eta A^T A D)^k A^T b",
+        "eq. 59", "trained impulse response and eta D sum_{k<30} (I - eta A^T A D)^k A^T b",
         relative(np.asarray(path.impulse_response[-1]).transpose(0, 2, 1).reshape(14, 1), by_sum),
         rounding(pair[0].dtype),
         "relative",
         "brackets around I - eta A^T A D, which the paper lacks",
-    )
+    )  # fmt: skip
 
 
 def counterexample(key: Array) -> Iterator[Outcome]:
@@ -81,10 +78,7 @@ def counterexample(key: Array) -> Iterator[Outcome]:
     travelled = float(rate) * 800 * float(paper.b2)
     together = float(np.linalg.norm(drift / np.asarray(rho, float))) / travelled
     yield Outcome(
-        "eqs. 60, 61",
-        "drift as a part of the rigorous bound where the paper's fails, largest lag",
-        float(np.max(drift / np.asarray(rigorous.bound, float))),
-        1.0,
-        "of bound",
+        "eqs. 60, 61", "drift as a part of the rigorous bound where the paper's fails, largest lag",
+        float(np.max(drift / np.asarray(rigorous.bound, float))), 1.0, "of bound",
         f"with the paper's B2 the parts are {single:.2f} in (60) and {together:.2f} in (61)",
-    )
+    )  # fmt: skip

@@ -39,12 +39,11 @@ def gaussian_limit(key: Array) -> Iterator[Outcome]:
     ]
     limit = np.asarray(forms[0].covariance, float).reshape(_HORIZON, _HORIZON)
     yield Outcome(
-        "Lemma C.1",
-        "covariance form and innovations form, two matrices, one map not linear",
+        "Lemma C.1", "covariance form and innovations form, two matrices, one map not linear",
         relative(forms[1].covariance, forms[0].covariance),
         rounding(jnp.result_type(float)),
         "relative",
-    )
+    )  # fmt: skip
     seeds = 8
 
     def sample(key: Array) -> Array:
@@ -76,9 +75,6 @@ def hidden_state(key: Array) -> Iterator[Outcome]:
     found = nr.state_evolution((_sum,), (0.3,), start, inputs, horizon=5).covariance[:, 0, :, 0]
     states = nr.hidden_state_limit(x, 0.3, 1.5)[0, :, 0]
     yield Outcome(
-        "eq. 49",
-        "state evolution of the hidden state and its closed form",
-        relative(found, 0.3 * states),
-        rounding(x.dtype),
-        "relative",
-    )
+        "eq. 49", "state evolution of the hidden state and its closed form",
+        relative(found, 0.3 * states), rounding(x.dtype), "relative",
+    )  # fmt: skip

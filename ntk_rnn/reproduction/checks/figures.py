@@ -44,8 +44,6 @@ def loss(key: Array) -> Iterator[Outcome]:
     yield Outcome(
         "Figs. 1, 2: loss",
         "training loss after 1000 steps at rate 1e-4, summed, relative to the start",
-        left["sum"],
-        0.1,
-        "relative",
+        left["sum"], 0.1, "relative",
         f"with the mean squared error, as the paper says, {left['mean']:.2f} of it would be left",
-    )
+    )  # fmt: skip

@@ -20,21 +20,18 @@ def impulse_response(key: Array) -> Iterator[Outcome]:
     nu = (0.3, 0.5, 2.0)
     found = nr.impulse_response_moments(key, width, lags, 2, 2, *nu, num_seeds=seeds)
     limit = nr.gaussian_limit(lags, *nu)
-    beside = ~np.eye(lags, dtype=bool)
+    off_diagonal = ~np.eye(lags, dtype=bool)
     where = f"over {seeds} RNNs of width {width}, largest of"
     yield Outcome(
-        "Theorem 3.3(a)",
-        f"variance of L_j {where} {lags} lags",
-        deviation(found.variance, found.variance_error, limit),
-        4.0,
-        "standard errors",
-    )
+        "Theorem 3.3(a)", f"variance of L_j {where} {lags} lags",
+        deviation(found.variance, found.variance_error, limit), 4.0, "standard errors",
+    )  # fmt: skip
     yield Outcome(
         "Theorem 3.3(a)",
         f"mean, correlation between lags, kurtosis of L_j {where} {2 * lags + lags * (lags - 1)}",
         max(
             deviation(found.mean, found.mean_error, 0),
-            deviation(found.correlation[beside], found.correlation_error[beside], 0),
+            deviation(found.correlation[off_diagonal], found.correlation_error[off_diagonal], 0),
             deviation(found.kurtosis, found.kurtosis_error, 3),
         ),
         4.0,
@@ -63,20 +60,17 @@ def hidden_state(key: Array) -> Iterator[Outcome]:
         covariances.append(np.asarray(covariance, float))
     widest = covariances[-1]
     yield Outcome(
-        "eqs. 43, 49",
-        f"covariance of h_t, mean of {seeds} RNNs of width 512, largest of 25",
+        "eqs. 43, 49", f"covariance of h_t, mean of {seeds} RNNs of width 512, largest of 25",
         deviation(widest.mean(0), widest.std(0, ddof=1) / seeds**0.5, limit),
         4.5,
         "standard errors",
-    )
+    )  # fmt: skip
     law = fit_power_law(widths, np.stack(distances))
     yield Outcome(
         "eq. 32",
         f"Wasserstein-2 distance of h_t from its limit, slope in n {law.slope:.2f} and -1/2",
-        slope_error(law, -0.5),
-        0.15,
-        "slope",
-    )
+        slope_error(law, -0.5), 0.15, "slope",
+    )  # fmt: skip
 
 
 def energy(key: Array) -> Iterator[Outcome]:

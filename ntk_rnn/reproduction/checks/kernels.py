@@ -27,19 +27,13 @@ def lag_weights(key: Array) -> Iterator[Outcome]:
     rho = np.asarray(nr.lag_weights(30, *nu), float)
     poles = 2 * nu[0] * rho[1:-1] - nu[0] ** 2 * rho[:-2]
     yield Outcome(
-        "eq. 21",
-        "lag weights and the two-pole filter whose impulse response they are",
-        relative(rho[2:], poles),
-        rounding(jnp.result_type(float)),
-        "relative",
-    )
+        "eq. 21", "lag weights and the two-pole filter whose impulse response they are",
+        relative(rho[2:], poles), rounding(jnp.result_type(float)), "relative",
+    )  # fmt: skip
     yield Outcome(
-        "eq. 22",
-        "lag weights as a part of their geometric bound, the largest of 30",
-        float(np.max(rho / np.asarray(nr.lag_weight_bound(30, *nu)))),
-        1.0,
-        "of bound",
-    )
+        "eq. 22", "lag weights as a part of their geometric bound, the largest of 30",
+        float(np.max(rho / np.asarray(nr.lag_weight_bound(30, *nu)))), 1.0, "of bound",
+    )  # fmt: skip
     width, seeds, seq_len = 300, 100, 6
     model = nr.LinearRNN(width, 1, *nu)
     x = jnp.zeros((1, seq_len, 1))
@@ -51,12 +45,11 @@ def lag_weights(key: Array) -> Iterator[Outcome]:
 
     found = np.asarray(diagonal(jax.random.split(key, seeds)), float)
     yield Outcome(
-        "eq. 21",
-        f"its mean over {seeds} RNNs of width {width}, largest of {seq_len}",
+        "eq. 21", f"its mean over {seeds} RNNs of width {width}, largest of {seq_len}",
         deviation(found.mean(0), found.std(0, ddof=1) / seeds**0.5, rho[:seq_len]),
         4.0,
         "standard errors",
-    )
+    )  # fmt: skip
 
 
 def analytic(key: Array) -> Iterator[Outcome]:
@@ -67,23 +60,19 @@ def analytic(key: Array) -> Iterator[Outcome]:
     conv = nr.ScaledConv(rho, 2)
     allowed = rounding(x.dtype)
     yield Outcome(
-        "eqs. 17, 20",
-        "analytic kernel and neural-tangents' of the scaled convolution",
+        "eqs. 17, 20", "analytic kernel and neural-tangents' of the scaled convolution",
         relative(nr.empirical_ntk(conv, conv.init(keys[1], x), x), nr.analytic_ntk(x, None, rho)),
         allowed,
         "relative",
-    )
+    )  # fmt: skip
     model = nr.LinearRNN(100, 2)
     params = jax.jit(model.init)(keys[2], x)
     gram = nr.finite_width_gram(params, 6)
     exact = gram.ntk(x, full=True)
     yield Outcome(
-        "eq. 11",
-        "exact kernel of an RNN of width 100 and neural-tangents'",
-        relative(exact, nr.empirical_ntk(model, params, x, trace_axes=())),
-        allowed,
-        "relative",
-    )
+        "eq. 11", "exact kernel of an RNN of width 100 and neural-tangents'",
+        relative(exact, nr.empirical_ntk(model, params, x, trace_axes=())), allowed, "relative",
+    )  # fmt: skip
     sampled = nr.monte_carlo_ntk(model, params, x, None, keys[1], 1000, full=True)
     yield Outcome(
         "Lemma B.1",
@@ -121,18 +110,18 @@ def infinite_width(key: Array) -> Iterator[Outcome]:
     yield Outcome(
         "Theorem 3.3(b)",
         f"distance of the RNN's kernel from the analytic one, slope in n {law.slope:.2f} and -1/2",
-        slope_error(law, -0.5),
-        SLOPE_ALLOWANCE,
-        "slope",
-    )
+        slope_error(law, -0.5), SLOPE_ALLOWANCE, "slope",
+    )  # fmt: skip
     widest = between[-1]
-    beside = ~np.eye(seq_len, dtype=bool)
+    off_diagonal = ~np.eye(seq_len, dtype=bool)
     expected = np.asarray(nr.analytic_ntk(x[:1], x[1:], rho), float)[0, 0]
     yield Outcome(
         "eqs. 51, 52",
         f"kernel between different times, mean of {seeds} RNNs of width 512",
         deviation(
-            widest.mean(0)[beside], widest.std(0, ddof=1)[beside] / seeds**0.5, expected[beside]
+            widest.mean(0)[off_diagonal],
+            widest.std(0, ddof=1)[off_diagonal] / seeds**0.5,
+            expected[off_diagonal],
         ),
         # The largest of 30, by Student's law with 15 degrees of freedom.
         5.5,

@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The outcome of a check, and the errors and allowances that it is made of."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from ntk_rnn.power_law import PowerLaw
 Unit = Literal["relative", "standard errors", "of bound", "slope"]
 
 
-# Slopes must be this near what is expected, and this well known.
+# How far a slope may be from its expected value, and how large its standard error may be.
 SLOPE_ALLOWANCE, SLOPE_ERROR = 0.25, 0.15
 
 
 class Outcome(NamedTuple):
-    """One result, tried.
+    """What the check of one result found.
 
     Attributes:
       result: name in the paper.
-      compared: what was compared with what.
+      compared: which two things were compared.
       error: how far they are apart.
       allowance: how far they may be.
-      unit: in what the two are measured.
+      unit: the unit of both.
       correction: what the paper has instead of what was checked; empty where it is right.
     """
 
@@ -61,8 +61,8 @@ def rounding(dtype: Any, multiple: float = 100.0) -> float:
 def deviation(mean: AnyArray, standard_error: AnyArray, expected: AnyArray | float) -> float:
     """The largest ``|mean - expected|`` in standard errors.
 
-    Entries without spread must be as expected, within what rounding leaves of 1000 terms. What is
-    not finite is not as expected either.
+    Entries that do not vary must be equal to what is expected, up to the rounding of 1000 terms.
+    The deviation is NaN if anything is not finite.
     """
     mean, error = np.asarray(mean, float), np.asarray(standard_error, float)
     expected = np.broadcast_to(np.asarray(expected, float), mean.shape)
@@ -77,5 +77,5 @@ def deviation(mean: AnyArray, standard_error: AnyArray, expected: AnyArray | flo
 
 
 def slope_error(law: PowerLaw, expected: float) -> float:
-    """How far a slope is from what is expected; NaN if it is known too badly to tell."""
+    """How far a slope is from what is expected; NaN if its standard error is too large."""
     return abs(law.slope - expected) if law.stderr <= SLOPE_ERROR else math.nan

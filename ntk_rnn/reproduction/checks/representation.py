@@ -23,29 +23,20 @@ def convolution(key: Array) -> Iterator[Outcome]:
     y = model.apply(params, x)
     allowed = rounding(x.dtype)
     yield Outcome(
-        "eqs. 1, 4, 9",
-        "outputs step by step and by the impulse response",
-        relative(nr.causal_conv(response, x), y),
-        allowed,
-        "relative",
-    )
+        "eqs. 1, 4, 9", "outputs step by step and by the impulse response",
+        relative(nr.causal_conv(response, x), y), allowed, "relative",
+    )  # fmt: skip
     by_matrix = np.asarray(nr.toeplitz(response, 12)) @ np.asarray(x[0]).reshape(-1)
     yield Outcome(
-        "eq. 5",
-        "outputs step by step and by the block Toeplitz matrix",
-        relative(by_matrix.reshape(12, 3), y[0]),
-        allowed,
-        "relative",
-    )
+        "eq. 5", "outputs step by step and by the block Toeplitz matrix",
+        relative(by_matrix.reshape(12, 3), y[0]), allowed, "relative",
+    )  # fmt: skip
     rho = nr.lag_weights(12, 0.3, 1.0, 1.0)
     conv = nr.ScaledConv(rho, 3)
     yield Outcome(
-        "eqs. 7, 8",
-        "outputs of the RNN and of the scaled convolution of its impulse response",
-        relative(conv.apply(conv.params_from(response), x), y),
-        allowed,
-        "relative",
-    )
+        "eqs. 7, 8", "outputs of the RNN and of the scaled convolution of its impulse response",
+        relative(conv.apply(conv.params_from(response), x), y), allowed, "relative",
+    )  # fmt: skip
 
 
 def realization(key: Array) -> Iterator[Outcome]:
@@ -53,12 +44,9 @@ def realization(key: Array) -> Iterator[Outcome]:
     response = jax.random.normal(key, (100, 1, 1))
     allowed = rounding(response.dtype)
     yield Outcome(
-        "Proposition 2.1(b)",
-        "100 random lags and those of the shift register that realizes them",
-        relative(nr.impulse_response(nr.realize(response), 100), response),
-        allowed,
-        "relative",
-    )
+        "Proposition 2.1(b)", "100 random lags and those of the shift register that realizes them",
+        relative(nr.impulse_response(nr.realize(response), 100), response), allowed, "relative",
+    )  # fmt: skip
     few = response[:6]
     params = nr.realize(few, "vandermonde")
     width = len(params["params"]["W"])
@@ -78,10 +66,8 @@ def realization(key: Array) -> Iterator[Outcome]:
     yield Outcome(
         "Proposition 2.1(b)",
         f"20 lags of a 4-state RNN and the {len(small['params']['W'])}-state one found",
-        relative(nr.impulse_response(small, 20), teacher),
-        allowed,
-        "relative",
-    )
+        relative(nr.impulse_response(small, 20), teacher), allowed, "relative",
+    )  # fmt: skip
 
 
 def stability(key: Array) -> Iterator[Outcome]:
@@ -92,8 +78,6 @@ def stability(key: Array) -> Iterator[Outcome]:
     yield Outcome(
         "Section 2, stability",
         f"spectral radius {radius:.2f} of W/sqrt(n), n = {width}, and sqrt(nu_W) = {nu_w**0.5:.2f}",
-        abs(radius / nu_w**0.5 - 1),
-        0.1,
-        "relative",
+        abs(radius / nu_w**0.5 - 1), 0.1, "relative",
         f"the paper has nu_W = {nu_w}; its condition nu_W < 1 stands",
-    )
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The topics of the checks, by name; apart, so that the command line need not load them."""
+"""The names of the topics, apart from the checks so that the command line need not load them."""
 
 from __future__ import annotations
 

@@ -33,10 +33,8 @@ def closed_form(key: Array) -> Iterator[Outcome]:
     yield Outcome(
         "Appendix B.4",
         f"largest gap of loss over {_STEPS} steps, convolution, trained, and closed form",
-        float(gap.max() / path.train_loss[0]),
-        rounding(x.dtype),
-        "relative",
-    )
+        float(gap.max() / path.train_loss[0]), rounding(x.dtype), "relative",
+    )  # fmt: skip
 
 
 def linearization(key: Array) -> Iterator[Outcome]:
@@ -57,10 +55,8 @@ def linearization(key: Array) -> Iterator[Outcome]:
     yield Outcome(
         "Proposition 3.1",
         "largest gap of loss, neural-tangents' linearized RNN, trained, and closed form",
-        float(gap.max() / path.train_loss[0]),
-        rounding(x.dtype),
-        "relative",
-    )
+        float(gap.max() / path.train_loss[0]), rounding(x.dtype), "relative",
+    )  # fmt: skip
 
 
 def laziness(key: Array) -> Iterator[Outcome]:
@@ -99,12 +95,9 @@ def laziness(key: Array) -> Iterator[Outcome]:
     ):
         law = fit_power_law(widths, values)
         yield Outcome(
-            result,
-            f"{what}, slope in n {law.slope:.2f} +- {law.stderr:.2f} and {expected}",
-            slope_error(law, expected),
-            SLOPE_ALLOWANCE,
-            "slope",
-        )
+            result, f"{what}, slope in n {law.slope:.2f} +- {law.stderr:.2f} and {expected}",
+            slope_error(law, expected), SLOPE_ALLOWANCE, "slope",
+        )  # fmt: skip
 
 
 def _largest_gap(found: Array, predicted: Array, x: Array) -> Array:

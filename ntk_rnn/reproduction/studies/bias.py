@@ -24,17 +24,17 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Float, Shaped
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 import ntk_rnn as nr
-from ntk_rnn import plotting
 from ntk_rnn._terminal import UserError
-from ntk_rnn.reproduction import verdicts as statistics
-from ntk_rnn.reproduction.claims import Claim, Number, at_most
-from ntk_rnn.reproduction.studies import bias_problem as problem
-from ntk_rnn.reproduction.studies.configs import BiasConfig, seed_list
+from ntk_rnn.reproduction import averages, verdicts
+from ntk_rnn.reproduction.claims import Claim, Number
+from ntk_rnn.reproduction.studies import bias_problem as problem, students
+from ntk_rnn.reproduction.studies.bias_figure import plot
+from ntk_rnn.reproduction.studies.configs import BiasConfig
+from ntk_rnn.reproduction.studies.students import NAMES
+
+__all__ = ["CHOICES", "PAPER", "claims", "metrics", "numbers", "plot", "run", "units"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -54,11 +54,9 @@ CHOICES = (
     "of norm 1, which it is not.",
 )
 
-_NAMES = {"rnn": "RNN", "scaled": "scaled convolution", "unscaled": "unscaled convolution"}
-
 
 def units(config: BiasConfig) -> int:
-    """One unit of work an RNN trained, and one a seed for the convolutions."""
+    """One unit of work for each RNN trained, and one for the convolutions of each seed."""
     return config.seeds + min(config.rnn_seeds, config.seeds) * len(config.changes)
 
 
@@ -84,12 +82,12 @@ def run(config: BiasConfig, advance: Callable[[], None]) -> Arrays:
     shapes |= {"rnn": (len(changes), seeds, lags)}
     shapes |= {"rnn_drift": (len(changes), seeds, count, lags)}
     arrays = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
-    for i, seed in enumerate(seed_list(config)):
+    for i, seed in enumerate(config.seed_list):
         x, params, initial, change = problem.draw(jax.random.key(seed), config)
         data = problem.data(x, initial, change)
         arrays["input_energy"][i] = problem.input_energy(x)
         arrays["bound"][i] = problem.bound(config, data, initial, step)
-        for name, weights in (("scaled", rho), ("unscaled", np.ones(lags))):
+        for name, weights in students.convolution_weights(config).items():
             conv = nr.kernel_regression(weights, data, initial=initial, on_host=True)
             moved = conv.impulse_response(step, config.learning_rate) - np.asarray(initial)
             arrays[name][i] = problem.steps_to_learn(step, moved, change)
@@ -108,7 +106,7 @@ def run(config: BiasConfig, advance: Callable[[], None]) -> Arrays:
                 )
             advance()
     return {
-        "seed": np.asarray(seed_list(config)),
+        "seed": np.asarray(config.seed_list),
         "step": step,
         "lag_weights": rho,
         "change": np.sort(changes),
@@ -117,13 +115,13 @@ def run(config: BiasConfig, advance: Callable[[], None]) -> Arrays:
 
 
 def metrics(config: BiasConfig, arrays: Arrays) -> list[dict[str, Any]]:
-    """One row a model and lag: steps until it is learned, and the most of the bound it moves by."""
+    """One row for each model and lag: steps until it is learned, largest part of the bound."""
     rows = []
     for title, steps, drift in _models(arrays):
         for lag, rho in enumerate(arrays["lag_weights"]):
             weight = 1.0 if drift is None else float(rho)
             predicted = problem.predicted(config, weight, arrays["input_energy"][:, lag])
-            average, error = statistics.mean(steps[:, lag])
+            average, error = averages.mean(steps[:, lag])
             row = {"model": title, "lag": lag, "lag_weight": weight}
             row |= {"predicted": float(np.mean(predicted)), "steps": average, "stderr": error}
             part = np.nan if drift is None else np.nanmax(_of_bound(arrays, drift)[..., lag])
@@ -137,15 +135,15 @@ def numbers(config: BiasConfig, arrays: Arrays) -> list[Number]:
         Number(
             f"exponent of rho_j in steps times s_j, {title}, lags 0 to {lags[-1]}",
             "",
-            statistics.told(_slope(np.log(arrays["lag_weights"][lags]), effort)),
+            averages.printed_mean(_slope(np.log(arrays["lag_weights"][lags]), effort)),
         )
         for title, steps, _ in _models(arrays)
-        for _, lags, effort in [_effort(arrays, steps)]
+        for _, lags, effort in [problem.effort(arrays, steps)]
     ]
 
 
 def claims(config: BiasConfig, arrays: Arrays) -> list[Claim]:
-    """Steps needed grow as ``1 / rho_j``, and no lag moves farther than Theorem 4.1 has it.
+    """Steps needed grow as ``1 / rho_j``, and no lag moves farther than Theorem 4.1 allows.
 
     Of the RNN the first is claimed for the smallest change; for the largest, if there are several,
     that its longest lag is learned sooner.
@@ -154,9 +152,9 @@ def claims(config: BiasConfig, arrays: Arrays) -> list[Claim]:
     (rnn, *_), scaled, unscaled = models[:-2], models[-2], models[-1]
     bar = 0.05 * (1000 / config.width) ** 0.5
     result = [*_growth(arrays, *rnn[:2], bar), *_growth(arrays, *scaled[:2], 0.05)]
-    _, lags, effort = _effort(arrays, unscaled[1])
+    _, lags, effort = problem.effort(arrays, unscaled[1])
     result.append(
-        statistics.within(
+        verdicts.within(
             f"Steps times s_j until the {unscaled[0]} has learned half of lag j do not depend on "
             f"rho_j (log-log slope; lags 0 to {lags[-1]})",
             _slope(np.log(arrays["lag_weights"][lags]), effort), 0.05,
@@ -164,11 +162,11 @@ def claims(config: BiasConfig, arrays: Arrays) -> list[Claim]:
     )  # fmt: skip
     if len(arrays["change"]) > 1:
         title, steps, _ = models[-3]
-        rows, lags, _ = _effort(arrays, steps)
+        rows, lags, _ = problem.effort(arrays, steps)
         last = lags[-1]
         predicted = problem.predicted(config, arrays["lag_weights"], arrays["input_energy"][rows])
         result.append(
-            statistics.below(
+            verdicts.below(
                 f"Half of lag {last} is learned sooner than the kernel of infinite width has it by "
                 f"the {title} (log of the ratio)",
                 np.log(steps[rows] / predicted)[:, last], 0.0,
@@ -179,109 +177,50 @@ def claims(config: BiasConfig, arrays: Arrays) -> list[Claim]:
     allowed = np.nanmax(parts / (1 + problem.allowance(config, arrays["lag_weights"])))
     return [
         *result,
-        at_most("Drift of the scaled convolution over the bound of Theorem 4.1 (largest of lags, "
-                "steps and seeds)", float(largest), 1.0),
-        at_most("Drift of the RNN over that bound and what its width allows, 1 + 3 sqrt(tr(rho) / "
-                "(n rho_j)) (largest of lags, steps, seeds and changes)", float(allowed), 1.0,
-                f" ({np.nanmax(parts):.3g} of the bound alone)"),
+        verdicts.at_most(
+            "Drift of the scaled convolution over the bound of Theorem 4.1 (largest of lags, steps "
+            "and seeds)",
+            float(largest), 1.0,
+        ),
+        verdicts.at_most(
+            "Drift of the RNN over that bound and what its width allows, 1 + 3 sqrt(tr(rho) / "
+            "(n rho_j)) (largest of lags, steps, seeds and changes)",
+            float(allowed), 1.0, f" ({np.nanmax(parts):.3g} of the bound alone)",
+        ),
     ]  # fmt: skip
-
-
-def plot(config: BiasConfig, arrays: Arrays) -> Figure:
-    """Steps until half of each lag is learned, and the drift of some lags below their bounds."""
-    fig, (over_lag, over_steps) = plotting.panels(2, width=4.7, height=4.0)
-    lag = np.arange(config.seq_len)
-    for name, color, style in (
-        ("unscaled", plotting.GREEN, (0, (1, 1.5))),
-        ("scaled", plotting.ORANGE, (0, (5, 3))),
-    ):
-        label = f"{_NAMES[name]} ({config.seeds} seeds)"
-        plotting.bands(over_lag, lag, arrays[name], label, color=color, linestyle=style)
-    predicted = problem.predicted(config, arrays["lag_weights"], arrays["input_energy"])
-    over_lag.plot(
-        lag, np.median(predicted, axis=0), color=plotting.GREY, linewidth=0.9,
-        label=r"predicted, $(1 - \eta\,\rho_j\,s_j)^\ell = 1/2$",
-    )  # fmt: skip
-    for k, (size, steps) in enumerate(zip(arrays["change"], arrays["rnn"], strict=True)):
-        rows, lags, _ = _effort(arrays, steps)
-        low, median, high = np.quantile(steps[np.ix_(rows, lags)], [0.25, 0.5, 0.75], axis=0)
-        over_lag.errorbar(
-            lags, median, (median - low, high - median), fmt="os^v"[k % 4], color=plotting.BLUE,
-            markerfacecolor="none" if k else plotting.BLUE, markersize=8 if k else 4.5,
-            elinewidth=1.2, capsize=2, zorder=3,
-            label=f"linear RNN, change {size:g} ({rows.sum()} seeds)",
-        )  # fmt: skip
-    over_lag.set_title("Time to learn half of a lag", fontsize=11)
-    over_lag.set_xlabel("lag j (time steps)")
-    over_lag.set_ylabel("steps of gradient descent")
-    over_lag.set_yscale("log")
-    over_lag.xaxis.set_major_locator(MaxNLocator(integer=True))
-    plotting.legend(over_lag, "median and quartiles over seeds", loc="upper left")
-    _plot_drift(over_steps, config, arrays)
-    return fig
-
-
-def _plot_drift(ax: Axes, config: BiasConfig, arrays: Arrays) -> None:
-    """How far some lags of the RNN move, each below its bound, for the smallest change."""
-    rows, lags, _ = _effort(arrays, arrays["rnn"][0])
-    some = np.unique(np.round(np.linspace(0, lags[-1], 4)).astype(int))
-    taken = (arrays["step"] > 0) & (arrays["step"] <= config.steps)
-    step, drift = arrays["step"][taken], arrays["rnn_drift"][0][rows][:, taken]
-    bound = np.median(arrays["bound"][rows][:, taken], axis=0)
-    dashes: Any = {"linestyle": (0, (4, 2)), "linewidth": 1.1}
-    for lag, color in zip(some, plotting.shades(len(some) + 1)[:0:-1], strict=True):
-        plotting.bands(ax, step, drift[:, :, lag], f"RNN, lag {lag}", color=color)
-        ax.plot(step, bound[:, lag], color=color, **dashes)
-    ax.plot([], [], color=plotting.GREY, **dashes, label="bound, same shade")
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_title(f"Drift and bound of Theorem 4.1, change {arrays['change'][0]:g}", fontsize=11)
-    ax.set_xlabel("step of gradient descent")
-    ax.set_ylabel(r"drift $\|L_j^\ell - L_j^0\|_F$ / change to learn")
-    ax.set_ylim(np.median(drift[:, 0, some], axis=0).min() / 3, 5)
-    ax.margins(x=0)
-    plotting.legend(ax, plotting.over_seeds("median and quartiles", len(drift)), loc="lower right")
 
 
 def _models(arrays: Arrays) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
     """Name, steps until lags are learned, and drift, of the RNNs by rising change and the others.
 
-    The drift is ``None`` where Theorem 4.1 says nothing of it.
+    The drift is ``None`` for the unscaled convolution, to which Theorem 4.1 does not apply.
     """
     rnns = zip(arrays["change"], arrays["rnn"], arrays["rnn_drift"], strict=True)
     return [
-        *((f"{_NAMES['rnn']} (change of {size:g})", steps, drift) for size, steps, drift in rnns),
-        (_NAMES["scaled"], arrays["scaled"], arrays["scaled_drift"]),
-        (_NAMES["unscaled"], arrays["unscaled"], None),
+        *((f"{NAMES['rnn']} (change of {size:g})", steps, drift) for size, steps, drift in rnns),
+        (NAMES["scaled"], arrays["scaled"], arrays["scaled_drift"]),
+        (NAMES["unscaled"], arrays["unscaled"], None),
     ]
-
-
-def _effort(arrays: Arrays, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Seeds that a model is trained for, lags all of them learn, and log of steps times ``s_j``."""
-    rows = np.asarray(np.isfinite(steps).any(axis=1))
-    effort = np.log(steps * arrays["input_energy"])[rows]
-    lags = np.flatnonzero(np.isfinite(effort).all(axis=0))
-    return rows, lags, effort[:, lags]
 
 
 def _slope(x: Shaped[np.ndarray, " K"], samples: Float[np.ndarray, "S K"]) -> np.ndarray:
     """The slope of a line fitted to each sample."""
-    return statistics.rise(x, samples) / (x[-1] - x[0])
+    return averages.rise(x, samples) / (x[-1] - x[0])
 
 
 def _growth(arrays: Arrays, title: str, steps: np.ndarray, bar: float) -> list[Claim]:
     """Steps times ``s_j`` grow as ``1 / rho_j``: against ``rho_j``, and lag by lag."""
-    _, lags, effort = _effort(arrays, steps)
+    _, lags, effort = problem.effort(arrays, steps)
     log_rho = np.log(arrays["lag_weights"][lags])
     decay = -_slope(lags, log_rho[None])[0]
     what = f"Steps times s_j until the {title} has learned half of lag j grow"
     which = f"lags 0 to {lags[-1]}"
     return [
-        statistics.within(
+        verdicts.within(
             f"{what} as 1 / rho_j (log-log slope plus 1; {which})",
             _slope(log_rho, effort) + 1, bar,
         ),
-        statistics.within(
+        verdicts.within(
             f"{what} at the rate at which rho_j decays, {decay:.3f} a lag (fitted rate over this "
             f"one, less 1; {which})",
             _slope(lags, effort) / decay - 1, bar,

@@ -12,9 +12,10 @@ from jaxtyping import Array, Float, Shaped
 
 import ntk_rnn as nr
 from ntk_rnn._terminal import UserError
-from ntk_rnn.reproduction import verdicts as statistics
-from ntk_rnn.reproduction.studies import config_checks
+from ntk_rnn.reproduction import averages
+from ntk_rnn.reproduction.studies import students
 from ntk_rnn.reproduction.studies.configs import BiasConfig
+from ntk_rnn.reproduction.studies.learning_rate import check_converged
 
 # The part of a lag's change after which it counts as learned.
 _LEARNED = 0.5
@@ -27,8 +28,7 @@ def draw(
     """Inputs, the RNN, its impulse response, and a change of norm 1 at every lag of it."""
     key_x, key_student, key_change = jax.random.split(key, 3)
     x = jax.random.normal(key_x, (config.num_train, config.seq_len, config.in_dim))
-    params = _student(config).init(key_student, x)
-    initial = nr.impulse_response(params, config.seq_len)
+    params, initial = students.draw(_rnn(config), key_student, x)
     change = jax.random.normal(key_change, initial.shape)
     return x, params, initial, change / jnp.linalg.norm(change, axis=(1, 2), keepdims=True)
 
@@ -77,11 +77,11 @@ def train(
     ``B1`` is less than half of the convolution's limit.
     """
     path = nr.gradient_descent(
-        _student(config), params, nr.compress(*data), steps=config.steps,
+        _rnn(config), params, nr.compress(*data), steps=config.steps,
         record_at=step[step <= config.steps], learning_rate=config.learning_rate,
         allow_unstable=True,
     )  # fmt: skip
-    config_checks.converging(config.learning_rate, path.diverged_at)
+    check_converged(config.learning_rate, path.diverged_at)
     response = np.asarray(path.impulse_response, float)
     return response - response[0]
 
@@ -93,7 +93,17 @@ def steps_to_learn(
 ) -> Float[np.ndarray, " T"]:
     """Steps until each lag has gone half of its way, along a change of norm 1."""
     learned = np.einsum("rjpq,jpq->jr", moved, np.asarray(change))
-    return statistics.crossing(step, learned - _LEARNED)
+    return averages.crossing(step, learned - _LEARNED)
+
+
+def effort(
+    arrays: dict[str, np.ndarray], steps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Seeds that a model is trained for, lags all of them learn, and log of steps times ``s_j``."""
+    rows = np.asarray(np.isfinite(steps).any(axis=1))
+    log_effort = np.log(steps * arrays["input_energy"])[rows]
+    lags = np.flatnonzero(np.isfinite(log_effort).all(axis=0))
+    return rows, lags, log_effort[:, lags]
 
 
 def predicted(config: BiasConfig, rho: Any, energy: np.ndarray) -> np.ndarray:
@@ -119,8 +129,7 @@ def records(config: BiasConfig) -> Shaped[np.ndarray, " R"]:
 
 def lag_weights(config: BiasConfig) -> Float[np.ndarray, " T"]:
     """``rho`` (eq. 21), in float64."""
-    rho = nr.lag_weights(config.seq_len, config.nu_w, config.nu_f, config.nu_c)
-    return np.asarray(rho, float)
+    return np.asarray(students.lag_weights(config), float)
 
 
 def input_energy(x: Float[Array, "N T n_x"]) -> Float[np.ndarray, " T"]:
@@ -129,5 +138,5 @@ def input_energy(x: Float[Array, "N T n_x"]) -> Float[np.ndarray, " T"]:
     return np.cumsum(power)[::-1]
 
 
-def _student(config: BiasConfig) -> nr.LinearRNN:
-    return nr.LinearRNN(config.width, config.out_dim, config.nu_w, config.nu_f, config.nu_c)
+def _rnn(config: BiasConfig) -> nr.LinearRNN:
+    return students.rnn(config, config.width, config.out_dim)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ntk_rnn._terminal import UserError
-from ntk_rnn.reproduction.studies import config_checks
-from ntk_rnn.reproduction.studies.decoding_config import DecodingConfig
+from ntk_rnn.reproduction.studies.config_base import StudyConfig
+from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
 
 Implementation = Literal[
     "structured_derivatives", "ntk_vector_products", "jacobian_contraction", "auto"
@@ -20,7 +20,7 @@ Implementation = Literal[
 
 
 @dataclass(frozen=True)
-class TeacherConfig:
+class TeacherConfig(StudyConfig):
     """Data from a small linear RNN, the teacher, and gradient descent of a student on them.
 
     Raises:
@@ -55,11 +55,9 @@ class TeacherConfig:
     """The first seed; the others follow it."""
 
     def __post_init__(self) -> None:
-        config_checks.at_least_one(
-            self, "teacher_width", "in_dim", "out_dim", "seq_len", "num_train", "num_test", "seeds"
-        )
-        config_checks.positive(self, "nu_w", "nu_f", "nu_c", "learning_rate")
-        config_checks.seed(self.first_seed)
+        super().__post_init__()
+        self._at_least_one("teacher_width", "in_dim", "out_dim", "seq_len", "num_train", "num_test")
+        self._positive("learning_rate")
         if not math.isfinite(self.snr_db):
             raise UserError(f"snr_db must be finite, got {self.snr_db}; e.g. 20")
 
@@ -78,11 +76,11 @@ class DynamicsConfig(TeacherConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        config_checks.at_least_one(self, "width", "steps")
+        self._at_least_one("width", "steps")
 
 
 @dataclass(frozen=True)
-class KernelsConfig:
+class KernelsConfig(StudyConfig):
     """Neural tangent kernels of linear RNNs of rising width against that of infinite width.
 
     Raises:
@@ -113,10 +111,9 @@ class KernelsConfig:
     """How neural-tangents computes the kernels. The result is the same; only times differ."""
 
     def __post_init__(self) -> None:
-        config_checks.at_least_one(self, "seeds", "num_sequences", "seq_len", "in_dim", "out_dim")
-        config_checks.positive(self, "nu_w", "nu_f", "nu_c")
-        config_checks.seed(self.first_seed)
-        config_checks.different(self, "widths", 1)
+        super().__post_init__()
+        self._at_least_one("num_sequences", "seq_len", "in_dim", "out_dim")
+        self._different("widths", 1)
 
 
 @dataclass(frozen=True)
@@ -152,11 +149,11 @@ class DelayConfig(TeacherConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        config_checks.at_least_one(self, "width", "rnn_seeds")
+        self._at_least_one("width", "rnn_seeds")
         if self.out_dim != 1:
             raise UserError(f"out_dim must be 1, as one output is delayed, got {self.out_dim}")
-        config_checks.different(self, "steps", 1)
-        config_checks.different(self, "rnn_delays", 0)
+        self._different("steps", 1)
+        self._different("rnn_delays", 0)
         if min(self.steps) > self.rnn_steps:
             raise UserError(
                 f"rnn_steps must be at least the smallest of steps, {min(self.steps)}, got "
@@ -185,14 +182,14 @@ class WidthConfig(TeacherConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        config_checks.at_least_one(self, "steps")
-        config_checks.different(self, "widths", 1)
+        self._at_least_one("steps")
+        self._different("widths", 1)
         if len(self.widths) < 2:
             raise UserError(f"widths must be two or more, got {self.widths}; e.g. 10 40 200")
 
 
 @dataclass(frozen=True)
-class BiasConfig:
+class BiasConfig(StudyConfig):
     """How soon a linear RNN, a scaled and an unscaled convolution learn each lag.
 
     Raises:
@@ -229,12 +226,10 @@ class BiasConfig:
     """The RNN is trained for this many of them, or all if there are fewer."""
 
     def __post_init__(self) -> None:
-        config_checks.at_least_one(
-            self, "width", "in_dim", "out_dim", "num_train", "steps", "seeds", "rnn_seeds"
-        )
-        config_checks.positive(self, "nu_w", "nu_f", "nu_c", "learning_rate")
-        config_checks.seed(self.first_seed)
-        config_checks.different(self, "changes", 0)
+        super().__post_init__()
+        self._at_least_one("width", "in_dim", "out_dim", "num_train", "steps", "rnn_seeds")
+        self._positive("learning_rate")
+        self._different("changes", 0)
         if not all(0 < size < math.inf for size in self.changes):
             raise UserError(f"changes must be positive and finite, got {self.changes}; e.g. 0.1 1")
         if self.seq_len < 2:
@@ -242,8 +237,3 @@ class BiasConfig:
 
 
 Config = TeacherConfig | KernelsConfig | BiasConfig | DecodingConfig
-
-
-def seed_list(config: Config) -> list[int]:
-    """The seeds of a study, one after the other."""
-    return list(range(config.first_seed, config.first_seed + config.seeds))

@@ -19,14 +19,14 @@ from matplotlib.figure import Figure
 
 import ntk_rnn as nr
 from ntk_rnn import plotting
-from ntk_rnn.reproduction import verdicts as statistics
-from ntk_rnn.reproduction.claims import Claim, Number, at_most
-from ntk_rnn.reproduction.studies import config_checks
-from ntk_rnn.reproduction.studies.configs import DynamicsConfig, seed_list
+from ntk_rnn.reproduction import averages, verdicts
+from ntk_rnn.reproduction.claims import Claim, Number
+from ntk_rnn.reproduction.studies import students, teacher_data
+from ntk_rnn.reproduction.studies.configs import DynamicsConfig
+from ntk_rnn.reproduction.studies.learning_rate import check_converged, check_stable
+from ntk_rnn.reproduction.studies.teacher_data import TestData, TrainData
 
 Arrays = dict[str, np.ndarray]
-TrainData = tuple[Float[Array, "N T n_x"], Float[Array, "N T n_y"]]
-TestData = tuple[Float[Array, "M T n_x"], Float[Array, "M T n_y"]]
 
 PAPER = (
     "Fig. 1 shows the training and the test error of a wide linear RNN and of its equivalent "
@@ -45,7 +45,7 @@ CHOICES = (
 
 
 def units(config: DynamicsConfig) -> int:
-    """One unit of work a seed."""
+    """One unit of work for each seed."""
     return config.seeds
 
 
@@ -62,20 +62,20 @@ def run(config: DynamicsConfig, advance: Callable[[], None]) -> Arrays:
       ValueError: if the learning rate is past stability.
     """
     rows = []
-    for seed in seed_list(config):
+    for seed in config.seed_list:
         rows.append(_one_seed(config, jax.random.key(seed)))
         advance()
     arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     return {
-        "seed": np.asarray(seed_list(config)),
+        "seed": np.asarray(config.seed_list),
         "step": np.arange(config.steps + 1),
-        "lag_weights": np.asarray(_lag_weights(config)),
+        "lag_weights": np.asarray(students.lag_weights(config)),
         **arrays,
     }
 
 
 def metrics(config: DynamicsConfig, arrays: Arrays) -> list[dict[str, Any]]:
-    """One row a seed: losses at the start and at the end, and how far apart the curves are."""
+    """One row for each seed: losses at the start and the end, and gaps between the curves."""
     gaps = {
         "train_gap": _gap(arrays, "rnn_train", "conv_train"),
         "test_gap": _gap(arrays, "rnn_test", "conv_test"),
@@ -94,18 +94,18 @@ def metrics(config: DynamicsConfig, arrays: Arrays) -> list[dict[str, Any]]:
 
 
 def numbers(config: DynamicsConfig, arrays: Arrays) -> list[Number]:
-    """How far RNN and convolution are apart, and what is left of their losses at the end."""
+    """How far RNN and convolution are apart, and which part of their losses is left at the end."""
     result = []
     for data, name in (("train", "training"), ("test", "test")):
         gap = _gap(arrays, f"rnn_{data}", f"conv_{data}")
         quantity = f"Largest gap in {name} error, RNN against convolution / initial {name} error"
-        ours = f"{statistics.shown(*statistics.median(gap))} (largest of seeds {gap.max():.2g})"
+        ours = f"{averages.printed_median(gap)} (largest of seeds {gap.max():.2g})"
         result.append(Number(quantity, "", ours))
         for model, title in (("rnn", "RNN"), ("conv", "convolution")):
             losses = arrays[f"{model}_{data}"]
-            left = statistics.median(losses[:, -1] / losses[:, 0])
+            left = averages.printed_median(losses[:, -1] / losses[:, 0])
             quantity = f"{name.capitalize()} error of the {title} at the end / at the start"
-            result.append(Number(quantity, "", statistics.shown(*left)))
+            result.append(Number(quantity, "", left))
     return result
 
 
@@ -123,11 +123,11 @@ def claims(config: DynamicsConfig, arrays: Arrays) -> list[Claim]:
     ):
         gap = _gap(arrays, f"rnn_{data}", f"conv_{data}")
         how = f"(largest gap / initial {data} loss; median of seeds)"
-        result.append(statistics.median_below(f"{statement} {how}", gap, width_bar))
+        result.append(verdicts.median_below(f"{statement} {how}", gap, width_bar))
     for data, name in (("train", "training"), ("test", "test")):
         gap = _gap(arrays, f"closed_{data}", f"conv_{data}")
         result.append(
-            at_most(
+            verdicts.at_most(
                 f"Closed form gives the convolution's {name} loss at every step (largest of seeds)",
                 float(gap.max()), rounding_bar,
             )
@@ -140,14 +140,14 @@ def plot(config: DynamicsConfig, arrays: Arrays) -> Figure:
     fig, axes = plotting.panels(2)
     for ax, data, title in zip(axes, ("train", "test"), ("Training", "Test"), strict=True):
         start = arrays[f"rnn_{data}"][:, :1]
-        for model, label, color, style in (
-            ("rnn", f"linear RNN, n = {config.width}", plotting.BLUE, "-"),
-            ("conv", "scaled convolution", plotting.ORANGE, (0, (5, 3))),
-            ("closed", "closed form", "black", (0, (1, 2.5))),
+        for model, label, style in (
+            ("rnn", f"linear RNN, n = {config.width}", students.STYLES["rnn"]),
+            ("conv", students.NAMES["scaled"], students.STYLES["scaled"]),
+            ("closed", "closed form", {"color": "black", "linestyle": (0, (1, 2.5))}),
         ):
             plotting.bands(
                 ax, arrays["step"], arrays[f"{model}_{data}"] / start, label,
-                color=color, linestyle=style, band=model != "closed",
+                band=model != "closed", **style,
             )  # fmt: skip
         ax.set_title(f"{title} error", fontsize=11)
         ax.set_xlabel("epoch")
@@ -165,32 +165,28 @@ def plot(config: DynamicsConfig, arrays: Arrays) -> Figure:
 def _one_seed(config: DynamicsConfig, key: Array) -> Arrays:
     train, test, params, response = _draw(key, config)
     closed, largest_rate = _closed_form(config, train, test, response)
-    config_checks.stable(config.learning_rate, float(largest_rate))
-    conv = nr.ScaledConv(np.asarray(_lag_weights(config)), config.out_dim)
+    check_stable(config.learning_rate, float(largest_rate))
+    conv = students.convolutions(config, config.out_dim)["scaled"]
     descend = partial(
         nr.gradient_descent,
         data=train, test=test, steps=config.steps, learning_rate=config.learning_rate,
     )  # fmt: skip
-    # Equal modules share what is compiled, so that every seed after the first only runs.
+    # Equal models share what is compiled, so that every seed after the first only runs.
     paths = {
-        "rnn": descend(_student(config).apply, params),
+        "rnn": descend(_rnn(config).apply, params),
         "conv": descend(conv.apply, conv.params_from(response)),
     }
     arrays = {f"closed_{name}": np.asarray(value) for name, value in closed.items()}
     for name, path in paths.items():
-        config_checks.converging(config.learning_rate, path.diverged_at)
+        check_converged(config.learning_rate, path.diverged_at)
         arrays[f"{name}_train"] = np.asarray(path.train_loss)
         arrays[f"{name}_test"] = np.asarray(path.test_loss)
         arrays[f"{name}_response"] = np.asarray(path.impulse_response[-1])
     return arrays | {"initial_response": np.asarray(response)}
 
 
-def _student(config: DynamicsConfig) -> nr.LinearRNN:
-    return nr.LinearRNN(config.width, config.out_dim, config.nu_w, config.nu_f, config.nu_c)
-
-
-def _lag_weights(config: DynamicsConfig) -> Float[Array, " T"]:
-    return nr.lag_weights(config.seq_len, config.nu_w, config.nu_f, config.nu_c)
+def _rnn(config: DynamicsConfig) -> nr.LinearRNN:
+    return students.rnn(config, config.width, config.out_dim)
 
 
 @partial(jax.jit, static_argnums=1)
@@ -199,15 +195,8 @@ def _draw(
 ) -> tuple[TrainData, TestData, Any, Float[Array, "T n_y n_x"]]:
     """Training and test data of one teacher, the student's parameters, its impulse response."""
     key_data, key_student = jax.random.split(key)
-    x, y = nr.data.teacher(
-        key_data, config.num_train + config.num_test, config.seq_len,
-        in_dim=config.in_dim, out_dim=config.out_dim, width=config.teacher_width,
-        nu_w=config.nu_w, nu_f=config.nu_f, nu_c=config.nu_c, snr_db=config.snr_db,
-    )  # fmt: skip
-    n = config.num_train
-    params = _student(config).init(key_student, x[:n])
-    response = nr.impulse_response(params, config.seq_len)
-    return (x[:n], y[:n]), (x[n:], y[n:]), params, response
+    train, test = teacher_data.draw(key_data, config)
+    return train, test, *students.draw(_rnn(config), key_student, train[0])
 
 
 @partial(jax.jit, static_argnums=0)
@@ -215,7 +204,7 @@ def _closed_form(
     config: DynamicsConfig, train: TrainData, test: TestData, response: Float[Array, "T n_y n_x"]
 ) -> tuple[dict[str, Array], Float[Array, ""]]:
     """Losses at every step, the impulse response at the end, and the largest learning rate."""
-    kernel = nr.kernel_regression(_lag_weights(config), train, initial=response)
+    kernel = nr.kernel_regression(students.lag_weights(config), train, initial=response)
     steps, rate = jnp.arange(config.steps + 1), config.learning_rate
     losses = {
         "train": kernel.train_loss(steps, rate),

@@ -14,26 +14,22 @@ unit of delay 0 as well, in which plain squared errors are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Float, Shaped
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-import ntk_rnn as nr
 from ntk_rnn import plotting
-from ntk_rnn.reproduction import verdicts as statistics
+from ntk_rnn.reproduction import averages, verdicts
 from ntk_rnn.reproduction.claims import Claim, Number
-from ntk_rnn.reproduction.studies import config_checks
-from ntk_rnn.reproduction.studies.configs import DelayConfig, seed_list
+from ntk_rnn.reproduction.studies import fig3_problem as problem, students
+from ntk_rnn.reproduction.studies.configs import DelayConfig
+from ntk_rnn.reproduction.studies.students import NAMES
 
 Arrays = dict[str, np.ndarray]
-TrainData = tuple[Float[Array, "N T n_x"], Float[Array, "N T D"]]
-TestData = tuple[Float[Array, "M T n_x"], Float[Array, "M T D"]]
 
 PAPER = (
     "Fig. 3 shows the test error of a linear RNN, of its scaled convolution and of an unscaled one "
@@ -51,11 +47,9 @@ CHOICES = (
     "some of the seeds and delays, the convolutions are solved for all.",
 )
 
-_NAMES = {"rnn": "RNN", "scaled": "scaled convolution", "unscaled": "unscaled convolution"}
-
 
 def units(config: DelayConfig) -> int:
-    """One unit of work an RNN trained, and one a seed for the convolutions."""
+    """One unit of work for each RNN trained, and one for the convolutions of each seed."""
     return config.seeds + min(config.rnn_seeds, config.seeds) * len(config.rnn_delays)
 
 
@@ -70,26 +64,28 @@ def run(config: DelayConfig, advance: Callable[[], None]) -> Arrays:
     Raises:
       ValueError: if the learning rate is past stability.
     """
-    rho = np.asarray(nr.lag_weights(config.seq_len, config.nu_w, config.nu_f, config.nu_c))
+    convolutions = students.convolution_weights(config)
     steps = np.asarray([*sorted(config.steps), np.inf])
     shape = (config.seeds, len(steps), config.seq_len)
-    errors = {name: np.full(shape, np.nan) for name in _NAMES}
+    errors = {name: np.full(shape, np.nan) for name in NAMES}
     power = np.empty((config.seeds, config.seq_len))
     trained = steps[steps <= config.rnn_steps].astype(int)
-    for i, seed in enumerate(seed_list(config)):
-        train, test, params, response = _draw(jax.random.key(seed), config)
-        for name, weights in (("scaled", rho), ("unscaled", np.ones_like(rho))):
-            errors[name][i] = _closed_form(config, weights, train, test, response, steps)
+    for i, seed in enumerate(config.seed_list):
+        train, test, params, response = problem.draw(jax.random.key(seed), config)
+        for name, weights in convolutions.items():
+            errors[name][i] = problem.convolution_errors(
+                config, weights, train, test, response, steps
+            )
         squares = np.sum(np.asarray(test[1], float) ** 2, axis=(0, 1))
         power[i] = squares / squares[0]
         advance()
         for delay in config.rnn_delays if i < config.rnn_seeds else ():
-            errors["rnn"][i, : len(trained), delay] = _train(
-                config, params, _delayed(train, delay), _delayed(test, delay), trained
+            errors["rnn"][i, : len(trained), delay] = problem.rnn_errors(
+                config, params, train, test, delay, trained
             )
             advance()
     return {
-        "seed": np.asarray(seed_list(config)),
+        "seed": np.asarray(config.seed_list),
         "step": steps,
         "delay": np.arange(config.seq_len),
         "power": power,
@@ -98,19 +94,19 @@ def run(config: DelayConfig, advance: Callable[[], None]) -> Arrays:
 
 
 def metrics(config: DelayConfig, arrays: Arrays) -> list[dict[str, Any]]:
-    """One row a number of steps and delay: median and mean of each model's error over seeds.
+    """One row for each number of steps and delay: median and mean of each model's error over seeds.
 
-    Those of the RNN are over the seeds it is trained for, and NaN where it is not.
+    Those of the RNN are over the seeds that it is trained for, and NaN where it is not trained.
     """
     rows = []
     for r, step in enumerate(arrays["step"]):
         for d, delay in enumerate(arrays["delay"]):
             row: dict[str, Any] = {"step": float(step), "delay": int(delay)}
-            for name in _NAMES:
+            for name in NAMES:
                 samples = arrays[name][:, r, d]
                 samples = samples[np.isfinite(samples)]
                 row[name] = float(np.median(samples)) if len(samples) else np.nan
-                row[f"{name}_mean"], row[f"{name}_stderr"] = statistics.mean(samples)
+                row[f"{name}_mean"], row[f"{name}_stderr"] = averages.mean(samples)
             rows.append(row)
     return rows
 
@@ -119,15 +115,15 @@ def numbers(config: DelayConfig, arrays: Arrays) -> list[Number]:
     """Errors at the ends of the RNN's delays, and where they cross the unscaled convolution's."""
     r = _longest(config, arrays)
     after, result = f"after {_after(arrays['step'][r])}", []
-    for name, title in _NAMES.items():
+    for name, title in NAMES.items():
         rows, columns = _trained(arrays[name][:, r])
         errors, delay = arrays[name][:, r][np.ix_(rows, columns)], arrays["delay"][columns]
         for d, samples in ((delay[0], errors[:, 0]), (delay[-1], errors[:, -1])):
             quantity = f"Error of the {title} at delay {d}, {after} (mean of seeds)"
-            result.append(Number(quantity, "", statistics.told(samples)))
+            result.append(Number(quantity, "", averages.printed_mean(samples)))
         if name != "unscaled":
             ahead = errors - arrays["unscaled"][:, r][np.ix_(rows, columns)]
-            where = statistics.told(statistics.crossing(delay, ahead))
+            where = averages.printed_mean(averages.crossing(delay, ahead))
             quantity = f"Delay from which the {title} is behind the unscaled convolution, {after}"
             result.append(Number(quantity, "", where))
     return result
@@ -142,7 +138,7 @@ def claims(config: DelayConfig, arrays: Arrays) -> list[Claim]:
     r = _longest(config, arrays)
     after = f"after {_after(arrays['step'][r])}"
     result = []
-    for name, title in _NAMES.items():
+    for name, title in NAMES.items():
         rows, columns = _trained(arrays[name][:, r])
         delay, seeds = arrays["delay"][columns], np.ix_(rows, columns)
         errors, unscaled = arrays[name][:, r][seeds], arrays["unscaled"][:, r][seeds]
@@ -150,19 +146,19 @@ def claims(config: DelayConfig, arrays: Arrays) -> list[Claim]:
             ("relative to predicting zero", np.ones_like(errors)),
             ("plain, in units of delay 0", arrays["power"][seeds]),
         ):
-            rise = statistics.rise(delay, errors * scale)
+            rise = averages.rise(delay, errors * scale)
             how = f"({unit}; rise from delay {delay[0]} to {delay[-1]}), {after}"
             if name == "unscaled":
                 statement = f"Error of the {title} does not depend on the delay {how}"
-                result.append(statistics.within(statement, rise, 0.1))
+                result.append(verdicts.within(statement, rise, 0.1))
             else:
                 statement = f"Error of the {title} rises with the delay {how}"
-                result.append(statistics.above(statement, rise, 0.0))
+                result.append(verdicts.above(statement, rise, 0.0))
         if name != "unscaled":
             result += _crossing_claims(title, after, delay, errors - unscaled)
     rows, columns = _trained(arrays["rnn"][:, r])
     gaps = np.abs(arrays["rnn"] - arrays["scaled"])[:, r][np.ix_(rows, columns)]
-    matches = statistics.below(
+    matches = verdicts.below(
         f"Scaled convolution matches the RNN (distance of errors, mean of delays), {after}",
         gaps.mean(axis=1), 0.05 * (1000 / config.width) ** 0.5,
     )  # fmt: skip
@@ -173,14 +169,9 @@ def plot(config: DelayConfig, arrays: Arrays) -> Figure:
     """Test error against the delay, a panel for each number of steps; a band over seeds."""
     fig, axes = plotting.panels(len(arrays["step"]), width=3.1, height=3.6)
     for r, (ax, step) in enumerate(zip(axes, arrays["step"], strict=True)):
-        for name, color, style in (
-            ("unscaled", plotting.GREEN, (0, (1, 1.5))),
-            ("scaled", plotting.ORANGE, (0, (5, 3))),
-        ):
-            label = f"{_NAMES[name]} ({config.seeds} seeds)"
-            plotting.bands(
-                ax, arrays["delay"], arrays[name][:, r], label, color=color, linestyle=style
-            )
+        for name in ("unscaled", "scaled"):
+            label = f"{NAMES[name]} ({config.seeds} seeds)"
+            plotting.bands(ax, arrays["delay"], arrays[name][:, r], label, **students.STYLES[name])
         errors = arrays["rnn"][:, r]
         rows, columns = _trained(errors)
         if rows.any():
@@ -199,71 +190,6 @@ def plot(config: DelayConfig, arrays: Arrays) -> Figure:
     axes[0].set_ylabel("test error / error of predicting zero")
     plotting.legend_below(fig, axes, "median and quartiles over seeds", 3)
     return fig
-
-
-@partial(jax.jit, static_argnums=1)
-def _draw(
-    key: Array, config: DelayConfig
-) -> tuple[TrainData, TestData, Any, Float[Array, "T 1 n_x"]]:
-    """Training and test data, a target for each delay, the RNN and its impulse response."""
-    key_data, key_noise, key_student = jax.random.split(key, 3)
-    x, y = nr.data.teacher(
-        key_data, config.num_train + config.num_test, config.seq_len,
-        in_dim=config.in_dim, width=config.teacher_width,
-        nu_w=config.nu_w, nu_f=config.nu_f, nu_c=config.nu_c, snr_db=None,
-    )  # fmt: skip
-    if config.target == "copy":
-        y = x[..., :1]
-    delayed = [nr.data.delay(y, steps) for steps in range(config.seq_len)]
-    y = nr.data.add_noise(key_noise, jnp.concatenate(delayed, axis=-1), config.snr_db)
-    n = config.num_train
-    params = _student(config).init(key_student, x[:n])
-    return (x[:n], y[:n]), (x[n:], y[n:]), params, nr.impulse_response(params, config.seq_len)
-
-
-def _closed_form(
-    config: DelayConfig,
-    lag_weights: Float[np.ndarray, " T"],
-    train: TrainData,
-    test: TestData,
-    response: Float[Array, "T 1 n_x"],
-    steps: Float[np.ndarray, " R"],
-) -> Float[np.ndarray, "R D"]:
-    """Errors of a convolution. Lag weights treat outputs alike, so each delay can be one of them.
-
-    The limit of infinitely many steps takes float64: long lags are lost to rounding before.
-    """
-    initial = np.repeat(np.asarray(response), train[1].shape[2], axis=1)
-    kernel = nr.kernel_regression(lag_weights, train, initial=initial, on_host=True)
-    config_checks.stable(config.learning_rate, float(kernel.max_learning_rate))
-    y = np.asarray(test[1], float)
-    outputs = kernel.predict(test[0], steps, config.learning_rate)
-    return np.sum((outputs - y) ** 2, axis=(1, 2)) / np.sum(y**2, axis=(0, 1))
-
-
-def _train(
-    config: DelayConfig,
-    params: Any,
-    train: TrainData,
-    test: TestData,
-    steps: Shaped[np.ndarray, " K"],
-) -> Float[np.ndarray, " K"]:
-    """Errors of the RNN. That the learning rate is stable has been seen from its kernel's limit."""
-    path = nr.gradient_descent(
-        _student(config), params, train, test=test, steps=int(steps[-1]), record_at=steps,
-        learning_rate=config.learning_rate, allow_unstable=True,
-    )  # fmt: skip
-    config_checks.converging(config.learning_rate, path.diverged_at)
-    return np.asarray(path.test_loss) / (np.sum(np.asarray(test[1], float) ** 2) / 2)
-
-
-def _student(config: DelayConfig) -> nr.LinearRNN:
-    return nr.LinearRNN(config.width, 1, config.nu_w, config.nu_f, config.nu_c)
-
-
-def _delayed(data: TrainData, steps: int) -> tuple[Array, Array]:
-    x, y = data
-    return x, y[..., steps : steps + 1]
 
 
 def _after(step: float) -> str:
@@ -289,12 +215,12 @@ def _crossing_claims(
 ) -> list[Claim]:
     """A model's error minus the unscaled convolution's is negative at first, and positive then."""
     middle = int(np.argmin(np.abs(delay - delay[-1] / 2)))
-    crossings = statistics.crossing(delay, ahead)
+    crossings = averages.crossing(delay, ahead)
     count = f"in {np.isfinite(crossings).sum()} of {len(crossings)} seeds"
-    cross = f"; they cross at delay {statistics.told(crossings)}, {count}"
+    cross = f"; they cross at delay {averages.printed_mean(crossings)}, {count}"
     statement = f"Error of the {title} minus that of the unscaled convolution at delay"
     return [
-        statistics.below(f"{statement} {delay[0]}, {after}", ahead[:, 0], 0.0),
-        statistics.above(f"{statement} {delay[middle]}, {after}{cross}", ahead[:, middle], 0.0),
-        statistics.above(f"{statement} {delay[-1]}, {after}", ahead[:, -1], 0.0),
+        verdicts.below(f"{statement} {delay[0]}, {after}", ahead[:, 0], 0.0),
+        verdicts.above(f"{statement} {delay[middle]}, {after}{cross}", ahead[:, middle], 0.0),
+        verdicts.above(f"{statement} {delay[-1]}, {after}", ahead[:, -1], 0.0),
     ]

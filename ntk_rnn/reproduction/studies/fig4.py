@@ -8,7 +8,6 @@ Their distance is a fluctuation of the RNN's kernel, and falls as ``1 / sqrt(n)`
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -21,14 +20,13 @@ from matplotlib.ticker import StrMethodFormatter
 import ntk_rnn as nr
 from ntk_rnn import plotting
 from ntk_rnn.power_law import PowerLaw, fit_power_law
-from ntk_rnn.reproduction import verdicts as statistics
+from ntk_rnn.reproduction import averages, verdicts
 from ntk_rnn.reproduction.claims import Claim, Number
-from ntk_rnn.reproduction.studies import config_checks
-from ntk_rnn.reproduction.studies.configs import WidthConfig, seed_list
+from ntk_rnn.reproduction.studies import students, teacher_data
+from ntk_rnn.reproduction.studies.configs import WidthConfig
+from ntk_rnn.reproduction.studies.learning_rate import check_converged, check_stable
 
 Arrays = dict[str, np.ndarray]
-TrainData = tuple[Float[Array, "N T n_x"], Float[Array, "N T n_y"]]
-TestData = tuple[Float[Array, "M T n_x"], Float[Array, "M T n_y"]]
 
 PAPER = (
     "Fig. 4 shows that the wider a linear RNN, the closer it trains to its equivalent scaled "
@@ -43,12 +41,12 @@ CHOICES = (
     "convolution starts from the impulse response of the RNN.",
 )
 
-# What is compared, and what the paper calls it.
+# The gaps, by name, and what claims and the figure call them.
 _GAPS = {"train": "training loss", "test": "test loss", "response": "impulse response"}
 
 
 def units(config: WidthConfig) -> int:
-    """One unit of work an RNN."""
+    """One unit of work for each RNN."""
     return len(config.widths) * config.seeds
 
 
@@ -67,13 +65,13 @@ def run(config: WidthConfig, advance: Callable[[], None]) -> Arrays:
     widths, records = sorted(config.widths), _records(config)
     rows = []
     for width in widths:
-        for seed in seed_list(config):
+        for seed in config.seed_list:
             rows.append(_one(config, width, records, jax.random.key(seed)))
             advance()
     shape = (len(widths), config.seeds, len(records))
     return {
         "width": np.asarray(widths),
-        "seed": np.asarray(seed_list(config)),
+        "seed": np.asarray(config.seed_list),
         "step": records,
         **{name: np.stack([row[name] for row in rows]).reshape(shape) for name in rows[0]},
     }
@@ -97,7 +95,7 @@ def fits(arrays: Arrays) -> dict[str, PowerLaw]:
 
 
 def metrics(config: WidthConfig, arrays: Arrays) -> list[dict[str, Any]]:
-    """One row an RNN: the largest gaps over the steps."""
+    """One row for each RNN: the largest gaps over the steps."""
     largest = {f"{name}_gap": gap.max(axis=2) for name, gap in gaps(arrays).items()}
     return [
         {"width": int(width), "seed": int(seed)}
@@ -111,13 +109,13 @@ def numbers(config: WidthConfig, arrays: Arrays) -> list[Number]:
     """The exponent of each gap in the width, and the largest gap in training loss at each width."""
     slopes = [
         Number(f"Log-log slope in the width of the largest gap in {_GAPS[name]}", "",
-               statistics.exponent(law))
+               averages.printed_exponent(law))
         for name, law in fits(arrays).items()
     ]  # fmt: skip
     largest = gaps(arrays)["train"].max(axis=2)
     return slopes + [
         Number(f"Largest gap in training loss / initial loss, n = {width} (median of seeds)", "",
-               statistics.shown(*statistics.median(gap)))
+               averages.printed_median(gap))
         for width, gap in zip(arrays["width"], largest, strict=True)
     ]  # fmt: skip
 
@@ -129,8 +127,8 @@ def claims(config: WidthConfig, arrays: Arrays) -> list[Claim]:
         gap = f"Distance of RNN and scaled convolution in {_GAPS[name]}"
         how = "(log-log slope and standard error)"
         result += [
-            statistics.falling(f"{gap} falls with width {how}", law),
-            statistics.slope(f"{gap} falls as 1 / sqrt(width) {how}", law, -0.5, 0.1),
+            verdicts.falling(f"{gap} falls with width {how}", law),
+            verdicts.slope(f"{gap} falls as 1 / sqrt(width) {how}", law, -0.5, 0.1),
         ]
     return result
 
@@ -172,13 +170,8 @@ def _plot_fits(ax: Axes, arrays: Arrays) -> None:
         strict=True,
     ):
         law = laws[name]
-        label = f"{_GAPS[name]}: slope {statistics.exponent(law, 2)}".replace("+-", "±")
-        largest = gap.max(axis=2)
-        low, median, high = np.quantile(largest, [0.25, 0.5, 0.75], axis=1)
-        ax.errorbar(
-            widths * shift, median, (median - low, high - median),
-            color=color, fmt=marker, markersize=4.5, elinewidth=1.2, capsize=2,
-        )  # fmt: skip
+        label = f"{_GAPS[name]}: slope {averages.printed_exponent(law, 2)}".replace("+-", "±")
+        plotting.points(ax, widths * shift, gap.max(axis=2).T, color=color, marker=marker)
         fitted = np.exp(law.intercept) * widths.astype(float) ** law.slope
         ax.plot(widths, fitted, color=color, linestyle=style, linewidth=1.4, label=label)
     plotting.against_width(ax, widths, (1, 3))
@@ -191,20 +184,19 @@ def _plot_fits(ax: Axes, arrays: Arrays) -> None:
 
 def _one(config: WidthConfig, width: int, records: np.ndarray, key: Array) -> Arrays:
     key_data, key_student = jax.random.split(key)
-    train, test = _draw(key_data, config)
-    model = nr.LinearRNN(width, config.out_dim, config.nu_w, config.nu_f, config.nu_c)
-    params = _init(model, key_student, train[0])
-    initial = np.asarray(nr.impulse_response(params, config.seq_len))
-    rho = nr.lag_weights(config.seq_len, config.nu_w, config.nu_f, config.nu_c)
-    conv = nr.kernel_regression(rho, train, initial=initial, on_host=True)
+    train, test = teacher_data.draw(key_data, config)
+    model = students.rnn(config, width, config.out_dim)
+    params, response = students.draw(model, key_student, train[0])
+    rho = students.lag_weights(config)
+    conv = nr.kernel_regression(rho, train, initial=np.asarray(response), on_host=True)
     rate = config.learning_rate
-    config_checks.stable(rate, float(conv.max_learning_rate))
-    # That the rate is stable has just been seen, from the limit of the RNN's kernel.
+    check_stable(rate, float(conv.max_learning_rate))
+    # The rate has just been seen to be stable, for the limit of the RNN's kernel.
     path = nr.gradient_descent(
         model, params, train, test=test, steps=config.steps, record_at=records,
         learning_rate=rate, allow_unstable=True,
     )  # fmt: skip
-    config_checks.converging(rate, path.diverged_at, f" of width {width}")
+    check_converged(rate, path.diverged_at, f" of width {width}")
     responses = conv.impulse_response(records, rate)
     apart = np.sqrt(np.sum((np.asarray(path.impulse_response) - responses) ** 2, axis=(1, 2, 3)))
     return {
@@ -220,19 +212,3 @@ def _records(config: WidthConfig) -> Shaped[np.ndarray, " R"]:
     """Steps to record at: every one at first, where the gaps are largest, then ever fewer."""
     later = np.round(np.geomspace(1, config.steps, 30)).astype(int)
     return np.unique([*range(min(config.steps, 20) + 1), *later])
-
-
-@partial(jax.jit, static_argnums=1)
-def _draw(key: Array, config: WidthConfig) -> tuple[TrainData, TestData]:
-    x, y = nr.data.teacher(
-        key, config.num_train + config.num_test, config.seq_len,
-        in_dim=config.in_dim, out_dim=config.out_dim, width=config.teacher_width,
-        nu_w=config.nu_w, nu_f=config.nu_f, nu_c=config.nu_c, snr_db=config.snr_db,
-    )  # fmt: skip
-    n = config.num_train
-    return (x[:n], y[:n]), (x[n:], y[n:])
-
-
-@partial(jax.jit, static_argnums=0)
-def _init(model: nr.LinearRNN, key: Array, x: Float[Array, "N T n_x"]) -> Any:
-    return model.init(key, x)

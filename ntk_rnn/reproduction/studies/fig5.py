@@ -12,51 +12,47 @@ from matplotlib.ticker import MaxNLocator
 
 from ntk_rnn import plotting
 from ntk_rnn.data import S1
-from ntk_rnn.reproduction import verdicts as statistics
+from ntk_rnn.reproduction import averages, verdicts
 from ntk_rnn.reproduction.claims import Claim, Number
-from ntk_rnn.reproduction.studies import decoding, decoding_data
-from ntk_rnn.reproduction.studies.decoding import CHOICES, NAMES, OUTPUTS, PAPER, Arrays
-from ntk_rnn.reproduction.studies.decoding_config import DecodingConfig
+from ntk_rnn.reproduction.studies.decoding import data, training
+from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
+from ntk_rnn.reproduction.studies.decoding.data import Part
+from ntk_rnn.reproduction.studies.decoding.training import CHOICES, OUTPUTS, PAPER, Arrays
+from ntk_rnn.reproduction.studies.students import NAMES, STYLES
 
 __all__ = ["CHOICES", "PAPER", "claims", "metrics", "numbers", "plot", "run", "units"]
 
-STYLES = {
-    "rnn": (plotting.BLUE, "-"),
-    "scaled": (plotting.ORANGE, (0, (5, 3))),
-    "unscaled": (plotting.GREEN, (0, (1, 1.5))),
-}
-
 
 def units(config: DecodingConfig) -> int:
-    """One unit of work for the closed form, and one a model trained."""
-    return decoding.units(config, ["full"])
+    """One unit of work for the closed form, and one for each model trained."""
+    return training.units(config, ["full"])
 
 
 def run(config: DecodingConfig, advance: Callable[[], None]) -> Arrays:
-    """Trains the models on all data; arrays as `decoding.run` has them.
+    """Trains the models on all data; returns the arrays of `decoding.training.run`.
 
     Raises:
       DataUnavailable: if the recording cannot be had.
       ValueError: if it is another file, there are not enough data, or the learning rate is past
         stability.
     """
-    return compute(config, decoding_data.load(config), advance)
+    return compute(config, data.load(config), advance)
 
 
 def compute(config: DecodingConfig, recording: S1, advance: Callable[[], None]) -> Arrays:
     """`run` on a recording."""
-    return decoding.run(config, recording, ["full"], advance)
+    return training.run(config, recording, ["full"], advance)
 
 
 def metrics(config: DecodingConfig, arrays: Arrays) -> list[dict[str, Any]]:
-    """One row an epoch and output: mean ``R^2`` of each model over seeds, and standard error."""
+    """One row for each epoch and output: mean ``R^2`` of each model, and standard error."""
     rows = []
     for r, epoch in enumerate(arrays["full_epoch"]):
         for p, output in enumerate(OUTPUTS):
             row: dict[str, Any] = {"epoch": float(epoch), "output": output}
             for name in (*NAMES, "closed_scaled", "closed_unscaled"):
                 samples = arrays[f"full_{name}"][:, r, p]
-                row[name], row[f"{name}_stderr"] = statistics.mean(samples)
+                row[name], row[f"{name}_stderr"] = averages.mean(samples)
             rows.append(row)
     return rows
 
@@ -66,7 +62,7 @@ def numbers(config: DecodingConfig, arrays: Arrays) -> list[Number]:
     epochs = f"after {arrays['full_epoch'][-1]:g} epochs"
     return [
         Number(f"R^2 of the {title}, {output}, {epochs}", "",
-               statistics.told(arrays[f"full_{name}"][:, -1, p]))
+               averages.printed_mean(arrays[f"full_{name}"][:, -1, p]))
         for name, title in NAMES.items()
         for p, output in enumerate(OUTPUTS)
     ]  # fmt: skip
@@ -77,11 +73,11 @@ def claims(config: DecodingConfig, arrays: Arrays) -> list[Claim]:
     return agreement(config, arrays, "full")
 
 
-def agreement(config: DecodingConfig, arrays: Arrays, part: decoding_data.Part) -> list[Claim]:
+def agreement(config: DecodingConfig, arrays: Arrays, part: Part) -> list[Claim]:
     """That of RNN and scaled convolution, in each output; the bar is that of Fig. 3."""
     gaps = np.abs(arrays[f"{part}_rnn"] - arrays[f"{part}_scaled"])
     return [
-        statistics.median_below(
+        verdicts.median_below(
             f"RNN decodes the {output} as the scaled convolution does, {part} data (gap in R^2, "
             "mean of epochs from the first; median of seeds)",
             trained(arrays, gaps, part)[..., p].mean(axis=1), 0.05 * (1000 / config.width) ** 0.5,
@@ -91,7 +87,7 @@ def agreement(config: DecodingConfig, arrays: Arrays, part: decoding_data.Part) 
 
 
 def trained(
-    arrays: Arrays, curves: Float[np.ndarray, "S R n_y"], part: decoding_data.Part
+    arrays: Arrays, curves: Float[np.ndarray, "S R n_y"], part: Part
 ) -> Float[np.ndarray, "S E n_y"]:
     """Curves from the end of the first epoch on."""
     return curves[:, arrays[f"{part}_epoch"] >= 1]
@@ -101,11 +97,10 @@ def plot(config: DecodingConfig, arrays: Arrays) -> Figure:
     """``R^2`` on held-out windows over epochs, a panel for each output; a band over seeds."""
     fig, axes = plotting.panels(len(OUTPUTS), width=4.4, height=4.0)
     for p, (ax, output) in enumerate(zip(axes, OUTPUTS, strict=True)):
-        for name, (color, style) in STYLES.items():
+        for name, style in STYLES.items():
             label = f"linear RNN, n = {config.width}" if name == "rnn" else NAMES[name]
             plotting.bands(
-                ax, arrays["full_epoch"], arrays[f"full_{name}"][..., p], label,
-                color=color, linestyle=style,
+                ax, arrays["full_epoch"], arrays[f"full_{name}"][..., p], label, **style
             )  # fmt: skip
         for name in ("scaled", "unscaled"):
             plotting.bands(

@@ -7,21 +7,21 @@ from the network alone, ``analytic_ntk`` from the lag weights (Theorem 3.3, eqs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 import ntk_rnn as nr
 from ntk_rnn import _neural_tangents, plotting
 from ntk_rnn._terminal import UserError
 from ntk_rnn.power_law import PowerLaw, fit_power_law
-from ntk_rnn.reproduction import verdicts as statistics
+from ntk_rnn.reproduction import averages, verdicts
 from ntk_rnn.reproduction.claims import Claim, Number
-from ntk_rnn.reproduction.studies.configs import KernelsConfig, seed_list
+from ntk_rnn.reproduction.studies import students
+from ntk_rnn.reproduction.studies.configs import KernelsConfig
 
 Arrays = dict[str, np.ndarray]
 
@@ -38,7 +38,7 @@ CHOICES = (
 
 
 def units(config: KernelsConfig) -> int:
-    """One unit of work a kernel."""
+    """One unit of work for each kernel."""
     return len(config.widths) * config.seeds
 
 
@@ -59,15 +59,15 @@ def run(config: KernelsConfig, advance: Callable[[], None]) -> Arrays:
     # Not one of the keys that draw parameters, so that inputs and parameters are independent.
     key_x = jax.random.fold_in(jax.random.key(config.first_seed), config.seeds)
     x = jax.random.normal(key_x, (config.num_sequences, config.seq_len, config.in_dim))
-    rho = nr.lag_weights(config.seq_len, config.nu_w, config.nu_f, config.nu_c)
+    rho = students.lag_weights(config)
     limit = _with_outputs(np.asarray(nr.analytic_ntk(x, None, rho)), config.out_dim)
 
     widths = sorted(config.widths)
     errors = np.empty((len(widths), config.seeds), limit.dtype)
     for i, width in enumerate(widths):
-        model = nr.LinearRNN(width, config.out_dim, config.nu_w, config.nu_f, config.nu_c)
-        for j, seed in enumerate(seed_list(config)):
-            params = _init(model, jax.random.key(seed), x)
+        model = students.rnn(config, width, config.out_dim)
+        for j, seed in enumerate(config.seed_list):
+            params, _ = students.draw(model, jax.random.key(seed), x)
             kernel = nr.empirical_ntk(
                 model, params, x, trace_axes=(), implementation=config.implementation
             )
@@ -75,7 +75,7 @@ def run(config: KernelsConfig, advance: Callable[[], None]) -> Arrays:
             advance()
     return {
         "width": np.asarray(widths),
-        "seed": np.asarray(seed_list(config)),
+        "seed": np.asarray(config.seed_list),
         "lag_weights": np.asarray(rho),
         "x": np.asarray(x),
         "relative_error": errors,
@@ -83,7 +83,7 @@ def run(config: KernelsConfig, advance: Callable[[], None]) -> Arrays:
 
 
 def metrics(config: KernelsConfig, arrays: Arrays) -> list[dict[str, Any]]:
-    """One row a kernel."""
+    """One row for each kernel."""
     return [
         {"width": int(width), "seed": int(seed), "relative_error": float(error)}
         for width, errors in zip(arrays["width"], arrays["relative_error"], strict=True)
@@ -110,10 +110,10 @@ def fit(arrays: Arrays) -> PowerLaw | None:
 def numbers(config: KernelsConfig, arrays: Arrays) -> list[Number]:
     """The error at the largest width, and the exponent of its fall."""
     width, law = int(arrays["width"][-1]), fit(arrays)
-    error = statistics.shown(*statistics.median(arrays["relative_error"][-1]))
+    error = averages.printed_median(arrays["relative_error"][-1])
     result = [Number(f"Relative error at width {width} (median of seeds)", "", error)]
     if law is not None:
-        result.append(Number("Log-log slope in the width", "", statistics.exponent(law)))
+        result.append(Number("Log-log slope in the width", "", averages.printed_exponent(law)))
     return result
 
 
@@ -121,7 +121,7 @@ def claims(config: KernelsConfig, arrays: Arrays) -> list[Claim]:
     """The error falls as ``1 / sqrt(n)``, and is small at the largest width."""
     law = fit(arrays)
     width = int(arrays["width"][-1])
-    largest = statistics.median_below(
+    largest = verdicts.median_below(
         f"Kernel of the RNN of width {width} is the analytic one (relative error, median of seeds)",
         arrays["relative_error"][-1],
         # About twice what variances and sequences like the paper's give. Gram matrices of F and C
@@ -131,7 +131,7 @@ def claims(config: KernelsConfig, arrays: Arrays) -> list[Claim]:
     if law is None:
         return [largest]
     statement = "Its distance falls as 1 / sqrt(width) (log-log slope and standard error)"
-    return [largest, statistics.slope(statement, law, -0.5, 0.1)]
+    return [largest, verdicts.slope(statement, law, -0.5, 0.1)]
 
 
 def plot(config: KernelsConfig, arrays: Arrays) -> Figure:
@@ -149,7 +149,7 @@ def plot(config: KernelsConfig, arrays: Arrays) -> Figure:
     )  # fmt: skip
     law = fit(arrays)
     if law is not None:
-        slope = statistics.exponent(law, 2).replace("+-", "±")
+        slope = averages.printed_exponent(law, 2).replace("+-", "±")
         ax.plot(
             widths, np.exp(law.intercept) * widths.astype(float) ** law.slope,
             color=plotting.ORANGE, label=f"fit, slope {slope}",
@@ -164,8 +164,3 @@ def plot(config: KernelsConfig, arrays: Arrays) -> Figure:
 def _with_outputs(kernel: Float[np.ndarray, "N N T T"], out_dim: int) -> np.ndarray:
     """The kernel between all outputs: ``K`` times the identity, ``(N, N, T, T, n_y, n_y)``."""
     return np.multiply.outer(kernel, np.eye(out_dim, dtype=kernel.dtype))
-
-
-@partial(jax.jit, static_argnums=0)
-def _init(model: nr.LinearRNN, key: Array, x: Float[Array, "N T n_x"]) -> Any:
-    return model.init(key, x)

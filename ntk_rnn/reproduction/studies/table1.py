@@ -13,62 +13,63 @@ from matplotlib.ticker import MaxNLocator
 
 from ntk_rnn import plotting
 from ntk_rnn.data import S1
-from ntk_rnn.reproduction import verdicts as statistics
+from ntk_rnn.reproduction import averages, verdicts
 from ntk_rnn.reproduction.claims import Claim, Number
-from ntk_rnn.reproduction.studies import decoding, decoding_data
-from ntk_rnn.reproduction.studies.decoding import NAMES, OUTPUTS, PAPER, Arrays
-from ntk_rnn.reproduction.studies.decoding_config import DecodingConfig
-from ntk_rnn.reproduction.studies.decoding_data import Part
-from ntk_rnn.reproduction.studies.decoding_references import references
-from ntk_rnn.reproduction.studies.fig5 import STYLES, agreement, trained
+from ntk_rnn.reproduction.studies.decoding import data, training
+from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
+from ntk_rnn.reproduction.studies.decoding.data import Part
+from ntk_rnn.reproduction.studies.decoding.references import references
+from ntk_rnn.reproduction.studies.decoding.training import OUTPUTS, PAPER, Arrays
+from ntk_rnn.reproduction.studies.fig5 import agreement, trained
+from ntk_rnn.reproduction.studies.students import NAMES, STYLES
 
 __all__ = ["CHOICES", "PAPER", "claims", "metrics", "numbers", "plot", "run", "units"]
 
 PARTS: tuple[Part, ...] = get_args(Part)
 CHOICES = (
-    *decoding.CHOICES,
+    *training.CHOICES,
     "Wiener filter (least squares) and ridge regression have the same lags; the strength of the "
     "ridge is chosen on the last of the bins for training, a part test_fraction of them.",
 )
 
 
 def units(config: DecodingConfig) -> int:
-    """One unit of work for the closed form of each part, one a model trained, one a reference."""
-    return decoding.units(config, PARTS) + len(PARTS)
+    """One unit of work for each part in closed form, model trained and pair of references."""
+    return training.units(config, PARTS) + len(PARTS)
 
 
 def run(config: DecodingConfig, advance: Callable[[], None]) -> Arrays:
     """Trains the models on all and on limited data, and fits the references to both.
 
     Returns:
-      Those of `decoding.run`, and for each part those of
-      `ntk_rnn.reproduction.studies.decoding_references.references`, with its name in front.
+      Those of `decoding.training.run`, and for each part those of `decoding.references.references`
+      with its name in front.
 
     Raises:
       DataUnavailable: if the recording cannot be had.
       ValueError: if it is another file, there are not enough data, or the learning rate is past
         stability.
     """
-    return compute(config, decoding_data.load(config), advance)
+    return compute(config, data.load(config), advance)
 
 
 def compute(config: DecodingConfig, recording: S1, advance: Callable[[], None]) -> Arrays:
     """`run` on a recording."""
-    arrays = decoding.run(config, recording, PARTS, advance)
+    arrays = training.run(config, recording, PARTS, advance)
     for part in PARTS:
-        train, test = decoding_data.split(config, recording, part)
-        found = references(config, recording, train, decoding_data.hold_out(config, test))
+        train, test = data.split(config, recording, part)
+        found = references(config, recording, train, data.hold_out(config, test))
         arrays |= {f"{part}_{name}": array for name, array in found.items()}
         advance()
     return arrays
 
 
 def metrics(config: DecodingConfig, arrays: Arrays) -> list[dict[str, Any]]:
-    """The table: a row a part, model and output. References have no standard error."""
+    """The table: a row for each part, model and output. References have no standard error."""
     rows = []
     for part, name, title in _cells(config):
         for p, output in enumerate(OUTPUTS):
-            average, error = statistics.mean(_final(arrays, part, name)[:, p])
+            average, error = averages.mean(_final(arrays, part, name)[:, p])
             rows.append(
                 {"data": part, "model": title, "output": output, "r2": average, "stderr": error}
             )
@@ -76,12 +77,12 @@ def metrics(config: DecodingConfig, arrays: Arrays) -> list[dict[str, Any]]:
 
 
 def numbers(config: DecodingConfig, arrays: Arrays) -> list[Number]:
-    """The table, a number a part, model and output."""
+    """The table: a number for each part, model and output."""
     result = []
     for part, name, title in _cells(config):
         for p, output in enumerate(OUTPUTS):
             samples = _final(arrays, part, name)[:, p]
-            ours = statistics.told(samples) if len(samples) > 1 else f"{samples[0]:.3f}"
+            ours = averages.printed_mean(samples) if len(samples) > 1 else f"{samples[0]:.3f}"
             result.append(Number(f"R^2 of the {title}, {output}, {part} data", "", ours))
     return result
 
@@ -99,12 +100,12 @@ def claims(config: DecodingConfig, arrays: Arrays) -> list[Claim]:
         for name in ("scaled", "rnn"):
             ahead = arrays[f"limited_{name}"] - arrays["limited_unscaled"]
             statement = f"With limited data the {NAMES[name]} ends ahead {what}, {end})"
-            result.append(statistics.above(statement, ahead[:, -1, p], 0.0))
+            result.append(verdicts.above(statement, ahead[:, -1, p], 0.0))
         statement = (
             f"With limited data the scaled convolution is ahead when trained on {what}, "
             f"closed form after {config.long_steps:,} steps)"
         )
-        result.append(statistics.above(statement, later[:, p], 0.0))
+        result.append(verdicts.above(statement, later[:, p], 0.0))
     for p, output in enumerate(OUTPUTS):
         for name in ("scaled", "rnn"):
             ahead = trained(arrays, arrays[f"full_{name}"] - arrays["full_unscaled"], "full")
@@ -112,7 +113,7 @@ def claims(config: DecodingConfig, arrays: Arrays) -> list[Claim]:
                 f"With all data the {NAMES[name]} is behind during training (R^2 of the {output} "
                 "minus that of the unscaled convolution, mean of epochs from the first)"
             )
-            result.append(statistics.below(statement, ahead[..., p].mean(axis=1), 0.0))
+            result.append(verdicts.below(statement, ahead[..., p].mean(axis=1), 0.0))
     return result
 
 
@@ -141,12 +142,12 @@ def _draw_part(ax: Axes, config: DecodingConfig, arrays: Arrays, part: Part) -> 
         zip(OUTPUTS, "os", (True, False), (0.13, -0.13), strict=True)
     ):
         for height, name in zip(heights, rows, strict=True):
-            average, error = statistics.mean(_final(arrays, part, name)[:, p])
-            color = STYLES.get(name.removeprefix("long_"), (plotting.GREY,))[0]
+            average, error = averages.mean(_final(arrays, part, name)[:, p])
+            style = STYLES.get(name.removeprefix("long_"), {"color": plotting.GREY})
             ax.errorbar(
                 average, height + shift, xerr=None if np.isnan(error) else error,
-                color=color, fmt=marker, markersize=5, capsize=2, elinewidth=1.2,
-                markerfacecolor=color if filled else "white",
+                color=style["color"], fmt=marker, markersize=5, capsize=2, elinewidth=1.2,
+                markerfacecolor=style["color"] if filled else "white",
             )  # fmt: skip
         ax.plot(
             [], [], marker, color=plotting.GREY, label=output,
@@ -156,7 +157,7 @@ def _draw_part(ax: Axes, config: DecodingConfig, arrays: Arrays, part: Part) -> 
 
 
 def _rows(config: DecodingConfig) -> dict[str, str]:
-    """The rows of the table: arrays, and what they are called."""
+    """The rows of the table: the names of arrays, and their titles."""
     later = f"convolution, {config.long_steps:,} steps"
     return {
         "wiener": "Wiener filter",

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from ntk_rnn.reproduction import registry
-from ntk_rnn.reproduction.studies.configs import DynamicsConfig, KernelsConfig, seed_list
+from ntk_rnn.reproduction.studies.configs import DynamicsConfig, KernelsConfig
 
 
 def test_fig1_is_the_papers():
@@ -28,7 +28,7 @@ def test_studies_are_called_by_their_names_and_fit_the_help(name):
 
 
 def test_seeds_follow_each_other():
-    assert seed_list(KernelsConfig(seeds=3, first_seed=5)) == [5, 6, 7]
+    assert KernelsConfig(seeds=3, first_seed=5).seed_list == [5, 6, 7]
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,9 @@ from sklearn.metrics import r2_score
 
 import ntk_rnn as nr
 from ntk_rnn._terminal import UserError
-from ntk_rnn.reproduction.studies import (
-    decoding,
-    decoding_data,
-    decoding_references,
-    fig5 as decoding_curves,
-    table1 as decoding_table,
-)
-from ntk_rnn.reproduction.studies.configs import seed_list
-from ntk_rnn.reproduction.studies.decoding_config import DecodingConfig
+from ntk_rnn.reproduction.studies import fig5, table1
+from ntk_rnn.reproduction.studies.decoding import data, references, training
+from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
 from ntk_rnn.training.loop import epoch_order
 
 SMALL = DecodingConfig(
@@ -43,8 +37,8 @@ def recording():
 def table(recording):
     """Of limited data that are all there are for training, so that nothing is compiled again."""
     calls = []
-    arrays = decoding_table.compute(SMALL, recording, lambda: calls.append(1))
-    assert len(calls) == decoding_table.units(SMALL)
+    arrays = table1.compute(SMALL, recording, lambda: calls.append(1))
+    assert len(calls) == table1.units(SMALL)
     return arrays
 
 
@@ -67,17 +61,15 @@ def r2(windows, response, targets="last"):
 
 def drawn(seed):
     """The RNN's impulse response as a matrix, and the key of the order."""
-    _, response, key = decoding._draw(jax.random.key(seed), SMALL, 3, 2)
+    _, response, key = training._draw(jax.random.key(seed), SMALL, 3, 2)
     return np.asarray(response, float).transpose(0, 2, 1).reshape(12, 2), key
 
 
 def test_limited_data_are_the_first_minutes(table, recording):
     config = dataclasses.replace(SMALL, limited_minutes=0.1)
-    train, test = decoding_data.split(config, recording, "limited")
+    train, test = data.split(config, recording, "limited")
     assert train.start[-1] == 120 - 4
-    np.testing.assert_array_equal(
-        test.start, decoding_data.split(config, recording, "full")[1].start
-    )
+    np.testing.assert_array_equal(test.start, data.split(config, recording, "full")[1].start)
     for name, array in table.items():
         if name.startswith("full"):
             np.testing.assert_array_equal(table[name.replace("full", "limited")], array)
@@ -85,7 +77,7 @@ def test_limited_data_are_the_first_minutes(table, recording):
 
 def test_training(table, recording):
     """Each convolution is trained with the RNN's batches, and solved for in closed form."""
-    train, test = decoding_data.split(SMALL, recording, "full")
+    train, test = data.split(SMALL, recording, "full")
     rows, goals = features(train)
     epoch_steps = len(rows) // 16
     steps = 2 * epoch_steps
@@ -121,9 +113,9 @@ def test_training(table, recording):
 
 def test_targets_at_every_step(recording):
     config = dataclasses.replace(SMALL, targets="all", seeds=1, epochs=1, learning_rate=5e-4)
-    train, test = decoding_data.split(config, recording, "full")
-    held = decoding_data.hold_out(config, test)
-    arrays = decoding.decode(config, train, held, 5, lambda: None)
+    train, test = data.split(config, recording, "full")
+    held = data.hold_out(config, test)
+    arrays = training.decode(config, train, held, 5, lambda: None)
     start, key = drawn(3)
     rows, goals = (a.reshape(len(train.x), 4, -1) for a in features(train, "all"))
     order, response = np.asarray(epoch_order(key, 0, len(train.x))), start.copy()
@@ -137,7 +129,7 @@ def test_targets_at_every_step(recording):
 
 
 def test_references(table, recording):
-    train, test = decoding_data.split(SMALL, recording, "full")
+    train, test = data.split(SMALL, recording, "full")
     rows, goals = features(train)
     fit = np.linalg.lstsq(rows, goals)[0]
     np.testing.assert_allclose(table["full_wiener"], r2(test, fit), atol=1e-5)
@@ -152,19 +144,19 @@ def test_references(table, recording):
     rows, goals = features(some)
     scores = [
         np.mean(r2(last, Ridge(alpha=a, fit_intercept=False).fit(rows, goals).coef_.T))
-        for a in decoding_references.STRENGTHS
+        for a in references.STRENGTHS
     ]
-    assert strength == decoding_references.STRENGTHS[np.argmax(scores)]
+    assert strength == references.STRENGTHS[np.argmax(scores)]
 
 
 def test_convolutions_tend_to_the_wiener_filter(table, recording):
     """Both, so that which of them is ahead depends on when training stops."""
     config = dataclasses.replace(SMALL, long_steps=10**7)
-    train, test = decoding_data.split(config, recording, "full")
+    train, test = data.split(config, recording, "full")
     convolutions = {name: nr.ScaledConv(rho, 2) for name, rho in
                     (("scaled", RHO), ("unscaled", np.ones(4)))}  # fmt: skip
-    arrays = decoding._closed_form(
-        config, convolutions, train, decoding_data.hold_out(config, test),
+    arrays = training._closed_form(
+        config, convolutions, train, data.hold_out(config, test),
         np.ones((1, 4, 2, 3)), np.array([0]),
     )  # fmt: skip
     for name in convolutions:
@@ -173,13 +165,13 @@ def test_convolutions_tend_to_the_wiener_filter(table, recording):
 
 def test_tables_and_figures(table):
     arrays = {k: v for k, v in table.items() if k == "seed" or k.startswith("full")}
-    assert arrays["seed"].tolist() == seed_list(SMALL) == [3, 4]
-    for study in (decoding_curves, decoding_table):
+    assert arrays["seed"].tolist() == SMALL.seed_list == [3, 4]
+    for study in (fig5, table1):
         rows = study.metrics(SMALL, table)
         assert len({tuple(row) for row in rows}) == 1
         assert len(study.numbers(SMALL, table)) in (6, 28)
         assert len(study.plot(SMALL, table).axes) == 2
-    assert decoding_curves.metrics(SMALL, arrays)[3]["rnn"] == table["full_rnn"][:, 1, 1].mean()
+    assert fig5.metrics(SMALL, arrays)[3]["rnn"] == table["full_rnn"][:, 1, 1].mean()
     cells = {(row["data"], row["model"], row["output"]): row for row in rows}
     cell = cells["limited", "linear RNN", "y velocity"]
     ends = table["limited_rnn"][:, -1, 1]
@@ -211,8 +203,8 @@ def test_claims():
 
     def verdicts(**changed):
         arrays = curves(**ends | changed)
-        claims = [*decoding_curves.claims(DecodingConfig(), arrays),
-                  *decoding_table.claims(DecodingConfig(), arrays)]  # fmt: skip
+        claims = [*fig5.claims(DecodingConfig(), arrays),
+                  *table1.claims(DecodingConfig(), arrays)]  # fmt: skip
         return [claim.verdict == "holds" for claim in claims]
 
     agree, agree_limited = {0, 1}, {2, 3}
@@ -240,10 +232,10 @@ def test_mistakes(recording, tmp_path):
     ):
         config = dataclasses.replace(SMALL, **fields)
         with pytest.raises(UserError, match=complaint):
-            decoding_table.compute(config, recording, lambda: None)
+            table1.compute(config, recording, lambda: None)
     wrong = tmp_path / "s1_data.mat"
     wrong.write_bytes(b"other")
-    for study in (decoding_curves, decoding_table):
+    for study in (fig5, table1):
         with pytest.raises(UserError, match=r"path \(.*\) must be s1_data.mat .* got 5 bytes"):
             study.run(dataclasses.replace(SMALL, data=str(wrong)), lambda: None)
         with pytest.raises(nr.data.DataUnavailable, match=r"path must be s1_data.mat or a folder"):
@@ -271,7 +263,7 @@ def test_the_recording_decodes_as_well_as_is_known():
         # The recording is not in the repository, and tests do not download.
         pytest.skip("NTK_RNN_DATA does not say where s1_data.mat is")
     config = DecodingConfig(seq_len=5)
-    train, test = decoding_data.split(config, decoding_data.load(config), "full")
+    train, test = data.split(config, data.load(config), "full")
     assert len(train.x) + len(test.x) > 30_000
     response = np.linalg.lstsq(*features(train))[0]
     assert np.all(np.abs(r2(test, response) - 0.71) < 0.03)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from ntk_rnn.reproduction.studies import fig1_2 as dynamics
+from ntk_rnn.reproduction.studies import fig1_2
 from ntk_rnn.reproduction.studies.configs import DynamicsConfig
 
 SMALL = DynamicsConfig(
@@ -19,7 +19,7 @@ SMALL = DynamicsConfig(
 
 @pytest.fixture
 def run(dtype):
-    return dynamics.run(SMALL, lambda: None)
+    return fig1_2.run(SMALL, lambda: None)
 
 
 def test_run(run, dtype):
@@ -37,11 +37,11 @@ def test_run(run, dtype):
     assert np.abs(run["rnn_response"] - run["initial_response"]).max() > 1e-3
     assert run["conv_train"][0, 0] != run["conv_train"][1, 0]
 
-    closed = dynamics.claims(SMALL, run)[2:]
+    closed = fig1_2.claims(SMALL, run)[2:]
     assert all(claim.holds for claim in closed)
     assert closed[0].bar == ("at most 1e-10" if dtype == np.float64 else "at most 0.0001")
 
-    rows = dynamics.metrics(SMALL, run)
+    rows = fig1_2.metrics(SMALL, run)
     assert [row["seed"] for row in rows] == [3, 4]
     assert rows[1]["rnn_test"] == run["rnn_test"][1, -1]
     gap = np.abs(run["rnn_train"][1] - run["conv_train"][1]).max() / run["conv_train"][1, 0]
@@ -59,7 +59,7 @@ def test_seeds_after_the_first_compile_nothing(caplog):
                              for r in caplog.records))  # fmt: skip
 
         loops = []
-        dynamics.run(config, advance)
+        fig1_2.run(config, advance)
     assert loops == [2, 2, 2]  # one training loop for each model
     assert per_seed[0] == per_seed[1] == per_seed[2]
 
@@ -67,7 +67,7 @@ def test_seeds_after_the_first_compile_nothing(caplog):
 def test_learning_rate_past_stability():
     config = dataclasses.replace(SMALL, learning_rate=1.0)
     with pytest.raises(ValueError, match=r"learning_rate must be below 0\.\d+, .*, got 1"):
-        dynamics.run(config, lambda: None)
+        fig1_2.run(config, lambda: None)
 
 
 def _curves(**factors):
@@ -88,22 +88,22 @@ def test_each_claim_can_fail(broken):
     name, factor = [
         ("rnn_train", 1.1), ("rnn_test", 1.1), ("closed_train", 1.001), ("closed_test", np.nan),
     ][broken]  # fmt: skip
-    holds = [claim.holds for claim in dynamics.claims(config, _curves(**{name: factor}))]
+    holds = [claim.holds for claim in fig1_2.claims(config, _curves(**{name: factor}))]
     assert holds == [i != broken for i in range(4)]
-    assert all(claim.holds for claim in dynamics.claims(config, _curves()))
+    assert all(claim.holds for claim in fig1_2.claims(config, _curves()))
 
 
 def test_the_bar_for_the_width():
     for width, bar in ((1000, "0.03"), (250, "0.06")):
-        claim = dynamics.claims(DynamicsConfig(width=width), _curves())[0]
+        claim = fig1_2.claims(DynamicsConfig(width=width), _curves())[0]
         assert claim.bar.startswith(f"below {bar}, by ")
 
 
 def test_plot():
     arrays = _curves()
-    fig = dynamics.plot(dataclasses.replace(DynamicsConfig(), steps=4), arrays)
+    fig = fig1_2.plot(dataclasses.replace(DynamicsConfig(), steps=4), arrays)
     for ax, data in zip(fig.axes, ("train", "test"), strict=True):
         assert len(ax.lines) == 3 and len(ax.collections) == 2  # bands of RNN and convolution
         np.testing.assert_allclose(ax.lines[0].get_ydata(), arrays[f"rnn_{data}"][0], rtol=1e-6)
     assert fig.axes[0].get_yscale() == "linear"
-    assert dynamics.plot(DynamicsConfig(), arrays).axes[0].get_yscale() == "log"
+    assert fig1_2.plot(DynamicsConfig(), arrays).axes[0].get_yscale() == "log"

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from ntk_rnn.reproduction.studies import fig3 as delay
+from ntk_rnn.reproduction.studies import fig3, fig3_problem
 from ntk_rnn.reproduction.studies.configs import DelayConfig
 
 SMALL = DelayConfig(
@@ -18,8 +18,8 @@ SMALL = DelayConfig(
 
 def test_run(dtype):
     calls = []
-    arrays = delay.run(SMALL, lambda: calls.append(1))
-    assert len(calls) == delay.units(SMALL) == 3 + 2 * 2
+    arrays = fig3.run(SMALL, lambda: calls.append(1))
+    assert len(calls) == fig3.units(SMALL) == 3 + 2 * 2
     assert arrays["step"].tolist() == [2, 6, 20, math.inf]
     assert arrays["seed"].tolist() == [5, 6, 7] and arrays["delay"].tolist() == [0, 1, 2, 3]
     trained = np.zeros((3, 4, 4), bool)
@@ -27,7 +27,7 @@ def test_run(dtype):
     np.testing.assert_array_equal(np.isfinite(arrays["rnn"]), trained)
 
     # Gradient descent and weighted least squares, of one seed and delay, by NumPy.
-    (x, y), test, _, response = map(_host, delay._draw(jax.random.key(6), SMALL))
+    (x, y), test, _, response = map(_host, fig3_problem.draw(jax.random.key(6), SMALL))
     for name, rho in (("unscaled", np.ones(4)), ("scaled", [2.0, 1.6, 0.78, 0.324])):
         root = np.sqrt(np.repeat(rho, 2))
         features, start = _lagged(x) * root, response.reshape(-1) / root
@@ -47,7 +47,7 @@ def test_run(dtype):
                 for name in ("scaled", "unscaled")}  # fmt: skip
     assert distance["scaled"] < 0.3 * distance["unscaled"]
 
-    rows = delay.metrics(SMALL, arrays)
+    rows = fig3.metrics(SMALL, arrays)
     assert [(row["step"], row["delay"]) for row in rows[3:5]] == [(2, 3), (6, 0)]
     assert rows[3]["rnn"] == pytest.approx(arrays["rnn"][:2, 0, 3].mean())
     assert rows[3]["scaled"] == pytest.approx(np.median(arrays["scaled"][:, 0, 3]))
@@ -56,7 +56,7 @@ def test_run(dtype):
 
 def test_the_copy_task_delays_the_first_input():
     config = dataclasses.replace(SMALL, target="copy", snr_db=200.0)
-    (x, y), *_ = delay._draw(jax.random.key(0), config)
+    (x, y), *_ = fig3_problem.draw(jax.random.key(0), config)
     for steps in range(4):
         np.testing.assert_allclose(y[:, steps:, steps], x[:, : 4 - steps, 0], rtol=1e-6)
         assert np.abs(y[:, :steps, steps]).sum() < 1e-6
@@ -65,7 +65,7 @@ def test_the_copy_task_delays_the_first_input():
 def test_learning_rate_past_stability():
     config = dataclasses.replace(SMALL, learning_rate=10.0)
     with pytest.raises(ValueError, match=r"learning_rate must be below 0\.\d+, .*, got 10"):
-        delay.run(config, lambda: None)
+        fig3.run(config, lambda: None)
 
 
 def _host(part):
@@ -118,7 +118,7 @@ def test_claims():
     """Each claim holds of errors as the paper describes them, and fails of others."""
 
     def verdicts(*laws):
-        return [claim.holds for claim in delay.claims(DelayConfig(), _errors(*laws))]
+        return [claim.holds for claim in fig3.claims(DelayConfig(), _errors(*laws))]
 
     rnn, scaled, unscaled, matches = slice(0, 5), slice(5, 10), slice(10, 12), 12
     assert verdicts(_rising, _rising, _flat) == [True] * 13
@@ -129,7 +129,7 @@ def test_claims():
     assert verdicts(_rising, _rising, _falling)[unscaled] == [False] * 2
     assert not verdicts(_rising, lambda d: _rising(d) + 0.06, _flat)[matches]
 
-    claim = delay.claims(DelayConfig(), _errors(_rising, _rising, _flat))[8]
+    claim = fig3.claims(DelayConfig(), _errors(_rising, _rising, _flat))[8]
     assert "after 1,000 steps; they cross at delay 3.75 +- " in claim.statement
     assert claim.statement.endswith(", in 4 of 4 seeds")
 
@@ -137,14 +137,14 @@ def test_claims():
 def test_claims_in_units_of_delay_0():
     arrays = _errors(_rising, _rising, _flat)
     arrays["power"] = np.ones((4, 1)) / _rising(np.arange(20))
-    holds = [claim.holds for claim in delay.claims(DelayConfig(), arrays)]
+    holds = [claim.holds for claim in fig3.claims(DelayConfig(), arrays)]
     # What falls with the delay in one unit may be flat in the other.
     assert holds[:2] == holds[5:7] == [True, False] and holds[10:12] == [True, False]
 
 
 def test_plot():
     arrays = _errors(_rising, _rising, _flat)
-    fig = delay.plot(DelayConfig(), arrays)
+    fig = fig3.plot(DelayConfig(), arrays)
     assert len(fig.axes) == 4
     for r, ax in enumerate(fig.axes):
         assert len(ax.containers) == (r < 2)  # the RNN is trained for the first two numbers

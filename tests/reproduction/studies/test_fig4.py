@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from ntk_rnn.reproduction.studies import fig4 as width
+from ntk_rnn.reproduction.studies import fig4, students, teacher_data
 from ntk_rnn.reproduction.studies.configs import WidthConfig
 
 SMALL = WidthConfig(
@@ -19,8 +19,8 @@ SMALL = WidthConfig(
 @pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 def test_run(dtype, tol):
     calls = []
-    arrays = width.run(SMALL, lambda: calls.append(1))
-    assert len(calls) == width.units(SMALL) == 4
+    arrays = fig4.run(SMALL, lambda: calls.append(1))
+    assert len(calls) == fig4.units(SMALL) == 4
     assert arrays["width"].tolist() == [6, 60] and arrays["step"].tolist() == list(range(9))
     for data in ("train", "test"):
         rnn, conv = arrays[f"rnn_{data}"], arrays[f"conv_{data}"]
@@ -30,9 +30,9 @@ def test_run(dtype, tol):
 
     # The wider RNN of the second seed, and its convolution, by gradients by hand.
     key_data, key_student = jax.random.split(jax.random.key(4))
-    (x, y), _ = _host(width._draw(key_data, SMALL))
-    model = width.nr.LinearRNN(60, 2)
-    w, f, c = (_host(width._init(model, key_student, x)["params"])[a] for a in "WFC")
+    (x, y), _ = _host(teacher_data.draw(key_data, SMALL))
+    model = fig4.nr.LinearRNN(60, 2)
+    w, f, c = (_host(students.draw(model, key_student, x)[0]["params"])[a] for a in "WFC")
     w, c = w / 60**0.5, c / 60**0.5
     rho = [2.0, 1.6, 0.78]
     conv = [c @ np.linalg.matrix_power(w, j) @ f for j in range(3)]
@@ -56,7 +56,7 @@ def test_run(dtype, tol):
     np.testing.assert_allclose(arrays["response_gap"][1, 1], expected, rtol=0, atol=20 * tol)
 
     gap = np.abs(rnn_loss - conv_loss).max() / conv_loss[0]
-    row = width.metrics(SMALL, arrays)[3]
+    row = fig4.metrics(SMALL, arrays)[3]
     assert (row["width"], row["seed"]) == (60, 4)
     assert row["train_gap"] == pytest.approx(gap, rel=1e-3)
     assert row["response_gap"] == pytest.approx(expected.max(), rel=1e-3)
@@ -78,7 +78,7 @@ def _loss(response, x, y):
 def test_learning_rate_past_stability():
     config = dataclasses.replace(SMALL, learning_rate=10.0)
     with pytest.raises(ValueError, match=r"learning_rate must be below 0\.\d+, .*, got 10"):
-        width.run(config, lambda: None)
+        fig4.run(config, lambda: None)
 
 
 def _paths(law, noise=0.02):
@@ -96,7 +96,7 @@ def _paths(law, noise=0.02):
 
 def test_claims():
     def verdicts(law, noise=0.02):
-        claims = width.claims(WidthConfig(), _paths(law, noise))
+        claims = fig4.claims(WidthConfig(), _paths(law, noise))
         assert len(claims) == 6
         return [claim.holds for claim in claims[:2]], [claim.holds for claim in claims[4:]]
 
@@ -104,28 +104,28 @@ def test_claims():
     assert verdicts(lambda n: n**-0.3) == ([True, False],) * 2
     assert verdicts(lambda n: n**-0.8) == ([True, False],) * 2
     assert verdicts(lambda n: 0.1 * n**0.0) == ([False, False],) * 2
-    noisy = width.claims(WidthConfig(), _paths(lambda n: 0.1 * n**-0.1, 3.0))
+    noisy = fig4.claims(WidthConfig(), _paths(lambda n: 0.1 * n**-0.1, 3.0))
     assert [claim.verdict for claim in noisy] == ["cannot be told"] * 6
-    claim = width.claims(WidthConfig(), _paths(lambda n: n**-0.5, 0.0))[0]
+    claim = fig4.claims(WidthConfig(), _paths(lambda n: n**-0.5, 0.0))[0]
     assert claim.value == "-0.500 +- 0.000" and "training loss falls with width" in claim.statement
 
 
 def test_plot():
     arrays = _paths(lambda n: n**-0.5)
-    over_steps, over_width = width.plot(WidthConfig(), arrays).axes
+    over_steps, over_width = fig4.plot(WidthConfig(), arrays).axes
     assert len(over_steps.lines) == 4 and len(over_width.containers) == 3
-    gaps = width.gaps(arrays)["train"]
+    gaps = fig4.gaps(arrays)["train"]
     np.testing.assert_allclose(over_steps.lines[2].get_ydata(), np.median(gaps[2], axis=0)[1:])
     medians = over_width.containers[2].lines[0].get_ydata()
     np.testing.assert_allclose(medians, np.median(arrays["response_gap"].max(axis=2), axis=1))
 
 
 def test_records_are_dense_where_gaps_are_largest():
-    records = width._records(WidthConfig())
+    records = fig4._records(WidthConfig())
     assert (
         records[:21].tolist() == list(range(21)) and records[-1] == 100 and 28 <= len(records) < 40
     )
-    assert width._records(dataclasses.replace(SMALL, steps=1)).tolist() == [0, 1]
+    assert fig4._records(dataclasses.replace(SMALL, steps=1)).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ntk_rnn as nr
-from ntk_rnn.reproduction import registry, results as store, runner
+from ntk_rnn.reproduction import registry, results, runs
 from ntk_rnn.reproduction.studies import kernels
 from ntk_rnn.reproduction.studies.configs import KernelsConfig
 
@@ -16,11 +16,11 @@ SMALL = KernelsConfig(
 
 def test_run_through_its_results_folder(tmp_path):
     steps = []
-    result = runner.execute(
+    result = runs.execute(
         registry.find("kernels"), SMALL, tmp_path, name="kernel", advance=lambda: steps.append(1)
     )
     assert len(steps) == kernels.units(SMALL) == 4
-    config, arrays = store.read(tmp_path / "kernel")
+    config, arrays = results.read(tmp_path / "kernel")
     assert config["preset"] == "custom" and config["seeds"] == [1, 2]
     assert KernelsConfig(**{**config["config"], "widths": (40, 10)}) == SMALL
     assert arrays["width"].tolist() == [10, 40]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ntk_rnn._terminal import UserError
-from ntk_rnn.reproduction.studies import config_checks
+from ntk_rnn.reproduction.studies.config_base import StudyConfig
 
 
 @dataclass(frozen=True)
-class DecodingConfig:
+class DecodingConfig(StudyConfig):
     """Decoding the velocity of the hand from the S1 recordings, by an RNN and by convolutions.
 
     Width, length, variances, batch size and learning rate are those of Fig. 5 and Table 1 of the
@@ -52,13 +52,9 @@ class DecodingConfig:
     """Path of s1_data.mat or its folder; if None, NTK_RNN_DATA says it, or it is downloaded."""
 
     def __post_init__(self) -> None:
-        config_checks.at_least_one(
-            self, "width", "seq_len", "batch_size", "epochs", "long_steps", "seeds"
-        )
-        config_checks.positive(
-            self, "nu_w", "nu_f", "nu_c", "learning_rate", "limited_minutes", "test_fraction"
-        )
-        config_checks.seed(self.first_seed)
+        super().__post_init__()
+        self._at_least_one("width", "seq_len", "batch_size", "epochs", "long_steps")
+        self._positive("learning_rate", "limited_minutes", "test_fraction")
         if self.test_fraction >= 1:
             raise UserError(f"test_fraction must be below 1, got {self.test_fraction:g}; e.g. 0.2")
         if self.targets not in ("last", "all"):

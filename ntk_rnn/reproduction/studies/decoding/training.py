@@ -2,8 +2,8 @@
 
 Inputs are the counts of 52 neurons in windows of 15 bins, one for each bin that has 14 others of
 its piece behind it; targets are the two coordinates of the hand's velocity in the last bin. The
-three models take the same mini-batches: the convolutions start from the impulse response of the
-RNN, so that the three differ in how they learn alone.
+three models take the same mini-batches, and the convolutions start from the impulse response of
+the RNN, so that the three differ only in how they learn.
 
 The loss is ``1/2 sum ||y_hat - y||^2`` over a batch (Appendix B.4). With batches of 128 windows and
 the paper's learning rate of 1e-4, which is an eighth of what is stable for the unscaled convolution
@@ -28,14 +28,14 @@ from jaxtyping import Array, Float
 import ntk_rnn as nr
 from ntk_rnn._types import AnyArray
 from ntk_rnn.data import S1, Windows
-from ntk_rnn.reproduction.studies import config_checks
-from ntk_rnn.reproduction.studies.configs import seed_list
-from ntk_rnn.reproduction.studies.decoding_config import DecodingConfig
-from ntk_rnn.reproduction.studies.decoding_data import HeldOut, Part, compressed, hold_out, split
+from ntk_rnn.reproduction.studies import students
+from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
+from ntk_rnn.reproduction.studies.decoding.data import HeldOut, Part, compressed, hold_out, split
+from ntk_rnn.reproduction.studies.learning_rate import check_converged, check_stable
+from ntk_rnn.reproduction.studies.students import NAMES
 
 Arrays = dict[str, np.ndarray]
 
-NAMES = {"rnn": "RNN", "scaled": "scaled convolution", "unscaled": "unscaled convolution"}
 OUTPUTS = ("x velocity", "y velocity")
 
 PAPER = (
@@ -66,7 +66,7 @@ CHOICES = (
 
 
 def units(config: DecodingConfig, parts: Sequence[Part]) -> int:
-    """One unit of work for the closed form of each part, and one a model trained."""
+    """One unit of work for the closed form of each part, and one for each model trained."""
     return len(parts) * (1 + config.seeds * len(NAMES))
 
 
@@ -87,7 +87,7 @@ def run(
     # As many steps with limited data as there are with all of them.
     train, test = split(config, recording, "full")
     steps = config.epochs * (len(train.x) // config.batch_size)
-    arrays: Arrays = {"seed": np.asarray(seed_list(config))}
+    arrays: Arrays = {"seed": np.asarray(config.seed_list)}
     for part in parts:
         train, test = split(config, recording, part) if part != "full" else (train, test)
         found = decode(config, train, hold_out(config, test), steps, advance)
@@ -98,17 +98,13 @@ def run(
 def decode(
     config: DecodingConfig, train: Windows, test: HeldOut, steps: int, advance: Callable[[], None]
 ) -> Arrays:
-    """Trains the models on windows, for every seed; arrays as `run` has them."""
-    rho = np.asarray(nr.lag_weights(config.seq_len, config.nu_w, config.nu_f, config.nu_c))
+    """Trains the models on windows, for every seed; returns the arrays of one part (`run`)."""
     in_dim, out_dim = train.x.shape[2], train.y.shape[2]
-    convolutions = {
-        "scaled": nr.ScaledConv(rho, out_dim),
-        "unscaled": nr.ScaledConv(np.ones_like(rho), out_dim),
-    }
-    draws = [_draw(jax.random.key(seed), config, in_dim, out_dim) for seed in seed_list(config)]
+    convolutions = students.convolutions(config, out_dim)
+    draws = [_draw(jax.random.key(seed), config, in_dim, out_dim) for seed in config.seed_list]
     epoch_steps = len(train.x) // config.batch_size
     records = np.unique([*range(0, steps, epoch_steps), steps])
-    # First, since it is what finds a learning rate past stability.
+    # The closed form comes first, since it finds out whether the learning rate is past stability.
     starts = np.stack([np.asarray(response, float) for _, response, _ in draws])
     arrays = _closed_form(config, convolutions, train, test, starts, records)
     advance()
@@ -116,14 +112,14 @@ def decode(
     curves: dict[str, list[np.ndarray]] = {name: [] for name in NAMES}
     for params, response, key in draws:
         for name in NAMES:
-            model = convolutions.get(name) or _rnn(config, out_dim)
+            model = convolutions.get(name) or students.rnn(config, config.width, out_dim)
             start = params if name == "rnn" else convolutions[name].params_from(response)
             path = nr.train(
                 model if config.targets == "all" else _LastStep(model, config.seq_len),
                 start, data, steps=steps, batch_size=config.batch_size, key=key,
                 learning_rate=config.learning_rate, record_at=records,
             )  # fmt: skip
-            config_checks.converging(config.learning_rate, path.diverged_at, f" of the {name}")
+            check_converged(config.learning_rate, path.diverged_at, f" of the {name}")
             curves[name].append(test.score(_responses(config, path.impulse_response)))
             advance()
     return {
@@ -141,7 +137,10 @@ def _closed_form(
     starts: Float[np.ndarray, "S T n_y n_x"],
     records: np.ndarray,
 ) -> Arrays:
-    """Lag weights treat outputs alike, so the outputs of all seeds are those of one regression."""
+    """Scores in closed form, of all seeds in one regression.
+
+    Lag weights treat all outputs alike, so the outputs of each seed are outputs of the regression.
+    """
     seeds, lags, out_dim, in_dim = starts.shape
     data = compressed(config, train, seeds)
     initial = starts.swapaxes(0, 1).reshape(lags, seeds * out_dim, in_dim)
@@ -150,7 +149,7 @@ def _closed_form(
     for name, convolution in convolutions.items():
         weights = np.asarray(convolution.lag_weights)
         kernel = nr.kernel_regression(weights, data, initial=initial, on_host=True)
-        config_checks.stable(config.learning_rate, float(kernel.max_learning_rate) / share)
+        check_stable(config.learning_rate, float(kernel.max_learning_rate) / share)
         steps = np.append(records, config.long_steps)
         responses = kernel.impulse_response(steps, config.learning_rate * share)
         responses = responses.reshape(len(steps), lags, seeds, out_dim, in_dim)
@@ -187,16 +186,12 @@ def _as_model_input(config: DecodingConfig, windows: Windows) -> tuple[Array, Ar
 def _responses(
     config: DecodingConfig, recorded: Float[AnyArray, "R K n_y C"]
 ) -> Float[np.ndarray, "R T n_y n_x"]:
-    """Impulse responses, of what was recorded of the models in training."""
+    """Impulse responses in the order of lags, from those recorded in training."""
     responses = np.asarray(recorded)
     if config.targets == "last":
         shape = (*responses.shape[::2], config.seq_len, -1)
         responses = responses.reshape(shape)[:, :, ::-1].swapaxes(1, 2)
     return responses
-
-
-def _rnn(config: DecodingConfig, out_dim: int) -> nr.LinearRNN:
-    return nr.LinearRNN(config.width, out_dim, config.nu_w, config.nu_f, config.nu_c)
 
 
 @partial(jax.jit, static_argnums=(1, 2, 3))
@@ -206,5 +201,5 @@ def _draw(
     """The RNN, its impulse response, and the key of the order of the windows."""
     key_student, key_order = jax.random.split(key)
     impulses = nr.unit_impulses(config.seq_len, in_dim)
-    params = _rnn(config, out_dim).init(key_student, impulses)
-    return params, nr.impulse_response(params, config.seq_len), key_order
+    model = students.rnn(config, config.width, out_dim)
+    return *students.draw(model, key_student, impulses), key_order

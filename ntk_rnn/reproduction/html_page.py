@@ -1,4 +1,4 @@
-"""A page that is complete in one file, rendered from Markdown: no scripts, nothing to fetch."""
+"""A page rendered from Markdown that is complete in one file: no scripts, nothing to fetch."""
 
 from __future__ import annotations
 

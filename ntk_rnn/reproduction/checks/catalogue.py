@@ -1,4 +1,4 @@
-"""All results of the paper, in its order."""
+"""The catalogue of checks: all results of the paper, in its order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run shows: progress on stderr, tables on stdout."""
+"""What the commands show: progress on stderr, tables and lines on stdout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ntk_rnn.reproduction.studies.configs import Config
 if TYPE_CHECKING:
     from ntk_rnn.reproduction.checks.outcome import Outcome
     from ntk_rnn.reproduction.report import Entry
-    from ntk_rnn.reproduction.runner import Result
+    from ntk_rnn.reproduction.runs import Run
 
 
 def print_claims(claims: list[tuple[str, Claim]]) -> None:
@@ -48,9 +48,9 @@ def run_checks(topics: Sequence[str], seed: int, *, as_json: bool) -> bool:
     all_hold, screen = True, console()
     loading = console(stderr=True).status("loading JAX")
     with loading as status, interrupts(at_once=True) as interrupted:
-        from ntk_rnn.reproduction.checks import results
+        from ntk_rnn.reproduction.checks import catalogue
 
-        for outcome in results.verify(topics, seed):
+        for outcome in catalogue.verify(topics, seed):
             if interrupted():
                 raise KeyboardInterrupt
             all_hold &= outcome.holds
@@ -60,13 +60,13 @@ def run_checks(topics: Sequence[str], seed: int, *, as_json: bool) -> bool:
                 found["error"] = outcome.error if math.isfinite(outcome.error) else None
                 line = json.dumps(found)
             else:
-                line = _checked(outcome)
+                line = _outcome_line(outcome)
             screen.print(line, soft_wrap=True)
             status.update(f"checking, after {outcome.result}")
     return all_hold
 
 
-def _checked(outcome: Outcome) -> str:
+def _outcome_line(outcome: Outcome) -> str:
     """A line: whether the result holds, its name, error and allowance, and what was compared."""
     verdict = "holds" if outcome.holds else "FAILS"
     measured = f"{outcome.error:.2g} <= {outcome.allowance:.2g} {outcome.unit}"
@@ -74,26 +74,26 @@ def _checked(outcome: Outcome) -> str:
     return f"{line}; CORRECTED: {outcome.correction}" if outcome.correction else line
 
 
-def run(study: Study, config: Config, out: Path, name: str) -> Result:
-    """Runs a study and writes ``out/name``, telling on stderr how far it is."""
+def run_study(study: Study, config: Config, out: Path, name: str) -> Run:
+    """Runs a study and writes ``out/name``, and shows on stderr how far it is."""
     screen = console(stderr=True)
     screen.print(f"{name}: {study.title}")
     with (
         interrupts(at_once=True) as interrupted,
-        # At once, for the first unit of work is the longest: it loads JAX, and compiles.
-        progress_bar("units", None, patience=0) as show,
+        # The bar is there from the start, since the first unit of work loads JAX and compiles.
+        progress_bar("units", None, patience=0.0) as show,
     ):
         show(0, "loading, compiling")
         # Imported under the progress bar, because this is what loads JAX.
-        from ntk_rnn.reproduction import runner
+        from ntk_rnn.reproduction import runs
 
-        total, done = study.load().units(config), itertools.count(1)
+        total, count = study.load().units(config), itertools.count(1)
 
         def advance() -> None:
             if interrupted():
                 raise KeyboardInterrupt
-            show(next(done), total=total)
+            show(next(count), total=total)
 
-        result = runner.execute(study, config, out, name=name, advance=advance)
-    screen.print(f"{name}: {result.seconds:.1f} s, written to {result.folder}", soft_wrap=True)
-    return result
+        run = runs.execute(study, config, out, name=name, advance=advance)
+    screen.print(f"{name}: {run.seconds:.1f} s, written to {run.folder}", soft_wrap=True)
+    return run

@@ -17,7 +17,7 @@ from ntk_rnn._terminal import UserError
 from ntk_rnn._types import AnyArray
 from ntk_rnn.data import S1, DataUnavailable, Windows
 from ntk_rnn.data.macaque import BIN_WIDTH
-from ntk_rnn.reproduction.studies.decoding_config import DecodingConfig
+from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
 
 Part = Literal["full", "limited"]
 

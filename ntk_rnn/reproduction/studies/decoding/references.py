@@ -11,10 +11,10 @@ from sklearn.linear_model import LinearRegression, Ridge
 import ntk_rnn as nr
 from ntk_rnn._terminal import UserError
 from ntk_rnn.data import S1, Windows
-from ntk_rnn.reproduction.studies.decoding_config import DecodingConfig
-from ntk_rnn.reproduction.studies.decoding_data import HeldOut, compressed, hold_out
+from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
+from ntk_rnn.reproduction.studies.decoding.data import HeldOut, compressed, hold_out
 
-# Of the squared norm, beside the squared error summed over all windows.
+# Factors of the squared norm, which is added to the squared error summed over all windows.
 STRENGTHS = 10.0 ** np.arange(-1, 6, 0.5)
 
 

@@ -1,4 +1,4 @@
-"""Runs one study and writes its results folder, or finds that it has been done before."""
+"""A run of one study: what it computes and writes, and whether an earlier one has done so."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import numpy as np
 
 import ntk_rnn
 from ntk_rnn import plotting
-from ntk_rnn.reproduction import environment, results as store
+from ntk_rnn.reproduction import environment, results
 from ntk_rnn.reproduction.claims import Claim
 from ntk_rnn.reproduction.registry import Study
-from ntk_rnn.reproduction.studies.configs import Config, seed_list
+from ntk_rnn.reproduction.studies.configs import Config
 
 
-class Result(NamedTuple):
+class Run(NamedTuple):
     """What a run gave.
 
     Attributes:
@@ -43,7 +43,7 @@ def execute(
     *,
     name: str | None = None,
     advance: Callable[[], None] = lambda: None,
-) -> Result:
+) -> Run:
     """Runs a study and writes ``out/name``, replacing earlier results whole or not at all.
 
     Args:
@@ -58,7 +58,7 @@ def execute(
     """
     name = name or study.name
     module = study.load()
-    with store.replacing(out, name) as folder:
+    with results.replacing(out, name) as folder:
         started, clock = datetime.now(UTC), time.perf_counter()
         arrays = module.run(config, advance)
         claims = module.claims(config, arrays)
@@ -69,7 +69,7 @@ def execute(
             "title": study.title,
             "preset": _preset(study, config),
             "config": _settings(config),
-            "seeds": seed_list(config),
+            "seeds": config.seed_list,
             **environment.describe(),
             "paper": module.PAPER,
             "choices": module.CHOICES,
@@ -77,16 +77,16 @@ def execute(
             "seconds": round(seconds, 2),
         }
         metrics, numbers = module.metrics(config, arrays), module.numbers(config, arrays)
-        store.write(folder, record, arrays, metrics, claims, numbers)
-    return Result(out / name, arrays, claims, seconds)
+        results.write(folder, record, arrays, metrics, claims, numbers)
+    return Run(out / name, arrays, claims, seconds)
 
 
-def done(study: Study, config: Config, out: Path) -> store.Finished | None:
-    """What ``out`` holds of a finished run of this study that a new one would only repeat.
+def finished_before(study: Study, config: Config, out: Path) -> results.Finished | None:
+    """What ``out`` holds of a finished run that a new one would only repeat.
 
-    That is one with the same configuration, version of the library and precision.
+    It is one of the same study, configuration, version of the library and precision.
     """
-    found = store.finished(out / study.name)
+    found = results.finished(out / study.name)
     if found is None:
         return None
     expected = {
@@ -101,7 +101,7 @@ def done(study: Study, config: Config, out: Path) -> store.Finished | None:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    """The fields of a configuration, but for where data are: what they are is always the same."""
+    """The fields of a configuration, but for where the data lie: they are always the same data."""
     return {k: v for k, v in dataclasses.asdict(config).items() if k != "data"}
 
 

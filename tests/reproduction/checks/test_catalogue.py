@@ -10,8 +10,8 @@ import pytest
 
 from ntk_rnn import cli
 from ntk_rnn.power_law import PowerLaw
+from ntk_rnn.reproduction.checks.catalogue import CHECKS
 from ntk_rnn.reproduction.checks.outcome import Outcome, deviation, relative, slope_error
-from ntk_rnn.reproduction.checks.results import CHECKS
 from ntk_rnn.reproduction.checks.topics import TOPICS
 
 

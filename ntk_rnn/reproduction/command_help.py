@@ -1,0 +1,94 @@
+"""What ``--help`` says of the program, and of each command below its first line."""
+
+from __future__ import annotations
+
+from ntk_rnn.reproduction import registry
+
+OVERVIEW = """The theory of wide linear recurrent networks, made computable.
+
+Examples:
+  ntk-rnn reproduce fig1 fig2   two figures of the paper, in results/
+  ntk-rnn theory drift          checks of Theorem 4.1
+  ntk-rnn kernel --help         what a command does, and its options
+  ntk-rnn --version             which version this is
+"""
+
+# Indented lines are printed as they are.
+_DETAILS = {
+    "reproduce": """
+Studies:
+{studies}
+
+Each writes DIR/NAME; one that is there, of the same configuration, version and
+  precision, is kept. DIR/report.html and report.md are of all that DIR holds.
+  A study whose data cannot be had is left out, unless it is named.
+
+Exit code:
+  0  no claim fails (one that cannot be told does not), or --smoke
+  1  a claim does not hold
+  2  a mistake in the arguments, or no data for a study that is named
+
+Examples:
+  ntk-rnn reproduce fig1 fig2
+  ntk-rnn reproduce --smoke --out trial
+""",
+    "kernel": """
+Computes kernels by neural-tangents, for each width and seed, and prints
+  their relative Frobenius distance from the kernel of infinite width, and
+  the slope of that distance in the width on log-log scales.
+
+Writes the folder DIR/kernel, in the place of an earlier run's.
+
+Exit code:
+  0  no claim fails; one that cannot be told does not
+  1  a claim does not hold
+  2  a mistake in the arguments
+
+Examples:
+  ntk-rnn kernel
+  ntk-rnn kernel --widths 64 128 256 --in-dim 3 --out-dim 2
+""",
+    "theory": """
+Topics, as NAMES:
+  representation  RNNs as causal convolutions; realizations (Section 2)
+  kernels         tangent kernels: analytic, empirical, exact, sampled
+  training        gradient descent, its closed form, linearization
+  initialization  the wide RNN as a Gaussian process (Theorem 3.3a)
+  drift           how far each lag can move (Theorem 4.1)
+  evolution       state evolution (Lemma C.1)
+  figures         what captions say
+
+All of them take about a minute on two CPU cores. Prints a line a result:
+  whether it holds, its name in the paper, the error and how much is allowed,
+  what was compared and, where the paper is wrong, what was corrected.
+
+Some checks are statistical: with another seed about one run in a hundred
+  shows a failure that is none.
+
+Exit code:
+  0  every result holds
+  1  one does not
+  2  a mistake in the arguments
+
+Examples:
+  ntk-rnn theory
+  ntk-rnn theory drift evolution
+  ntk-rnn theory --json --seed 3
+""",
+    "doctor": """
+Tries every implementation of neural-tangents, which takes some seconds.
+
+Exit code:
+  0  all is well
+  1  something is wrong; the table says what to do about it
+
+Example:
+  ntk-rnn doctor
+""",
+}
+
+
+def details(command: str) -> str:
+    """The help of a command below its first line."""
+    studies = "\n".join(f"  {study.name:8} {study.title}" for study in registry.STUDIES.values())
+    return _DETAILS[command].replace("{studies}", studies).rstrip()

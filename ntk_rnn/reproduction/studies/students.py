@@ -1,0 +1,57 @@
+"""The models that studies compare: a wide linear RNN, and convolutions that start where it does.
+
+Each is known by a short name, under which arrays are saved.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+import ntk_rnn as nr
+from ntk_rnn import plotting
+from ntk_rnn.reproduction.studies.config_base import StudyConfig
+
+NAMES = {"rnn": "RNN", "scaled": "scaled convolution", "unscaled": "unscaled convolution"}
+
+# Colour and line style in figures.
+STYLES: dict[str, dict[str, Any]] = {
+    "rnn": {"color": plotting.BLUE, "linestyle": "-"},
+    "scaled": {"color": plotting.ORANGE, "linestyle": (0, (5, 3))},
+    "unscaled": {"color": plotting.GREEN, "linestyle": (0, (1, 1.5))},
+}
+
+
+def rnn(config: StudyConfig, width: int, out_dim: int = 1) -> nr.LinearRNN:
+    """The linear RNN with the variances of a configuration."""
+    return nr.LinearRNN(width, out_dim, *config.nu)
+
+
+@partial(jax.jit, static_argnums=0)
+def draw(
+    model: nr.LinearRNN, key: Array, x: Float[Array, "N T n_x"]
+) -> tuple[Any, Float[Array, "T n_y n_x"]]:
+    """Parameters of an RNN, and its impulse response: where the convolutions start as well."""
+    params = model.init(key, x)
+    return params, nr.impulse_response(params, x.shape[1])
+
+
+def lag_weights(config: StudyConfig) -> Float[Array, " T"]:
+    """``rho`` (eq. 21), the lag weights of the scaled convolution."""
+    return nr.lag_weights(config.seq_len, *config.nu)
+
+
+def convolution_weights(config: StudyConfig) -> dict[str, Float[np.ndarray, " T"]]:
+    """Lag weights of both convolutions: ``rho``, and 1 for the unscaled one."""
+    rho = np.asarray(lag_weights(config))
+    return {"scaled": rho, "unscaled": np.ones_like(rho)}
+
+
+def convolutions(config: StudyConfig, out_dim: int = 1) -> dict[str, nr.ScaledConv]:
+    """Both convolutions, as models to train."""
+    weights = convolution_weights(config)
+    return {name: nr.ScaledConv(rho, out_dim) for name, rho in weights.items()}

@@ -1,0 +1,70 @@
+"""Interrupts, and the bar on a terminal."""
+
+import os
+import pty
+import signal
+
+import pytest
+
+from ntk_rnn._terminal import interrupts, progress_bar
+
+
+@pytest.fixture(autouse=True)
+def _handler(interruptible):
+    """Ctrl-C raises KeyboardInterrupt, also where the suite is run in the background."""
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_first_interrupt_is_a_request_and_the_second_one_raises():
+    before = signal.getsignal(signal.SIGINT)
+    with interrupts(at_once=False) as asked:
+        assert not asked()
+        interrupt()
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_interrupt_at_once_raises_and_is_noted():
+    with interrupts(at_once=True) as asked:
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+        assert asked()
+
+
+def test_an_inner_request_is_noted_by_the_blocks_around_it():
+    """As of training in a study: the study must not go on with a path that has been cut short."""
+    with interrupts(at_once=True) as outer:
+        with interrupts(at_once=False) as inner:
+            interrupt()
+            assert inner()
+        assert outer()
+        with interrupts(at_once=False) as later:
+            assert not later()
+
+
+def test_bar_is_drawn_on_a_terminal_and_gone_when_it_ends(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    control, end = pty.openpty()
+    with open(end, "w") as stderr, monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", stderr)
+        with progress_bar("steps", 10, patience=0.0) as show:
+            show(3, "loss 0.5")
+        with progress_bar("steps", 10) as show:  # work that ends within its patience
+            show(10)
+        with progress_bar("steps", 10, wanted=False, patience=0.0) as show:
+            show(10)
+    drawn = os.read(control, 100_000).decode()
+    os.close(control)
+    assert "3/10" in drawn and "steps" in drawn and "loss 0.5" in drawn and "10/10" not in drawn
+    assert drawn.endswith("\x1b[2K")  # the line is cleared
+
+
+def test_no_bar_where_stderr_is_not_a_terminal(capsys):
+    with progress_bar("steps", None, patience=0.0) as show:
+        show(1, "loss 0.5", total=2)
+    assert capsys.readouterr().err == ""
