@@ -18,7 +18,7 @@ from ntk_rnn.reproduction.claims import Claim, Number
 from ntk_rnn.reproduction.studies.decoding import data, training
 from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
 from ntk_rnn.reproduction.studies.decoding.data import Part
-from ntk_rnn.reproduction.studies.decoding.references import references
+from ntk_rnn.reproduction.studies.decoding.references import reference_scores
 from ntk_rnn.reproduction.studies.decoding.training import OUTPUTS, PAPER, Arrays
 from ntk_rnn.reproduction.studies.fig5 import agreement, trained
 from ntk_rnn.reproduction.studies.students import NAMES, STYLES
@@ -58,7 +58,7 @@ def compute(config: DecodingConfig, recording: S1, advance: Callable[[], None]) 
     arrays = training.run(config, recording, PARTS, advance)
     for part in PARTS:
         train, test = data.split(config, recording, part)
-        found = references(config, recording, train, data.hold_out(config, test))
+        found = reference_scores(config, recording, train, data.hold_out(config, test))
         arrays |= {f"{part}_{name}": array for name, array in found.items()}
         advance()
     return arrays

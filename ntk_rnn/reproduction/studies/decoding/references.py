@@ -18,7 +18,7 @@ from ntk_rnn.reproduction.studies.decoding.data import HeldOut, compressed, hold
 STRENGTHS = 10.0 ** np.arange(-1, 6, 0.5)
 
 
-def references(
+def reference_scores(
     config: DecodingConfig, recording: S1, train: Windows, test: HeldOut
 ) -> dict[str, np.ndarray]:
     """``R^2`` on held-out windows, from the same lags and targets as the models have.
