@@ -7,9 +7,10 @@ differentiated and batched.
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,54 +18,36 @@ import numpy as np
 from jax.core import Tracer
 
 
-def is_traced(value: Any) -> bool:
-    """Whether ``value`` is a tracer, whose entries cannot be looked at."""
-    return isinstance(value, Tracer)
+def is_traced(tree: Any) -> bool:
+    """Whether ``tree``, or an array in it, is a tracer, whose entries cannot be looked at."""
+    return any(map(isinstance, jax.tree.leaves(tree), itertools.repeat(Tracer)))
 
 
-def any_traced(tree: Any) -> bool:
-    """Whether an array of a pytree is a tracer."""
-    return any(map(is_traced, jax.tree.leaves(tree)))
-
-
-def positive_int(name: str, value: Any) -> int:
-    """``value`` as a positive ``int``; raises ``ValueError`` for anything else."""
-    return _int(name, value, 1, "a positive integer")
-
-
-def nonnegative_int(name: str, value: Any) -> int:
-    """``value`` as an ``int`` of at least 0; raises ``ValueError`` for anything else."""
-    return _int(name, value, 0, "an integer of at least 0")
-
-
-def _int(name: str, value: Any, least: int, what: str) -> int:
+def integer(name: str, value: Any, *, least: Literal[0, 1] = 1) -> int:
+    """``value`` as an ``int`` of at least ``least``; raises ``ValueError`` for anything else."""
     try:
         number = operator.index(value)
     except TypeError:
         number = None
     if number is None or isinstance(value, bool) or number < least:
+        what = "a positive integer" if least else "an integer of at least 0"
         raise ValueError(f"{name} must be {what}, got {value!r}")
     return number
 
 
-def positive(name: str, value: Any) -> None:
-    """Raises ``ValueError`` unless ``value`` is a finite positive scalar (or traced)."""
-    if is_traced(value):
-        return
-    try:
-        number = None if isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
-        number = None
-    if number is None:
-        raise ValueError(f"{name} must be a positive number, got {value!r}")
-    if not np.isfinite(number) or number <= 0:
-        raise ValueError(f"{name} must be positive and finite, got {number:g}")
-
-
-def variances(**named: Any) -> None:
-    """Raises ``ValueError`` for the first variance that is not positive and finite."""
+def positive(**named: Any) -> None:
+    """Raises ``ValueError`` for the first that is no finite positive scalar (or traced)."""
     for name, value in named.items():
-        positive(name, value)
+        if is_traced(value):
+            continue
+        try:
+            number = None if isinstance(value, str) else float(value)
+        except (TypeError, ValueError):
+            number = None
+        if number is None:
+            raise ValueError(f"{name} must be a positive number, got {value!r}")
+        if not np.isfinite(number) or number <= 0:
+            raise ValueError(f"{name} must be positive and finite, got {number:g}")
 
 
 def finite(name: str, value: Any, remedy: str = "remove or impute the affected entries") -> None:

@@ -35,7 +35,7 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
 
     @wraps(function)
     def either(*args: Any) -> Any:
-        if namespace(args[0]) is jnp:
+        if not isinstance(args[0], np.ndarray):
             return jitted(*args)
         # Branches that ``where`` does not select may overflow or divide by 0, as in JAX.
         with np.errstate(all="ignore"):

@@ -85,8 +85,7 @@ def progress_bar(
       wanted: whether to draw at all.
       patience: seconds for which nothing is drawn.
     """
-    screen = console(stderr=True)
-    if not (wanted and screen.is_interactive):
+    if not (wanted and (screen := console(stderr=True)).is_interactive):
         yield lambda done, note="", total=None: None
         return
     bar = Progress(

@@ -59,7 +59,7 @@ def balanced(
     """
     seq_len, out_dim, in_dim = response.shape
     if order is not None:
-        order = _checks.positive_int("order", order)
+        order = _checks.integer("order", order)
         most = seq_len * min(out_dim, in_dim)
         if order > most:
             raise ValueError(

@@ -55,7 +55,7 @@ def impulse_response(params: Params, seq_len: int) -> Float[Array, "T n_y n_x"]:
       >>> np.allclose(model.apply(params, x), nr.causal_conv(L, x), atol=1e-5)
       True
     """
-    seq_len = _checks.positive_int("seq_len", seq_len)
+    seq_len = _checks.integer("seq_len", seq_len)
     return response(*rnn_matrices(params), seq_len)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, overload
 
-import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from ntk_rnn._types import AnyArray
 
@@ -36,14 +35,3 @@ def loss_scale(
       num_targets: ``N T n_y``, or ``n_y`` times the sum of weights, as a number or an array.
     """
     return 1.0 if loss == "sum" else 2.0 / num_targets
-
-
-def squared_loss(
-    prediction: Float[AnyArray, "*shape"], target: Float[AnyArray, "*shape"], loss: Loss = "sum"
-) -> Float[Array, ""]:
-    """Squared loss: ``1/2 sum ||y_hat - y||^2``, or ``mean (y_hat - y)^2``.
-
-    Both run over sequences, times and outputs. A learning rate ``eta`` for the sum does what
-    ``eta N T n_y / 2`` does for the mean.
-    """
-    return loss_scale(loss, target.size) / 2 * jnp.sum((prediction - target) ** 2)

@@ -64,9 +64,9 @@ class LinearRNN(nn.Module):
     evaluation: Evaluation = "auto"
 
     def __post_init__(self) -> None:
-        _checks.positive_int("width", self.width)
-        _checks.positive_int("out_dim", self.out_dim)
-        _checks.variances(nu_w=self.nu_w, nu_f=self.nu_f, nu_c=self.nu_c)
+        _checks.integer("width", self.width)
+        _checks.integer("out_dim", self.out_dim)
+        _checks.positive(nu_w=self.nu_w, nu_f=self.nu_f, nu_c=self.nu_c)
         if self.evaluation not in ("auto", "scan", "impulse"):
             raise ValueError(
                 f'evaluation must be "auto", "scan" or "impulse", got {self.evaluation!r}'
@@ -77,25 +77,23 @@ class LinearRNN(nn.Module):
     def __call__(self, x: Float[AnyArray, "N T n_x"]) -> Float[Array, "N T n_y"]:
         """Outputs ``y``, shape ``(N, T, n_y)``, to inputs ``x``, shape ``(N, T, n_x)``."""
         x = _checks.sequences("x", x)
-        _, seq_len, in_dim = x.shape
+        num, seq_len, in_dim = x.shape
         n = self.width
         w = _param(self, "W", self.nu_w, (n, n), x)
         f = _param(self, "F", self.nu_f, (n, in_dim), x)
         c = _param(self, "C", self.nu_c, (self.out_dim, n), x)
-        if self._evaluation_for(x.shape) == "scan":
+        evaluation = self.evaluation
+        if evaluation == "auto":
+            # Multiplications of each way.
+            out_dim = self.out_dim
+            step_by_step = num * seq_len * n * (n + in_dim + out_dim)
+            chain = seq_len * n * (n * min(in_dim, out_dim) + in_dim * out_dim)
+            conv = num * seq_len**2 * in_dim * out_dim
+            evaluation = "scan" if step_by_step < chain + conv else "impulse"
+        if evaluation == "scan":
             return _scan(w, f, c, x)
         _checks.one_dtype("params", W=w, F=f, C=c)
         return convolved(response(w, f, c, seq_len), x)  # (eq. 5, 9)
-
-    def _evaluation_for(self, shape: tuple[int, ...]) -> Evaluation:
-        if self.evaluation != "auto":
-            return self.evaluation
-        num, seq_len, in_dim = shape
-        n, out_dim = self.width, self.out_dim
-        step_by_step = num * seq_len * n * (n + in_dim + out_dim)
-        chain = seq_len * n * (n * min(in_dim, out_dim) + in_dim * out_dim)
-        conv = num * seq_len**2 * in_dim * out_dim
-        return "scan" if step_by_step < chain + conv else "impulse"
 
 
 class ScaledConv(nn.Module):
@@ -134,7 +132,7 @@ class ScaledConv(nn.Module):
     out_dim: int
 
     def __post_init__(self) -> None:
-        _checks.positive_int("out_dim", self.out_dim)
+        _checks.integer("out_dim", self.out_dim)
         # A tuple of numbers rather than an array, so that equal modules are equal and hash alike
         # and what is compiled for one is found again for the other.
         object.__setattr__(

@@ -20,7 +20,7 @@ from ntk_rnn._namespace import float64, namespace
 from ntk_rnn._types import AnyArray, ApplyFn
 from ntk_rnn.compression import least_squares
 from ntk_rnn.compression.triangle import CompressedData
-from ntk_rnn.loss import Loss, loss_scale, squared_loss
+from ntk_rnn.loss import Loss, loss_scale
 from ntk_rnn.models import LinearRNN
 from ntk_rnn.sequences import causal_conv, outputs_of_each, unit_impulses
 
@@ -52,15 +52,9 @@ class Sequences(NamedTuple):
         """Shape ``(T, n_y, n_x)`` of the impulse responses that the data are about."""
         return self.inputs.shape[1], self.targets.shape[2], self.inputs.shape[2]
 
-    @property
-    def impulses(self) -> Float[Array, "n_x T n_x"]:
-        """Unit impulses as long as the sequences."""
-        _, seq_len, in_dim = self.inputs.shape
-        return unit_impulses(seq_len, in_dim, self.inputs.dtype)
-
     def loss(self, outputs: Float[Array, "N T n_y"], loss: Loss) -> Float[Array, ""]:
         """The loss of a model with such outputs on ``inputs``."""
-        return squared_loss(outputs, self.targets, loss)
+        return jnp.sum(self.errors(outputs, loss) ** 2) / 2
 
     def errors(self, outputs: Float[Array, "N T n_y"], loss: Loss) -> Float[Array, "N T n_y"]:
         """Outputs minus targets, half of whose squared norm is the loss."""
@@ -190,7 +184,7 @@ def matching_data(name: str, apply_fn: ApplyFn, params: Any, data: Any) -> DataS
     _checks.same(
         f"impulses of {name}", (in_dim, seq_len, out_dim), "apply_fn's response", shape, "shape"
     )
-    if not _checks.any_traced((params, checked)):
+    if not _checks.is_traced((params, checked)):
         # At the start, where a small model may seem linear, and at parameters of order 1.
         departure = max(
             float(_departure(apply_fn, p, checked.inputs)) for p in (params, _moved(params))
@@ -217,7 +211,7 @@ def output_of(apply_fn: ApplyFn, params: Any, x: Float[AnyArray, "N T n_x"]) -> 
 
 def check_linear_rnn(apply_fn: ApplyFn, params: Any, data: DataSet) -> None:
     """Raises ``ValueError`` unless a model is the linear RNN that its parameters are those of."""
-    if _checks.any_traced((params, data)):
+    if _checks.is_traced((params, data)):
         return
     seq_len, out_dim, in_dim = data.shape
     impulses = unit_impulses(seq_len, in_dim, data.inputs.dtype)

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
-from ntk_rnn._namespace import compiled, namespace
+from ntk_rnn._namespace import compiled
 from ntk_rnn._types import AnyArray
 
 # A sum over lags is used up to so many lags, each of which is compiled on its own, and from so
@@ -54,7 +54,7 @@ def lagged_inputs(
     """
     x = _checks.sequences("x", x)
     seq_len = x.shape[1]
-    lags = seq_len if num_lags is None else _checks.positive_int("num_lags", num_lags)
+    lags = seq_len if num_lags is None else _checks.integer("num_lags", num_lags)
     return lagged(x, lags)
 
 
@@ -62,7 +62,7 @@ def lagged_inputs(
 def lagged(x: Float[AnyArray, "N T n_x"], lags: int) -> Float[AnyArray, "N T lags n_x"]:
     """``lagged_inputs`` without checks; for a NumPy array it is a view of little memory."""
     num, seq_len, in_dim = x.shape
-    if namespace(x) is np:
+    if isinstance(x, np.ndarray):
         # The lagged inputs of a time are a stretch of the inputs in reverse, followed by zeros.
         backwards = np.concatenate([x[:, ::-1], np.zeros((num, lags - 1, in_dim), x.dtype)], axis=1)
         stretches = np.lib.stride_tricks.sliding_window_view(backwards, lags, axis=1)
@@ -99,7 +99,7 @@ def toeplitz(
        [0.5  1.   0.  ]
        [0.25 0.5  1.  ]]
     """
-    seq_len = _checks.positive_int("seq_len", seq_len)
+    seq_len = _checks.integer("seq_len", seq_len)
     response = _checks.impulse_response("impulse_response", impulse_response)
     lags, out_dim, in_dim = response.shape
     delay = np.arange(seq_len)[:, None] - np.arange(seq_len)[None, :]  # t - s
@@ -157,7 +157,7 @@ def convolved(
     seq_len = x.shape[1]
     response = response[:seq_len]
     lags, out_dim, in_dim = response.shape
-    if namespace(x) is np:
+    if isinstance(x, np.ndarray):
         outputs = np.zeros((*x.shape[:2], out_dim))
         for j in range(lags):
             outputs[:, j:] += x[:, : seq_len - j] @ response[j].T  # (eq. 5)
@@ -211,7 +211,7 @@ def unit_impulses(
       >>> print(nr.causal_conv(L, impulses)[0, :, 0])
       [1.   0.5  0.25]
     """
-    seq_len = _checks.positive_int("seq_len", seq_len)
-    in_dim = _checks.positive_int("in_dim", in_dim)
+    seq_len = _checks.integer("seq_len", seq_len)
+    in_dim = _checks.integer("in_dim", in_dim)
     impulses = jnp.zeros((in_dim, seq_len, in_dim), dtype)
     return impulses.at[:, 0, :].set(jnp.eye(in_dim, dtype=dtype))

@@ -147,9 +147,10 @@ def split_like(params: Any, tree: Any) -> tuple[NamedSharding | None, ...]:
       One for each leaf of ``tree``, ``None`` where nothing is said; nothing at all if no parameter
       is split.
     """
-    splits = {
-        leaf.shape: split for leaf in jax.tree.leaves(params) if (split := _split(leaf)) is not None
-    }
+    splits: dict[tuple[int, ...], NamedSharding] = {}
+    for leaf in jax.tree.leaves(params):
+        if isinstance(leaf.sharding, NamedSharding):
+            splits[leaf.shape] = _shortened(leaf.sharding)
     places: list[NamedSharding | None] = []
     for leaf in jax.tree.leaves(tree) if splits else ():
         places.append(None)
@@ -174,16 +175,16 @@ def bound_together(state: Any, problem: Any) -> Any:
         everywhere = NamedSharding(bound.mesh, PartitionSpec())
 
     def place(array: jax.Array) -> Sharding:
-        return (_split(array) or array.sharding) if array.committed else everywhere
+        own = array.sharding
+        if not array.committed:
+            return everywhere
+        return _shortened(own) if isinstance(own, NamedSharding) else own
 
     return jax.device_put(state, jax.tree.map(place, state))
 
 
-def _split(array: jax.Array) -> NamedSharding | None:
-    """How an array is split, in as few words as the compiler uses; ``None`` if it is not."""
-    sharding = array.sharding
-    if not isinstance(sharding, NamedSharding):
-        return None
+def _shortened(sharding: NamedSharding) -> NamedSharding:
+    """How an array is split, in as few words as the compiler uses."""
     spec = list(sharding.spec)
     while spec and spec[-1] is None:
         spec.pop()

@@ -20,7 +20,7 @@ from ntk_rnn.compression.parts import compress_shards
 from ntk_rnn.objective import as_data_set
 from ntk_rnn.sharding import shard_params, shard_sequences
 from ntk_rnn.training.chunks import Trainer, _advance
-from ntk_rnn.training.loop import Method, Problem
+from ntk_rnn.training.method import Method, Problem
 
 DISTRIBUTED = sys.argv[1:]
 WIDTH, SEQ_LEN, NUM = 64, 5, 16

@@ -174,7 +174,7 @@ def compress(
       [1. 1. 1. 1. 1.]
     """
     if chunk_size is not None:
-        chunk_size = _checks.positive_int("chunk_size", chunk_size)
+        chunk_size = _checks.integer("chunk_size", chunk_size)
     sizes, triangle, pending, total_weight = None, None, [], 0.0
     dtype = np.dtype(np.float32)
     for batch in checked_batches(x, y, weights):

@@ -130,7 +130,7 @@ def _cut(
 ) -> Pair:
     """The rows of ``x`` and ``y`` as sequences; ``table`` says where rows are in a file."""
     if seq_len is not None:
-        seq_len = _checks.positive_int("seq_len", seq_len)
+        seq_len = _checks.integer("seq_len", seq_len)
     if labels is None:
         if seq_len is None:
             raise ValueError(

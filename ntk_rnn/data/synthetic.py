@@ -59,9 +59,9 @@ def teacher(
       ((20, 5, 2), (20, 5, 1))
     """
     shape = (
-        _checks.positive_int("num_sequences", num_sequences),
-        _checks.positive_int("seq_len", seq_len),
-        _checks.positive_int("in_dim", in_dim),
+        _checks.integer("num_sequences", num_sequences),
+        _checks.integer("seq_len", seq_len),
+        _checks.integer("in_dim", in_dim),
     )
     key_x, key_params, key_noise = jax.random.split(key, 3)
     x = jax.random.normal(key_x, shape)
@@ -121,7 +121,7 @@ def delay(y: Float[AnyArray, "N T n_y"], steps: int) -> Float[Array, "N T n_y"]:
       [0. 1. 2.]
     """
     y = _checks.sequences("y", y)
-    steps = _checks.nonnegative_int("steps", steps)
+    steps = _checks.integer("steps", steps, least=0)
     if steps >= y.shape[1]:
         raise ValueError(
             f"steps must be below the length of the sequences, {y.shape[1]}, got {steps}; longer "

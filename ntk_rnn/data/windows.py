@@ -64,8 +64,8 @@ def piece_starts(
       >>> nr.data.piece_starts(position, np.ones((5, 1)), bin_width=1.0).tolist()
       [0, 3]
     """
-    _checks.positive("bin_width", bin_width)
-    _checks.positive("tolerance", tolerance)
+    _checks.positive(bin_width=bin_width)
+    _checks.positive(tolerance=tolerance)
     _checks.same("position.shape", position.shape, "velocity.shape", velocity.shape, "shape")
     integral = bin_width * (velocity[1:] + velocity[:-1]) / 2
     jumps = np.any(np.abs(np.diff(position, axis=0) - integral) > tolerance, axis=1)
@@ -95,7 +95,7 @@ def window_starts(
       >>> nr.data.window_starts(np.array([0, 4]), seq_len=3, first=0, last=8).tolist()
       [0, 1, 4, 5]
     """
-    seq_len = _checks.positive_int("seq_len", seq_len)
+    seq_len = _checks.integer("seq_len", seq_len)
     starts = np.arange(first, last - seq_len + 1)
     # A window lies in one piece if none begins after its first bin and up to its last one.
     before, within = (np.searchsorted(pieces, starts + k, side="right") for k in (0, seq_len - 1))
@@ -146,7 +146,7 @@ def chronological_split(
     if not 0 < test_fraction < 1:
         raise ValueError(f"test_fraction must be between 0 and 1, got {test_fraction}; e.g. 0.2")
     end = bins - round(test_fraction * bins)
-    used = end if num_train is None else _checks.positive_int("num_train", num_train)
+    used = end if num_train is None else _checks.integer("num_train", num_train)
     if used > end:
         raise ValueError(
             f"num_train must be at most {end}, the bins that are not for test, got {used}; leave "

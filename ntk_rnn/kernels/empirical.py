@@ -80,7 +80,7 @@ def empirical_ntk(
         _checks.same("x1", first.ndim, "x2", second.ndim, "number of axes")
         _checks.same("x1", first.shape[-1], "x2", second.shape[-1], "number of features")
     if batch_size is not None:
-        batch_size = _checks.positive_int("batch_size", batch_size)
+        batch_size = _checks.integer("batch_size", batch_size)
     axes = _axes(trace_axes)
     member = _neural_tangents.implementation(implementation)
     kernel_fn = _kernel_fn(as_apply_fn(apply_fn), axes, member)

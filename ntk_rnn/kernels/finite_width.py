@@ -148,7 +148,7 @@ def finite_width_gram(params: Params, seq_len: int) -> FiniteWidthGram:
       >>> K.shape
       (3, 3, 5, 5)
     """
-    seq_len = _checks.positive_int("seq_len", seq_len)
+    seq_len = _checks.integer("seq_len", seq_len)
     w, f, c = rnn_matrices(params)
     return _factors(w, f, c, seq_len)
 

@@ -43,7 +43,7 @@ def lag_weights(
       [2.  2.  1.5 1. ]
     """
     nu_w, nu_f, nu_c = _variances(nu_w, nu_f, nu_c)
-    lag = jnp.arange(_checks.positive_int("seq_len", seq_len), dtype=nu_w.dtype)
+    lag = jnp.arange(_checks.integer("seq_len", seq_len), dtype=nu_w.dtype)
     # j nu_W^{j-1} as a product with nu_W^{max(j-1, 0)} is 0 at lag 0 without dividing by nu_W.
     through_w = lag * nu_w ** jnp.maximum(lag - 1, 0)
     return nu_c * nu_f * through_w + (nu_c + nu_f) * nu_w**lag  # (eq. 21)
@@ -79,7 +79,7 @@ def lag_weight_bound(
     nu_w, nu_f, nu_c = _variances(nu_w, nu_f, nu_c)
     if not _checks.is_traced(nu_w) and nu_w > 1:
         raise ValueError(f"nu_w must be at most 1 for the bound (22) to hold, got {float(nu_w):g}")
-    lag = jnp.arange(_checks.positive_int("seq_len", seq_len), dtype=nu_w.dtype)
+    lag = jnp.arange(_checks.integer("seq_len", seq_len), dtype=nu_w.dtype)
     return rho_max(seq_len, nu_f, nu_c) * nu_w ** (lag - 1)  # (eq. 22)
 
 
@@ -152,6 +152,6 @@ def _kernel(x1: Array, x2: Array, weights: Array) -> Array:
 
 
 def _variances(nu_w: Any, nu_f: Any, nu_c: Any) -> tuple[Array, Array, Array]:
-    _checks.variances(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
+    _checks.positive(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
     dtype = jnp.result_type(float)
     return jnp.asarray(nu_w, dtype), jnp.asarray(nu_f, dtype), jnp.asarray(nu_c, dtype)

@@ -91,13 +91,13 @@ def monte_carlo_ntk(
       True
     """
     network = as_apply_fn(apply_fn)
-    num_samples = _checks.positive_int("num_samples", num_samples)
+    num_samples = _checks.integer("num_samples", num_samples)
     if num_samples < 2:
         raise ValueError(
             f"num_samples must be at least 2, for a standard error, got {num_samples}; it falls "
             "as 1 / sqrt(num_samples)"
         )
-    batch_size = min(_checks.positive_int("batch_size", batch_size), num_samples)
+    batch_size = min(_checks.integer("batch_size", batch_size), num_samples)
     x = first = _checks.batch("x1", x1)
     if x2 is not None:
         second = _checks.batch("x2", x2)

@@ -78,7 +78,7 @@ def write_ntk(
     first = np.asarray(_checks.batch("x1", x1))
     second = first if x2 is None else np.asarray(_checks.batch("x2", x2))
     if block_size is not None:
-        block_size = _checks.positive_int("block_size", block_size)
+        block_size = _checks.integer("block_size", block_size)
     rows, columns = (_SequenceBlocks(x, block_size) for x in (first, second))
 
     # The first block is computed even if it is in the file, because it says what the kernel is.

@@ -76,14 +76,14 @@ def _check_momentum(momentum: Any) -> None:
 def _check_learning_rate(learning_rate: Any, momentum: Any, largest: Any) -> None:
     """Raises ``ValueError`` unless ``eta < 2 (1 + beta) / lambda_max``."""
     bound = math.inf
-    if not _checks.any_traced((momentum, largest)) and largest > 0:
+    if not _checks.is_traced((momentum, largest)) and largest > 0:
         bound = 2 * (1 + float(momentum)) / float(largest)
     if learning_rate is None:
         raise ValueError(
             "learning_rate must be given with step; it must be below 2 (1 + momentum) / "
             f"lambda_max = {bound:.4g}"
         )
-    _checks.positive("learning_rate", learning_rate)
+    _checks.positive(learning_rate=learning_rate)
     if not _checks.is_traced(learning_rate) and learning_rate >= bound:
         raise ValueError(
             f"learning_rate must be below 2 (1 + momentum) / lambda_max = {bound:.4g}, past which "

@@ -89,8 +89,8 @@ def kernel_regression(
     checked = as_data_set("data", data)
     check_kernel(kernel)
     chosen, checked = choose_method(method, kernel, checked, on_host)
-    max_rank = _checks.positive_int("max_rank", max_rank)
-    _checks.positive("tolerance", tolerance)
+    max_rank = _checks.integer("max_rank", max_rank)
+    _checks.positive(tolerance=tolerance)
     shape, leaves = checked.shape, jax.tree.leaves(checked)
     dtype = np.promote_types(leaves[0].dtype, np.float32)
     checked = jax.tree.map(lambda leaf: leaf.astype(dtype), checked)
@@ -135,7 +135,7 @@ def choose_method(
     """
     if choice not in ("auto", "dense", "matrix_free"):
         raise ValueError(f'method must be "auto", "dense" or "matrix_free", got {choice!r}')
-    traced = _checks.any_traced((kernel, data))
+    traced = _checks.is_traced((kernel, data))
     if on_host and traced:
         raise ValueError("on_host must be False for what JAX is tracing, got True")
     only_dense = ""

@@ -113,7 +113,7 @@ def drift_bound(
             f"nu_w must be below 1 for Theorem 4.1 (drift_bound), got {float(nu_w):g}: from there "
             "on lag weights need not stay below its rho_max"
         )
-    _checks.positive("learning_rate", learning_rate)
+    _checks.positive(learning_rate=learning_rate)
     _checks.nonnegative("steps", steps)
     _checks.whole("steps", steps)
     shape = (seq_len, out_dim, in_dim)

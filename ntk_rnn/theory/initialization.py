@@ -82,8 +82,8 @@ def gaussian_limit(
       >>> print(nr.gaussian_limit(4, nu_w=0.5, nu_f=1.0, nu_c=1.0))
       [1.    0.5   0.25  0.125]
     """
-    _checks.variances(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
-    seq_len, dtype = _checks.positive_int("seq_len", seq_len), jnp.result_type(float)
+    _checks.positive(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
+    seq_len, dtype = _checks.integer("seq_len", seq_len), jnp.result_type(float)
     return impulse_variances(seq_len, *(jnp.asarray(nu, dtype) for nu in (nu_w, nu_f, nu_c)))
 
 
@@ -132,9 +132,9 @@ def impulse_response_moments(
       >>> bool(np.all(np.abs(moments.variance - limit) < 4 * moments.variance_error))
       True
     """
-    _checks.positive_int("width", width)
-    _checks.positive_int("in_dim", in_dim)
-    if _checks.positive_int("num_seeds", num_seeds) < 2:
+    _checks.integer("width", width)
+    _checks.integer("in_dim", in_dim)
+    if _checks.integer("num_seeds", num_seeds) < 2:
         raise ValueError(f"num_seeds must be at least 2 for standard errors, got {num_seeds}")
     variance = gaussian_limit(seq_len, nu_w, nu_f, nu_c)
     model = LinearRNN(width, out_dim, float(nu_w), float(nu_f), float(nu_c))

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -19,8 +20,8 @@ from ntk_rnn.objective import Sequences
 from ntk_rnn.sharding import bound_together, split_like
 from ntk_rnn.training.checkpoints.folder import Checkpoints
 from ntk_rnn.training.checkpoints.snapshots import Snapshot, on_devices, take_snapshot
-from ntk_rnn.training.loop import Method, Problem, State, between_records, epoch_order, start
-from ntk_rnn.training.optimizers import Optimizer, initial_state, of_own_type
+from ntk_rnn.training.loop import State, between_records, epoch_order, start
+from ntk_rnn.training.method import Method, Optimizer, Problem, initial_state, of_own_type
 from ntk_rnn.training.records import Observation
 from ntk_rnn.training.stability import infinite_start
 
@@ -51,7 +52,7 @@ class Trainer(NamedTuple):
         init = partial(first_opt_state, self.method.optimizer, self.problem.rate)
         opt_state = init(params, split_like(params, jax.eval_shape(init, params)))
         # One by one, for an optimizer may start from several names of one array.
-        return self.state(0, *jax.tree.map(_copy, (params, opt_state)))
+        return self.state(0, *jax.tree.map(jnp.copy, (params, opt_state)))
 
     def state(self, step: int, params: Any, opt_state: Any) -> State:
         """The state at a step, of arrays that ``advance`` may overwrite."""
@@ -90,8 +91,9 @@ class Trainer(NamedTuple):
         recorded = np.arange(len(ends)) < len(some)
         state, made = _advance(self.method, state, self.problem, ends, recorded)
         step, made = jax.device_get((state.step, made))
-        count = int(np.sum(some <= step))
-        return state, jax.tree.map(lambda rows: rows[:count].copy(), made)
+        # Copied, lest a few rows keep the memory of all for which there was room.
+        first = itemgetter(slice(int(np.sum(some <= step))))
+        return state, jax.tree.map(np.copy, jax.tree.map(first, made))
 
 
 class End(NamedTuple):
@@ -150,9 +152,9 @@ def run_in_chunks(
         return trainer.state(snapshot.step, *on_devices(copies, (first.params, first.opt_state)))
 
     def save() -> None:
-        if store is not None:
-            snapshot = take_snapshot(step, state.params, state.opt_state)
-            store.save(snapshot, records[:made], jax.tree.map(_joined, *history))
+        assert store is not None
+        snapshot = take_snapshot(step, state.params, state.opt_state)
+        store.save(snapshot, records[:made], jax.tree.map(_joined, *history))
 
     def end_before(bad: int) -> End:
         """The end one step before a bad one, with a record of it."""
@@ -192,7 +194,8 @@ def run_in_chunks(
         length = max(1, min(4 * length, int(_CHUNK_SECONDS * pace)))
         show(step, f"loss {loss:.4g}")
         if interrupted():
-            save()
+            if store is not None:
+                save()
             final, last = trainer.advance(state, np.array([step]), step)
             if not np.isfinite(last.train_loss[0]):
                 return end_before(step)
@@ -201,13 +204,14 @@ def run_in_chunks(
             due = now - saved > _CHECKPOINT_SECONDS
         else:
             due = step % checkpoint_every == 0 and step > before
-        if due:
+        if due and store is not None:
             save()
             saved = time.perf_counter()
         if now - copied > _SNAPSHOT_SECONDS:
             newer = take_snapshot(step, state.params, state.opt_state)
             copied = time.perf_counter()
-    save()
+    if store is not None:
+        save()
     return End(records, jax.tree.map(_joined, *history), state.params, None)
 
 
@@ -278,10 +282,6 @@ def _advance(
 ) -> tuple[State, Observation]:
     state, made = between_records(method, problem, state, ends, recorded)
     return jax.tree.map(of_own_type, state), made
-
-
-def _copy(array: Array) -> Array:
-    return jnp.array(array, dtype=array.dtype, copy=True)
 
 
 def _joined(*parts: np.ndarray) -> np.ndarray:

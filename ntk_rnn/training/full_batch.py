@@ -20,8 +20,8 @@ from ntk_rnn._types import AnyArray, ApplyFn
 from ntk_rnn.kernels.finite_width import finite_width_gram
 from ntk_rnn.loss import Loss, check_loss
 from ntk_rnn.objective import Data, check_linear_rnn, matching_data
-from ntk_rnn.training.loop import Method, Problem, State, between_records, every_step, start
-from ntk_rnn.training.optimizers import check_optimizer, initial_state
+from ntk_rnn.training.loop import State, between_records, every_step, start
+from ntk_rnn.training.method import Method, Problem, check_optimizer, initial_state
 from ntk_rnn.training.records import Observation, TrainingPath, record_steps
 from ntk_rnn.training.stability import divergence_warning, infinite_start, refuse_unstable
 
@@ -94,7 +94,7 @@ def gradient_descent(
       True
     """
     apply_fn = as_apply_fn(apply_fn)
-    steps = _checks.nonnegative_int("steps", steps)
+    steps = _checks.integer("steps", steps, least=0)
     records = record_steps(record_at, steps)
     checked = matching_data("data", apply_fn, params, data)
     checked_test = None if test is None else matching_data("test", apply_fn, params, test)
@@ -152,7 +152,7 @@ def _first_bad_step(
 
     Either a record shows it, or the loop saw it, and stopped, between two records.
     """
-    if _checks.any_traced((train_loss, reached)):
+    if _checks.is_traced((train_loss, reached)):
         return None
     bad: list[int] = records[~np.isfinite(np.asarray(train_loss))].tolist()
     if int(reached) < records[-1]:

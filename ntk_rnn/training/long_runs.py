@@ -24,8 +24,7 @@ from ntk_rnn.objective import Data, DataSet, Sequences, matching_data
 from ntk_rnn.training.checkpoints.fingerprints import configuration
 from ntk_rnn.training.checkpoints.folder import Checkpoints
 from ntk_rnn.training.chunks import Trainer, run_in_chunks
-from ntk_rnn.training.loop import Method, Problem
-from ntk_rnn.training.optimizers import check_optimizer
+from ntk_rnn.training.method import Method, Problem, check_optimizer, of_own_type
 from ntk_rnn.training.records import TrainingPath, record_steps
 from ntk_rnn.training.stability import divergence_warning, refuse_unstable
 
@@ -125,31 +124,37 @@ def train(
     """
     apply_fn = as_apply_fn(apply_fn)
     arrays = jax.tree.leaves((params, data, test, key))
-    if _checks.any_traced(arrays):
+    if _checks.is_traced(arrays):
         raise ValueError(
             "train cannot be compiled, differentiated or batched, got traced arguments; use "
             "gradient_descent there"
         )
-    if any(isinstance(a, jax.Array) and not a.is_fully_addressable for a in arrays):
+    if jax.process_count() > 1 and not all(
+        a.is_fully_addressable for a in arrays if isinstance(a, jax.Array)
+    ):
         raise ValueError(
             "train must have all arrays on devices of its own process, got some that are spread "
             "over several processes; use gradient_descent there, compiled with jax.jit"
         )
-    params = jax.tree.map(jnp.asarray, params)
+    params = jax.tree.map(of_own_type, jax.tree.map(jnp.asarray, params))
     checked = matching_data("data", apply_fn, params, data)
     checked_test = None if test is None else matching_data("test", apply_fn, params, test)
     compiled_in, rate = check_optimizer(learning_rate, optimizer)
-    steps_an_epoch = _check_batches(batch_size, key, checked)
+    steps_an_epoch = 1 if batch_size is None else _check_batches(batch_size, key, checked)
     method = Method(apply_fn, compiled_in, check_loss(loss), batch_size)
     if batch_size is None and rate is not None and not allow_unstable:
         refuse_unstable(method, params, checked, rate)
-    steps = _num_steps(steps, epochs, steps_an_epoch)
+    if (steps is None) == (epochs is None):
+        raise ValueError(f"give either steps or epochs, got steps={steps!r}, epochs={epochs!r}")
+    if steps is None:
+        steps = _checks.integer("epochs", epochs, least=0) * steps_an_epoch
+    steps = _checks.integer("steps", steps, least=0)
     if record_at is None:
         every = 2 ** int(np.log2(max(1, steps / 100))) if batch_size is None else steps_an_epoch
         record_at = np.arange(0, steps + 1, every)
     records = record_steps(record_at, steps)
     if checkpoint_every is not None:
-        _checks.positive_int("checkpoint_every", checkpoint_every)
+        _checks.integer("checkpoint_every", checkpoint_every)
         if checkpoint is None:
             raise ValueError(
                 f"checkpoint must be given with checkpoint_every, got None and {checkpoint_every}; "
@@ -189,15 +194,13 @@ def train(
 
 
 def _check_batches(batch_size: Any, key: Any, data: DataSet) -> int:
-    """The number of steps an epoch: ``N // batch_size``, or 1 without mini-batches.
+    """The number of steps an epoch, ``N // batch_size``.
 
     Raises:
       ValueError: if ``batch_size`` is not between 1 and ``N``, or mini-batches have no key or
         compressed data.
     """
-    if batch_size is None:
-        return 1
-    size = _checks.positive_int("batch_size", batch_size)
+    size = _checks.integer("batch_size", batch_size)
     if not isinstance(data, Sequences):
         raise ValueError(
             "batch_size must be left out with compressed data, which a step takes whole, got "
@@ -216,11 +219,3 @@ def _check_batches(batch_size: Any, key: Any, data: DataSet) -> int:
         )
     _checks.random_key("key", key)
     return num // size
-
-
-def _num_steps(steps: Any, epochs: Any, steps_an_epoch: int) -> int:
-    if (steps is None) == (epochs is None):
-        raise ValueError(f"give either steps or epochs, got steps={steps!r}, epochs={epochs!r}")
-    if steps is None:
-        return _checks.nonnegative_int("epochs", epochs) * steps_an_epoch
-    return _checks.nonnegative_int("steps", steps)

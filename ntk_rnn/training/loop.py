@@ -6,55 +6,17 @@ which a run can be watched, interrupted and resumed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int
 
-from ntk_rnn._types import ApplyFn
-from ntk_rnn.kernels.finite_width import FiniteWidthGram
-from ntk_rnn.loss import Loss
 from ntk_rnn.objective import DataSet, Sequences
-from ntk_rnn.training.optimizers import Optimizer, updated
-from ntk_rnn.training.records import Observation, evaluate, observation
-
-
-class Method(NamedTuple):
-    """A model, and how it is trained: what is compiled in.
-
-    Attributes:
-      apply_fn: the model.
-      optimizer: what is compiled in of the optimizer.
-      loss: ``"sum"`` or ``"mean"``.
-      batch_size: sequences a step, or ``None`` for all.
-    """
-
-    apply_fn: ApplyFn
-    optimizer: Optimizer
-    loss: Loss
-    batch_size: int | None
-
-
-class Problem(NamedTuple):
-    """What a model is trained on, and what is recorded: what is not compiled in.
-
-    Attributes:
-      data: training data.
-      test: test data, or ``None``.
-      rate: the learning rate, if it is a number.
-      key: of the order of the data; ``None`` without mini-batches.
-      initial_gram: the Gram matrix at the start, if the drift from it is to be recorded.
-    """
-
-    data: DataSet
-    test: DataSet | None
-    rate: Any
-    key: Shaped[Array, "*key"] | None
-    initial_gram: FiniteWidthGram | None = None
+from ntk_rnn.training.method import Method, Problem, updated
+from ntk_rnn.training.records import Observation, observe
 
 
 class State(NamedTuple):
@@ -80,7 +42,7 @@ def start(
     method: Method, problem: Problem, params: Any, opt_state: Any, step: int = 0, order: Any = None
 ) -> State:
     """The state at a step with these parameters."""
-    loss = jax.eval_shape(partial(_loss, method, problem.data), params)
+    loss, _ = jax.eval_shape(partial(observe, method, problem), params)
     return State(params, opt_state, jnp.asarray(step, jnp.int32), order, jnp.zeros((), loss.dtype))
 
 
@@ -107,16 +69,16 @@ def between_records(
       The state, and a row of records for each end. Where the loss is not finite, rows are of the
       state at which training stopped; where no record is made, they are 0.
     """
-    observe = partial(_observe, method, problem)
-    nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(observe, state.params))
+    look = partial(observe, method, problem)
+    nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(look, state.params))
 
     def go_on(state: State, until: tuple[Array, Array]) -> tuple[State, Observation]:
         end, due = until
         state = _steps(method, problem, state, end)
-        record = lax.cond(due, observe, lambda _: nothing, state.params)
+        loss, record = lax.cond(due, look, lambda _: nothing, state.params)
         # With mini-batches the loss on all data may be the first one that is not finite.
-        bad = due & ~jnp.isfinite(record.train_loss)
-        return state._replace(loss=jnp.where(bad, record.train_loss, state.loss)), record
+        bad = due & ~jnp.isfinite(loss)
+        return state._replace(loss=jnp.where(bad, loss, state.loss)), record
 
     return lax.scan(go_on, state, (ends, recorded))
 
@@ -136,44 +98,38 @@ def every_step(
       end: the last step.
 
     Returns:
-      The state, and a row of records for each step; those past ``end`` are 0.
+      The state, and a row of records for each step; those that are not reached are NaN.
     """
-    data, test = problem.data, problem.test
+    look = partial(observe, method, problem)
+    look_and_differentiate = jax.value_and_grad(partial(look, with_gradient=True), has_aux=True)
 
-    def evaluated(params: Any) -> tuple[Array, list[Array]]:
-        outputs = evaluate(method.apply_fn, params, data, test, with_gradient=True)
-        return data.loss(outputs[0], method.loss), outputs
-
-    def step(index: Array, carry: tuple[State, Observation]) -> tuple[State, Observation]:
+    def step(carry: tuple[State, Observation]) -> tuple[State, Observation]:
         state, made = carry
-        (loss, outputs), gradient = jax.value_and_grad(evaluated, has_aux=True)(state.params)
-        record = observation(outputs, state.params, data, test, method.loss, problem.initial_gram)
-        made = jax.tree.map(partial(_with_row, index), made, record)
-        return _updated(method, problem, data, state, loss, gradient), made
+        (loss, record), gradient = look_and_differentiate(state.params)
+        made = jax.tree.map(partial(_with_row, state.step), made, record)
+        return _updated(method, problem, problem.data, state, loss, gradient), made
 
-    last = partial(_observe, method, problem)
-    shapes = jax.eval_shape(last, state.params)
-    room = jax.tree.map(lambda a: jnp.zeros((count, *a.shape), a.dtype), shapes)
-    state, made = lax.fori_loop(jnp.zeros_like(end), end, step, (state, room))
-    return state, jax.tree.map(partial(_with_row, end), made, last(state.params))
+    # As many rows as there are records, of what a run that stops early does not reach.
+    _, shapes = jax.eval_shape(jax.vmap(look, in_axes=None, axis_size=count), state.params)
+    rows = jax.tree.map(partial(jnp.full_like, fill_value=jnp.nan), shapes)
+    state, rows = lax.while_loop(
+        lambda carry: (carry[0].step < end) & jnp.isfinite(carry[0].loss), step, (state, rows)
+    )
+    _, last = look(state.params)
+    return state, jax.tree.map(partial(_with_row, end), rows, last)
 
 
 def _with_row(index: Array, rows: Array, row: Array) -> Array:
     return rows.at[index].set(row)
 
 
-def _observe(method: Method, problem: Problem, params: Any) -> Observation:
-    """A record of the model with these parameters."""
-    data, test = problem.data, problem.test
-    outputs = evaluate(method.apply_fn, params, data, test, with_gradient=False)
-    return observation(outputs, params, data, test, method.loss, problem.initial_gram)
-
-
 def _steps(method: Method, problem: Problem, state: State, end: Int[Array, ""]) -> State:
     """Trains up to step ``end``, or the first loss that is not finite."""
     size, data = method.batch_size, problem.data
     if size is None or state.order is None or not isinstance(data, Sequences):
-        return _while_finite(end, partial(_step, method, problem, data), state)
+        return lax.while_loop(
+            partial(_unfinished, end), partial(_step, method, problem, data), state
+        )
     num, steps_an_epoch = len(data.inputs), len(data.inputs) // size
 
     def on_a_batch(state: State) -> State:
@@ -190,14 +146,15 @@ def _steps(method: Method, problem: Problem, state: State, end: Int[Array, ""]) 
         )
         # Counted from here, for the end of an epoch may be past the largest number of 32 bits.
         ahead = jnp.minimum(end - state.step, steps_an_epoch - state.step % steps_an_epoch)
-        return _while_finite(state.step + ahead, on_a_batch, state._replace(order=order))
+        unfinished = partial(_unfinished, state.step + ahead)
+        return lax.while_loop(unfinished, on_a_batch, state._replace(order=order))
 
-    return _while_finite(end, epoch, state)
+    return lax.while_loop(partial(_unfinished, end), epoch, state)
 
 
-def _while_finite(end: Int[Array, ""], advance: Callable[[State], State], state: State) -> State:
-    """Advances up to step ``end``, or the first loss that is not finite."""
-    return lax.while_loop(lambda s: (s.step < end) & jnp.isfinite(s.loss), advance, state)
+def _unfinished(end: Int[Array, ""], state: State) -> Bool[Array, ""]:
+    """Whether step ``end`` is still to be reached, and no loss was seen that is not finite."""
+    return (state.step < end) & jnp.isfinite(state.loss)
 
 
 def _step(method: Method, problem: Problem, data: DataSet, state: State) -> State:

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ntk_rnn._types import ApplyFn
-from ntk_rnn.kernels.finite_width import FiniteWidthGram, finite_width_gram
-from ntk_rnn.loss import Loss
-from ntk_rnn.objective import DataSet, Sequences
+from ntk_rnn.kernels.finite_width import finite_width_gram
+from ntk_rnn.objective import Sequences
+from ntk_rnn.sequences import unit_impulses
+from ntk_rnn.training.method import Method, Problem
 
 # Steps are counted in 32 bits.
 MOST_STEPS = 2**31 - 2
@@ -72,28 +72,30 @@ class Observation(NamedTuple):
     kernel_drift: Float[Array, "*R"] | None
 
 
-def evaluate(
-    apply_fn: ApplyFn, params: Any, data: DataSet, test: DataSet | None, *, with_gradient: bool
-) -> list[Array]:
-    """Outputs on the training inputs, the test inputs and the unit impulses, in this order.
+def observe(
+    method: Method, problem: Problem, params: Any, *, with_gradient: bool = False
+) -> tuple[Float[Array, ""], Observation]:
+    """The training loss of a model, and a record of it.
 
-    Inputs of one length are evaluated at once: by its impulse response, a model takes as long for
-    one set of sequences as for all of them.
+    The model is evaluated on the training inputs, the test inputs and the unit impulses; on those
+    of one length at once, for by its impulse response a model takes as long for one set of
+    sequences as for all of them.
 
     Args:
-      apply_fn: the model.
-      params: its parameters.
-      data: training data. Where they are compressed, their inputs are the unit impulses.
-      test: test data, or ``None``.
-      with_gradient: whether the outputs on the training inputs are to be differentiated. A set of
-        more sequences than they have is then evaluated apart from them, since it would cost more
-        to differentiate with them than to evaluate again.
+      method: the model and its loss.
+      problem: the data. Where they are compressed, their inputs are the unit impulses.
+      params: the parameters.
+      with_gradient: whether the training loss is to be differentiated. A set of more sequences
+        than the training data is then evaluated apart from them, since it would cost more to
+        differentiate with them than to evaluate again.
     """
+    data, test = problem.data, problem.test
     inputs = [data.inputs]
     if test is not None:
         inputs.append(test.inputs)
     if isinstance(data, Sequences):
-        inputs.append(data.impulses)
+        _, seq_len, in_dim = inputs[0].shape
+        inputs.append(unit_impulses(seq_len, in_dim, inputs[0].dtype))
     groups: dict[Any, list[int]] = {}
     for i, x in enumerate(inputs):
         apart = with_gradient and len(x) > len(inputs[0])
@@ -102,30 +104,15 @@ def evaluate(
     for members in groups.values():
         sets = list(map(inputs.__getitem__, members))
         ends = np.cumsum(list(map(len, sets)))[:-1]
-        parts = jnp.split(apply_fn(params, jnp.concatenate(sets)), ends)
+        parts = jnp.split(method.apply_fn(params, jnp.concatenate(sets)), ends)
         outputs |= zip(members, parts, strict=True)
-    return list(map(outputs.__getitem__, range(len(inputs))))
-
-
-def observation(
-    outputs: list[Array],
-    params: Any,
-    data: DataSet,
-    test: DataSet | None,
-    loss: Loss,
-    initial_gram: FiniteWidthGram | None,
-) -> Observation:
-    """What outputs of ``evaluate`` say of a model, and the drift of its kernel from that given."""
-    impulses = outputs[-1] if isinstance(data, Sequences) else outputs[0]
-    response, drift = impulses.transpose(1, 2, 0), None
-    if initial_gram is not None:
-        drift = finite_width_gram(params, len(response)).drift(initial_gram)
-    return Observation(
-        data.loss(outputs[0], loss),
-        None if test is None else test.loss(outputs[1], loss),
-        response,
-        drift,
-    )
+    response, drift = outputs[len(inputs) - 1 if isinstance(data, Sequences) else 0], None
+    response = response.transpose(1, 2, 0)
+    if problem.initial_gram is not None:
+        drift = finite_width_gram(params, len(response)).drift(problem.initial_gram)
+    train_loss = data.loss(outputs[0], method.loss)
+    test_loss = None if test is None else test.loss(outputs[1], method.loss)
+    return train_loss, Observation(train_loss, test_loss, response, drift)
 
 
 def record_steps(record_at: Any, steps: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from ntk_rnn._types import AnyArray, ApplyFn
 from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.loss import Loss, check_loss
 from ntk_rnn.objective import Data, DataSet, Sequences, matching_data, output_of
-from ntk_rnn.training.loop import Method, Problem
+from ntk_rnn.training.method import Method, Problem
 
 # Power iterations at most, for the eigenvalue and for a trial.
 _MOST, _TRIAL = 10_000, 20
@@ -81,7 +81,7 @@ def refuse_unstable(method: Method, params: Any, data: DataSet, learning_rate: A
     Power iteration finds an eigenvalue that is not above the largest, so what is refused is
     unstable for certain; a few iterations, the cost of a few steps each, come near enough.
     """
-    if _checks.any_traced((params, data, learning_rate)):
+    if _checks.is_traced((params, data, learning_rate)):
         return
     with jax.default_matmul_precision("highest"):
         eigenvalue = _largest_eigenvalue(method, params, data, jax.random.key(0), _TRIAL)

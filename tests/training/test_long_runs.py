@@ -15,7 +15,7 @@ from ntk_rnn.objective import as_data_set
 from ntk_rnn.training import chunks
 from ntk_rnn.training.chunks import Trainer, run_in_chunks
 from ntk_rnn.training.long_runs import train
-from ntk_rnn.training.loop import Method, Problem
+from ntk_rnn.training.method import Method, Problem
 
 
 @functools.cache

@@ -197,7 +197,7 @@ def _keys(key: Array | None, num_samples: int) -> Array:
         raise ValueError(
             'key must be given for method="monte_carlo", got None; pass jax.random.key(seed)'
         )
-    if _checks.positive_int("num_samples", num_samples) < 2 * _BATCHES:
+    if _checks.integer("num_samples", num_samples) < 2 * _BATCHES:
         raise ValueError(f"num_samples must be at least {2 * _BATCHES}, got {num_samples}")
     _checks.random_key("key", key)
     return jax.random.split(key, _BATCHES)

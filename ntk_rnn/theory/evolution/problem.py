@@ -52,7 +52,7 @@ def checked_problem(
     maps: Any, variances: Any, initial: Any, inputs: Any, horizon: Any
 ) -> tuple[tuple[RowMap, ...], Laws]:
     """The maps and the laws of a recursion, checked and in one floating type."""
-    horizon = _checks.positive_int("horizon", horizon)
+    horizon = _checks.integer("horizon", horizon)
     maps, variances = _checked_maps(maps), _checks.real("variances", variances)
     if variances.ndim != 1:
         raise ValueError(
@@ -60,7 +60,7 @@ def checked_problem(
             "(variance,) for one map"
         )
     _checks.same("len(maps)", len(maps), "len(variances)", len(variances), "number of matrices")
-    _checks.variances(**{f"variances[{i}]": variance for i, variance in enumerate(variances)})
+    _checks.positive(**{f"variances[{i}]": variance for i, variance in enumerate(variances)})
     initial = checked_rows("initial", initial, 1)
     if not initial.mean.size:
         raise ValueError("initial must not be empty, got mean of shape (0,)")

@@ -69,7 +69,7 @@ def two_quadratures(order: int | None, dim: int, dtype: Any) -> Quadrature:
     """Those of ``order`` and ``order - 1`` points along each axis, checked and stacked."""
     if order is None:
         order = max(2, min(64, int(_DEFAULT_POINTS ** (1 / dim))))
-    if _checks.positive_int("order", order) < 2 or order**dim > _MOST_POINTS:
+    if _checks.integer("order", order) < 2 or order**dim > _MOST_POINTS:
         raise ValueError(
             f"order must be at least 2 and order^{dim} at most {_MOST_POINTS}, got {order}; take "
             'method="monte_carlo" for many dimensions'

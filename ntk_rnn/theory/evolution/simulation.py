@@ -61,7 +61,7 @@ def simulate_evolution(
       >>> q.shape  # q_0, q_1, q_2
       (3, 1000, 1)
     """
-    width = _checks.positive_int("width", width)
+    width = _checks.integer("width", width)
     _checks.random_key("key", key)
     maps, laws = checked_problem(maps, variances, initial, inputs, horizon)
     with jax.default_matmul_precision("highest"):

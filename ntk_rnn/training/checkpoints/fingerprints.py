@@ -17,8 +17,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from ntk_rnn.objective import Sequences
 from ntk_rnn.training.checkpoints.snapshots import plain
-from ntk_rnn.training.loop import Method, Problem
-from ntk_rnn.training.optimizers import initial_state, updated
+from ntk_rnn.training.method import Method, Problem, initial_state, updated
 
 # Functions are told apart by what JAX traces of them, which depends on versions.
 _PROGRAMS = ("apply_fn", "optimizer")

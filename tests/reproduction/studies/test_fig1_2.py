@@ -55,7 +55,7 @@ def test_seeds_after_the_first_compile_nothing(caplog):
 
         def advance():
             per_seed.append(sum("Compiling" in r.getMessage() for r in caplog.records))
-            loops.append(sum(bool(re.search(r"Compiling (jit\()?_run\b", r.getMessage()))
+            loops.append(sum(bool(re.search(r"Compiling (jit\()?_descend\b", r.getMessage()))
                              for r in caplog.records))  # fmt: skip
 
         loops = []

@@ -9,7 +9,7 @@ import ntk_rnn as nr
 from ntk_rnn.objective import as_data_set
 from ntk_rnn.training.checkpoints.fingerprints import _program, configuration
 from ntk_rnn.training.long_runs import train
-from ntk_rnn.training.loop import Method, Problem
+from ntk_rnn.training.method import Method, Problem
 
 
 def problem():

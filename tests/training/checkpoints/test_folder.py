@@ -20,7 +20,7 @@ from ntk_rnn.training.checkpoints.fingerprints import configuration
 from ntk_rnn.training.checkpoints.folder import Checkpoints
 from ntk_rnn.training.checkpoints.snapshots import on_devices, take_snapshot
 from ntk_rnn.training.long_runs import train
-from ntk_rnn.training.loop import Method, Problem
+from ntk_rnn.training.method import Method, Problem
 from ntk_rnn.training.records import Observation
 
 STEPS = 200

@@ -1,21 +1,58 @@
-"""The optimizers of training: optax, also under the strictest settings of JAX."""
+"""What is trained, on what and how; and the optimizers of optax, by which it is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import optax
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from ntk_rnn import _checks
+from ntk_rnn._types import ApplyFn
+from ntk_rnn.kernels.finite_width import FiniteWidthGram
+from ntk_rnn.loss import Loss
+from ntk_rnn.objective import DataSet
 
 #: What is compiled in of an optimizer: one of optax, a schedule of learning rates for plain
 #: gradient descent, or ``None`` where the learning rate is a number.
 Optimizer: TypeAlias = optax.GradientTransformation | Callable[[Any], Any] | None
+
+
+class Method(NamedTuple):
+    """A model, and how it is trained: what is compiled in.
+
+    Attributes:
+      apply_fn: the model.
+      optimizer: what is compiled in of the optimizer.
+      loss: ``"sum"`` or ``"mean"``.
+      batch_size: sequences a step, or ``None`` for all.
+    """
+
+    apply_fn: ApplyFn
+    optimizer: Optimizer
+    loss: Loss
+    batch_size: int | None
+
+
+class Problem(NamedTuple):
+    """What a model is trained on, and what is recorded: what is not compiled in.
+
+    Attributes:
+      data: training data.
+      test: test data, or ``None``.
+      rate: the learning rate, if it is a number.
+      key: of the order of the data; ``None`` without mini-batches.
+      initial_gram: the Gram matrix at the start, if the drift from it is to be recorded.
+    """
+
+    data: DataSet
+    test: DataSet | None
+    rate: Any
+    key: Shaped[Array, "*key"] | None
+    initial_gram: FiniteWidthGram | None = None
 
 
 def check_optimizer(
@@ -39,14 +76,15 @@ def check_optimizer(
     if learning_rate is None or callable(learning_rate):
         # A schedule, like an optimizer, is compiled in, and found again if it is the same object.
         return learning_rate or optimizer, None
-    _checks.positive("learning_rate", learning_rate)
+    _checks.positive(learning_rate=learning_rate)
     # A Python number traces without a type of its own, so it suits parameters of any type.
     return None, learning_rate if _checks.is_traced(learning_rate) else float(learning_rate)
 
 
 def initial_state(optimizer: Optimizer, rate: Any, params: Any) -> Any:
     """The state of an optimizer before the first step, in arrays that have types of their own."""
-    with _lenient_promotion():
+    # optax promotes implicitly, even where its user has forbidden it.
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         return jax.tree.map(of_own_type, _transformation(optimizer, rate).init(params))
 
 
@@ -70,7 +108,7 @@ def updated(
       value: the loss at the parameters.
       gradient: its gradient there.
     """
-    with _lenient_promotion():
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         updates, opt_state = _transformation(optimizer, rate).update(
             gradient, opt_state, params, value=value, grad=gradient, value_fn=objective
         )
@@ -86,10 +124,3 @@ def _transformation(optimizer: Optimizer, rate: Any) -> optax.GradientTransforma
 def of_own_type(array: Array) -> Array:
     """An array as it is stored and read again: of a type of its own, which fits any later call."""
     return lax.convert_element_type(array, array.dtype)
-
-
-@contextmanager
-def _lenient_promotion() -> Iterator[None]:
-    """For the code of optax, which promotes implicitly even where its user has forbidden it."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
