@@ -22,7 +22,7 @@ from ntk_rnn.training.checkpoints.folder import Checkpoints
 from ntk_rnn.training.checkpoints.snapshots import Snapshot, on_devices, take_snapshot
 from ntk_rnn.training.loop import State, between_records, epoch_order, start
 from ntk_rnn.training.method import Method, Optimizer, Problem, initial_state, of_own_type
-from ntk_rnn.training.records import Observation
+from ntk_rnn.training.records import Observation, TrainingPath
 from ntk_rnn.training.stability import infinite_start
 
 # Numbers that the records of one chunk may hold, and their number.
@@ -96,22 +96,6 @@ class Trainer(NamedTuple):
         return state, jax.tree.map(np.copy, jax.tree.map(first, made))
 
 
-class End(NamedTuple):
-    """Where a run ended.
-
-    Attributes:
-      step: steps of the records, the last of which is the end, shape ``(R,)``.
-      records: what was recorded at them.
-      params: the parameters at the end.
-      diverged_at: the first step with a loss that is not finite, or ``None``.
-    """
-
-    step: Int[np.ndarray, " R"]
-    records: Observation
-    params: Any
-    diverged_at: int | None
-
-
 def run_in_chunks(
     trainer: Trainer,
     params: Any,
@@ -120,7 +104,7 @@ def run_in_chunks(
     checkpoint_every: int | None,
     interrupted: Callable[[], bool],
     show: Callable[[int, str], None],
-) -> End:
+) -> TrainingPath:
     """Trains up to the last of ``records``, or as far as it gets.
 
     Args:
@@ -156,16 +140,19 @@ def run_in_chunks(
         snapshot = take_snapshot(step, state.params, state.opt_state)
         store.save(snapshot, records[:made], jax.tree.map(_joined, *history))
 
-    def end_before(bad: int) -> End:
+    def end_before(bad: int) -> TrainingPath:
         """The end one step before a bad one, with a record of it."""
         final, last, bad = _last_good(trainer, bad, safe, back_to)
         return end_at(bad - 1, final, last, bad)
 
-    def end_at(at: int, final: State, last: Observation, bad: int | None) -> End:
+    def end_at(at: int, final: State, last: Observation, bad: int | None) -> TrainingPath:
         before = int(np.sum(records < at))
-        rows = jax.tree.map(lambda *parts: _joined(*parts[:-1])[:before], *history, last)
-        both = jax.tree.map(_joined, rows, last)
-        return End(np.append(records[:before], at), both, final.params, bad)
+        kept = jax.tree.map(itemgetter(slice(before)), jax.tree.map(_joined, *history))
+        rows = jax.tree.map(_joined, kept, last)
+        return TrainingPath(
+            step=np.append(records[:before], at), params=final.params, diverged_at=bad,
+            **jax.device_put(rows)._asdict(),
+        )  # fmt: skip
 
     if store is not None:
         found = store.latest(take_snapshot(0, state.params, state.opt_state))
@@ -192,7 +179,7 @@ def run_in_chunks(
         # may take no time by a coarse clock.
         pace = (step - before) / max(now - began, _LEAST_SECONDS)
         length = max(1, min(4 * length, int(_CHUNK_SECONDS * pace)))
-        show(step, f"loss {loss:.4g}")
+        show(step, f"loss {loss:.4g}" if step > before else "")
         if interrupted():
             if store is not None:
                 save()
@@ -212,7 +199,8 @@ def run_in_chunks(
             copied = time.perf_counter()
     if store is not None:
         save()
-    return End(records, jax.tree.map(_joined, *history), state.params, None)
+    rows = jax.device_put(jax.tree.map(_joined, *history))
+    return TrainingPath(step=records, params=state.params, diverged_at=None, **rows._asdict())
 
 
 def _last_good(

@@ -170,14 +170,14 @@ def train(
             held.callback(store.close)
         interrupted = held.enter_context(interrupts(at_once=False))
         show = held.enter_context(progress_bar("steps", steps, wanted=progress))
-        end = run_in_chunks(trainer, params, records, store, checkpoint_every, interrupted, show)
-    if end.diverged_at is not None:
+        path = run_in_chunks(trainer, params, records, store, checkpoint_every, interrupted, show)
+    if path.diverged_at is not None:
         with jax.default_matmul_precision("highest"):
-            text = divergence_warning(method, problem, params, end.diverged_at)
+            text = divergence_warning(method, problem, params, path.diverged_at)
         warnings.warn(text, RuntimeWarning, stacklevel=2)
-    elif end.step[-1] < steps:
+    elif path.step[-1] < steps:
         warnings.warn(
-            f"training was interrupted at step {end.step[-1]} of {steps}, where the path ends; "
+            f"training was interrupted at step {path.step[-1]} of {steps}, where the path ends; "
             + (
                 f"the same call goes on from there, by the checkpoint in {checkpoint}"
                 if checkpoint is not None
@@ -187,10 +187,7 @@ def train(
             RuntimeWarning,
             stacklevel=2,
         )
-    return TrainingPath(
-        step=end.step, params=end.params, diverged_at=end.diverged_at,
-        **jax.device_put(end.records)._asdict(),
-    )  # fmt: skip
+    return path
 
 
 def _check_batches(batch_size: Any, key: Any, data: DataSet) -> int:
