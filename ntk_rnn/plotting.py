@@ -32,6 +32,12 @@ def panels(count: int, *, width: float = 4.2, height: float = 3.4) -> tuple[Figu
     return fig, axes
 
 
+def describe(ax: Axes, title: str, **properties: Any) -> None:
+    """A panel's title, and properties of its axes: ``xlabel``, ``yscale`` and so on."""
+    ax.set_title(title, fontsize=11)
+    ax.set(**properties)
+
+
 def bands(
     ax: Axes,
     x: Shaped[np.ndarray, " R"],
@@ -103,9 +109,7 @@ def legend_below(fig: Figure, axes: list[Axes], title: str, columns: int) -> Non
 
 def against_width(ax: Axes, widths: Shaped[np.ndarray, " K"], decade: tuple[int, ...]) -> None:
     """Log-log axes with a tick at each width, and ordinates at these multiples of powers of 10."""
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xlabel("width n")
+    ax.set(xscale="log", yscale="log", xlabel="width n")
     ax.set_xticks(widths, [str(width) for width in widths])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_locator(LogLocator(subs=decade))

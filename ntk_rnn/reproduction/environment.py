@@ -1,4 +1,4 @@
-"""What a run ran on: versions, devices, precision, and whether neural-tangents works here."""
+"""What computes a run: versions, devices, precision, and whether neural-tangents works here."""
 
 from __future__ import annotations
 
@@ -11,21 +11,16 @@ from typing import Any, NamedTuple
 import ntk_rnn
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "neural-tangents", "numpy", "scikit-learn")
-_IMPLEMENTATIONS = (
-    "jacobian_contraction",
-    "ntk_vector_products",
-    "structured_derivatives",
-    "auto",
-)
+_IMPLEMENTATIONS = ("jacobian_contraction", "ntk_vector_products", "structured_derivatives", "auto")
 
 
 class Check(NamedTuple):
-    """One thing that was looked at.
+    """One thing that `ntk-rnn doctor` looked at.
 
     Attributes:
-      name: what.
+      name: what was looked at.
       value: what was found.
-      ok: whether that is fine.
+      ok: whether that is as it should be.
       remedy: what to do about it, or a remark; may be empty.
     """
 
@@ -81,7 +76,7 @@ def checks() -> Iterator[Check]:
         )  # fmt: skip
     try:
         found = describe()
-    except Exception as error:  # whatever goes wrong in JAX, the user wants to know it
+    except Exception as error:  # whatever goes wrong in JAX, the user wants to know
         yield Check("devices", _short(error), False, "reinstall: pip install --upgrade jax jaxlib")
         return
     device = found["device"]

@@ -30,7 +30,7 @@ def render(title: str, markdown: str, pictures: Path) -> str:
     """Renders Markdown to a page with its pictures in it.
 
     Args:
-      title: of the page.
+      title: the title of the page.
       markdown: what to render; HTML in it is shown as it is written.
       pictures: folder that the addresses of the pictures, PNG files, start from.
 

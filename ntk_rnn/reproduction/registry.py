@@ -94,89 +94,32 @@ class Study:
 # Fig. 5 and Table 1 show the same training.
 _DECODING_SMOKE = DecodingConfig(width=100, seq_len=5, epochs=2, long_steps=1000, seeds=2)
 
+# fmt: off
 _ALL = (
-    Study(
-        "fig1",
-        "a wide linear RNN trains as its equivalent convolution (Fig. 1)",
-        "fig1_2",
-        DynamicsConfig(),
-        DynamicsConfig(width=100, steps=50, seeds=3),
-    ),
-    Study(
-        "fig2",
-        "the first ten epochs of fig1 (Fig. 2)",
-        "fig1_2",
-        DynamicsConfig(steps=10),
-        DynamicsConfig(width=100, steps=10, seeds=3),
-    ),
-    Study(
-        "fig3",
-        "linear RNNs and scaled convolutions against the delay (Fig. 3)",
-        "fig3",
-        DelayConfig(),
-        DelayConfig(
-            width=100,
-            in_dim=3,
-            seq_len=8,
-            steps=(10, 100),
-            rnn_steps=100,
-            rnn_delays=(0, 3, 7),
-            seeds=4,
-            rnn_seeds=2,
-        ),
-    ),
-    Study(
-        "fig4",
-        "the wider a linear RNN, the closer to its convolution (Fig. 4)",
-        "fig4",
-        WidthConfig(),
-        WidthConfig(widths=(16, 128), steps=20, seeds=3),
-    ),
-    Study(
-        "fig5",
-        "decoding S1 recordings, over epochs (Fig. 5)",
-        "fig5",
-        DecodingConfig(),
-        _DECODING_SMOKE,
-        needs_data=True,
-    ),
-    Study(
-        "table1",
-        "decoding S1 recordings, with all and with limited data (Table 1)",
-        "table1",
-        DecodingConfig(),
-        _DECODING_SMOKE,
-        needs_data=True,
-    ),
-    Study(
-        "kernels",
-        "the NTK of a linear RNN tends to the analytic one (Theorem 3.3)",
-        "kernels",
-        KernelsConfig(),
-        KernelsConfig(
-            widths=(16, 64, 256),
-            seeds=4,
-            num_sequences=2,
-            seq_len=5,
-            # The quickest to compile, which is what small widths spend their time on.
-            implementation="jacobian_contraction",
-        ),
-    ),
-    Study(
-        "bias",
-        "short lags are learned first, as the kernel has it (Theorem 4.1)",
-        "bias",
-        BiasConfig(),
-        BiasConfig(
-            width=100,
-            seq_len=5,
-            learning_rate=1.6e-5,
-            steps=500,
-            seeds=4,
-            rnn_seeds=3,
-        ),
-    ),
+    Study("fig1", "a wide linear RNN trains as its equivalent convolution (Fig. 1)", "fig1_2",
+          DynamicsConfig(), DynamicsConfig(width=100, steps=50, seeds=3)),
+    Study("fig2", "the first ten epochs of fig1 (Fig. 2)", "fig1_2",
+          DynamicsConfig(steps=10), DynamicsConfig(width=100, steps=10, seeds=3)),
+    Study("fig3", "linear RNNs and scaled convolutions against the delay (Fig. 3)", "fig3",
+          DelayConfig(),
+          DelayConfig(width=100, in_dim=3, seq_len=8, steps=(10, 100), rnn_steps=100,
+                      rnn_delays=(0, 3, 7), seeds=4, rnn_seeds=2)),
+    Study("fig4", "the wider a linear RNN, the closer to its convolution (Fig. 4)", "fig4",
+          WidthConfig(), WidthConfig(widths=(16, 128), steps=20, seeds=3)),
+    Study("fig5", "decoding S1 recordings, over epochs (Fig. 5)", "fig5",
+          DecodingConfig(), _DECODING_SMOKE, needs_data=True),
+    Study("table1", "decoding S1 recordings, with all and with limited data (Table 1)", "table1",
+          DecodingConfig(), _DECODING_SMOKE, needs_data=True),
+    # The implementation is the quickest to compile, which is what small widths spend their time on.
+    Study("kernels", "the NTK of a linear RNN tends to the analytic one (Theorem 3.3)", "kernels",
+          KernelsConfig(),
+          KernelsConfig(widths=(16, 64, 256), seeds=4, num_sequences=2, seq_len=5,
+                        implementation="jacobian_contraction")),
+    Study("bias", "short lags are learned first, as the kernel has it (Theorem 4.1)", "bias",
+          BiasConfig(),
+          BiasConfig(width=100, seq_len=5, learning_rate=1.6e-5, steps=500, seeds=4, rnn_seeds=3)),
 )
+# fmt: on
 
 STUDIES = {study.name: study for study in _ALL}
 

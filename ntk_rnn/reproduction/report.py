@@ -1,4 +1,4 @@
-"""The report: every figure and table there is, with the paper's numbers beside ours.
+"""The report: every figure and table that has been made, with the paper's numbers beside ours.
 
 It is made from results folders alone and holds neither times of day nor durations, so equal folders
 make equal reports. It is written as Markdown, from which the page is rendered.
@@ -33,12 +33,12 @@ _MARKED_UP = {
 
 
 class Entry(NamedTuple):
-    """A study, in the report.
+    """One study as the report shows it.
 
     Attributes:
-      study: which.
+      study: the study.
       found: what its results folder holds; ``None`` if there is no finished run.
-      run: which of its configurations was run and with how many seeds, or that none was.
+      run: which configuration was run and with how many seeds, or why there is no run.
     """
 
     study: Study
@@ -57,7 +57,7 @@ def write(out: Path, left_out: Mapping[str, str]) -> list[Entry]:
 
     Args:
       out: folder of all results.
-      left_out: reasons for which studies could not be run, by name.
+      left_out: why studies could not be run, by the name of the study.
 
     Returns:
       The entries of all studies.
@@ -77,7 +77,7 @@ def write(out: Path, left_out: Mapping[str, str]) -> list[Entry]:
 
 
 def reasons(left_out: Mapping[str, str]) -> list[str]:
-    """A line for each reason for which studies could not be run."""
+    """A line for each reason why studies could not be run."""
     return [
         f"{', '.join(name for name in left_out if left_out[name] == reason)} left out: {reason}"
         for reason in dict.fromkeys(left_out.values())

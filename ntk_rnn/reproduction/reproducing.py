@@ -22,17 +22,18 @@ def reproduce(
 ) -> list[Claim]:
     """Runs studies, one after the other, and writes the report of all that are finished in ``out``.
 
-    One that ``out`` holds already is not run again, and one whose data cannot be had is left out.
+    A study that ``out`` holds already is not run again, and one whose data cannot be had is left
+    out.
 
     Args:
-      configs: with which numbers to run which studies, by name.
+      configs: the configurations of the studies to run, by the name of the study.
       out: folder of all results.
-      asked_for: names of those whose data must be there.
-      force: whether to run again what ``out`` holds.
+      asked_for: names of the studies whose data must be there.
+      force: whether to run studies again that ``out`` holds.
       data: path of the S1 recordings; they are looked for if ``None``.
 
     Returns:
-      What the studies claim, without those left out.
+      The claims of all studies that have not been left out.
 
     Raises:
       ValueError: if data that must be there cannot be had, before anything is run; if a study

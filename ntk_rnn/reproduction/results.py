@@ -19,10 +19,8 @@ from ntk_rnn._files import locked, replaced_folder, write_whole
 from ntk_rnn._terminal import UserError
 from ntk_rnn.reproduction.claims import Claim, Number, Verdict
 
-# What ``config.json`` of a finished run has at least.
-_KEYS = {
-    "study", "title", "preset", "config", "versions", "device", "x64", "paper", "choices",
-}  # fmt: skip
+# The least that ``config.json`` of a finished run holds.
+_KEYS = {"study", "title", "preset", "config", "versions", "device", "x64", "paper", "choices"}
 _PNG = b"\x89PNG"
 
 
@@ -31,8 +29,8 @@ class Finished(NamedTuple):
 
     Attributes:
       config: what ``config.json`` holds.
-      claims: what it claims.
-      numbers: its main numbers, beside the paper's.
+      claims: the claims of the study.
+      numbers: its main numbers, beside those of the paper.
     """
 
     config: dict[str, Any]
@@ -50,11 +48,8 @@ def replacing(out: Path, name: str) -> Iterator[Path]:
       ValueError: if ``out/name`` cannot be written, or is something other than earlier results.
     """
     target = out / name
-    with (
-        _as_user_error(target),
-        replaced_folder(target, lambda: _check_replaceable(target)) as folder,
-    ):
-        yield folder
+    with _as_user_error(target), replaced_folder(target, lambda: _check_replaceable(target)) as new:
+        yield new
 
 
 def write(

@@ -21,7 +21,7 @@ from ntk_rnn.reproduction.studies.configs import Config
 
 
 class Run(NamedTuple):
-    """What a run gave.
+    """What a run produced.
 
     Attributes:
       folder: where it was written.
@@ -47,10 +47,10 @@ def execute(
     """Runs a study and writes ``out/name``, replacing earlier results whole or not at all.
 
     Args:
-      study: what to run.
-      config: with which numbers.
+      study: the study to run.
+      config: its configuration.
       out: folder of all results.
-      name: name of this one's folder; the study's if ``None``.
+      name: name of the folder of this run; the name of the study if ``None``.
       advance: called after each unit of work.
 
     Raises:
@@ -84,7 +84,7 @@ def execute(
 def finished_before(study: Study, config: Config, out: Path) -> results.Finished | None:
     """What ``out`` holds of a finished run that a new one would only repeat.
 
-    It is one of the same study, configuration, version of the library and precision.
+    Such a run is of the same study, configuration, version of the library and precision.
     """
     found = results.finished(out / study.name)
     if found is None:
@@ -101,7 +101,7 @@ def finished_before(study: Study, config: Config, out: Path) -> results.Finished
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    """The fields of a configuration, but for where the data lie: they are always the same data."""
+    """The fields of a configuration, without the path of the data, which are always the same."""
     return {k: v for k, v in dataclasses.asdict(config).items() if k != "data"}
 
 

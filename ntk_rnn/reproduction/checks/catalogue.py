@@ -45,9 +45,9 @@ def verify(topics: Sequence[str] = TOPICS, seed: int = 0) -> Iterator[Outcome]:
     """Checks one result after the other.
 
     Args:
-      topics: which, of :data:`TOPICS`.
-      seed: of everything random. Statistical checks allow about four standard errors, or their
-        equal for the largest of several: of all seeds about one in a hundred shows a failure.
+      topics: the topics to check, among :data:`TOPICS`.
+      seed: the seed of everything random. Statistical checks allow about four standard errors, or
+        their equal for the largest of several: about one seed in a hundred shows a failure.
     """
     for topic in topics:
         for index, check in enumerate(CHECKS[topic]):

@@ -11,14 +11,8 @@ from jaxtyping import Array
 
 import ntk_rnn as nr
 from ntk_rnn.power_law import fit_power_law
-from ntk_rnn.reproduction.checks.outcome import (
-    SLOPE_ALLOWANCE,
-    Outcome,
-    deviation,
-    relative,
-    rounding,
-    slope_error,
-)
+from ntk_rnn.reproduction.checks import outcome
+from ntk_rnn.reproduction.checks.outcome import Outcome
 
 
 def lag_weights(key: Array) -> Iterator[Outcome]:
@@ -26,9 +20,9 @@ def lag_weights(key: Array) -> Iterator[Outcome]:
     nu = (0.6, 0.7, 1.3)
     rho = np.asarray(nr.lag_weights(30, *nu), float)
     poles = 2 * nu[0] * rho[1:-1] - nu[0] ** 2 * rho[:-2]
-    yield Outcome(
+    yield outcome.equal(
         "eq. 21", "lag weights and the two-pole filter whose impulse response they are",
-        relative(rho[2:], poles), rounding(jnp.result_type(float)), "relative",
+        rho[2:], poles,
     )  # fmt: skip
     yield Outcome(
         "eq. 22", "lag weights as a part of their geometric bound, the largest of 30",
@@ -44,11 +38,9 @@ def lag_weights(key: Array) -> Iterator[Outcome]:
         return nr.finite_width_gram(model.init(key, x), seq_len).lag_weights()[0]
 
     found = np.asarray(diagonal(jax.random.split(key, seeds)), float)
-    yield Outcome(
+    yield outcome.equal_on_average(
         "eq. 21", f"its mean over {seeds} RNNs of width {width}, largest of {seq_len}",
-        deviation(found.mean(0), found.std(0, ddof=1) / seeds**0.5, rho[:seq_len]),
-        4.0,
-        "standard errors",
+        found, rho[:seq_len], 4.0,
     )  # fmt: skip
 
 
@@ -58,30 +50,24 @@ def analytic(key: Array) -> Iterator[Outcome]:
     x = jax.random.normal(keys[0], (3, 6, 2))
     rho = nr.lag_weights(6, 0.3, 1.0, 1.0)
     conv = nr.ScaledConv(rho, 2)
-    allowed = rounding(x.dtype)
-    yield Outcome(
+    yield outcome.equal(
         "eqs. 17, 20", "analytic kernel and neural-tangents' of the scaled convolution",
-        relative(nr.empirical_ntk(conv, conv.init(keys[1], x), x), nr.analytic_ntk(x, None, rho)),
-        allowed,
-        "relative",
+        nr.empirical_ntk(conv, conv.init(keys[1], x), x), nr.analytic_ntk(x, None, rho),
     )  # fmt: skip
     model = nr.LinearRNN(100, 2)
     params = jax.jit(model.init)(keys[2], x)
-    gram = nr.finite_width_gram(params, 6)
-    exact = gram.ntk(x, full=True)
-    yield Outcome(
+    exact = nr.finite_width_gram(params, 6).ntk(x, full=True)
+    yield outcome.equal(
         "eq. 11", "exact kernel of an RNN of width 100 and neural-tangents'",
-        relative(exact, nr.empirical_ntk(model, params, x, trace_axes=())), allowed, "relative",
+        exact, nr.empirical_ntk(model, params, x, trace_axes=()),
     )  # fmt: skip
     sampled = nr.monte_carlo_ntk(model, params, x, None, keys[1], 1000, full=True)
     yield Outcome(
-        "Lemma B.1",
-        "kernel from 1000 random directions and the exact one, largest entry",
-        deviation(sampled.kernel, sampled.standard_error, exact),
+        "Lemma B.1", "kernel from 1000 random directions and the exact one, largest entry",
+        outcome.deviation(sampled.kernel, sampled.standard_error, exact),
         # The largest of 1,296 entries, half of them equal by symmetry.
-        5.0,
-        "standard errors",
-    )
+        5.0, "standard errors",
+    )  # fmt: skip
 
 
 def infinite_width(key: Array) -> Iterator[Outcome]:
@@ -110,21 +96,13 @@ def infinite_width(key: Array) -> Iterator[Outcome]:
     yield Outcome(
         "Theorem 3.3(b)",
         f"distance of the RNN's kernel from the analytic one, slope in n {law.slope:.2f} and -1/2",
-        slope_error(law, -0.5), SLOPE_ALLOWANCE, "slope",
+        outcome.slope_error(law, -0.5), outcome.SLOPE_ALLOWANCE, "slope",
     )  # fmt: skip
-    widest = between[-1]
     off_diagonal = ~np.eye(seq_len, dtype=bool)
     expected = np.asarray(nr.analytic_ntk(x[:1], x[1:], rho), float)[0, 0]
-    yield Outcome(
-        "eqs. 51, 52",
-        f"kernel between different times, mean of {seeds} RNNs of width 512",
-        deviation(
-            widest.mean(0)[off_diagonal],
-            widest.std(0, ddof=1)[off_diagonal] / seeds**0.5,
-            expected[off_diagonal],
-        ),
+    yield outcome.equal_on_average(
+        "eqs. 51, 52", f"kernel between different times, mean of {seeds} RNNs of width 512",
+        between[-1][:, off_diagonal], expected[off_diagonal],
         # The largest of 30, by Student's law with 15 degrees of freedom.
-        5.5,
-        "standard errors",
-        "sums over lags at two times run to min(t, s)",
-    )
+        5.5, "sums over lags at two times run to min(t, s)",
+    )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from ntk_rnn._types import AnyArray
@@ -53,9 +54,36 @@ def relative(found: Any, expected: Any) -> float:
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
-def rounding(dtype: Any, multiple: float = 100.0) -> float:
-    """An allowance for rounding: so many times the spacing of numbers of that type at 1."""
-    return multiple * float(np.finfo(dtype).eps)
+def rounding(multiple: float = 100.0) -> float:
+    """An allowance for rounding: so many times the spacing of JAX's floating-point numbers at 1."""
+    return multiple * float(jnp.finfo(jnp.result_type(float)).eps)
+
+
+def equal(
+    result: str,
+    compared: str,
+    found: Any,
+    expected: Any,
+    correction: str = "",
+    multiple: float = 100.0,
+) -> Outcome:
+    """The check that two arrays are equal up to rounding, of which `rounding` allows a multiple."""
+    error, allowance = relative(found, expected), rounding(multiple)
+    return Outcome(result, compared, error, allowance, "relative", correction)
+
+
+def equal_on_average(
+    result: str,
+    compared: str,
+    samples: np.ndarray,
+    expected: AnyArray,
+    allowance: float,
+    correction: str = "",
+) -> Outcome:
+    """The check that the mean over samples, the first axis, is ``expected``, entry by entry."""
+    standard_error = samples.std(0, ddof=1) / len(samples) ** 0.5
+    error = deviation(samples.mean(0), standard_error, expected)
+    return Outcome(result, compared, error, allowance, "standard errors", correction)
 
 
 def deviation(mean: AnyArray, standard_error: AnyArray, expected: AnyArray | float) -> float:

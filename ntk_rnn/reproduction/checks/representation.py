@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 import ntk_rnn as nr
-from ntk_rnn.reproduction.checks.outcome import Outcome, relative, rounding
+from ntk_rnn.reproduction.checks.outcome import Outcome, equal, relative
 
 
 def convolution(key: Array) -> Iterator[Outcome]:
@@ -21,53 +21,39 @@ def convolution(key: Array) -> Iterator[Outcome]:
     params = jax.jit(model.init)(key_params, x)
     response = nr.impulse_response(params, 12)
     y = model.apply(params, x)
-    allowed = rounding(x.dtype)
-    yield Outcome(
-        "eqs. 1, 4, 9", "outputs step by step and by the impulse response",
-        relative(nr.causal_conv(response, x), y), allowed, "relative",
-    )  # fmt: skip
+    compared = "outputs step by step and by the impulse response"
+    yield equal("eqs. 1, 4, 9", compared, nr.causal_conv(response, x), y)
     by_matrix = np.asarray(nr.toeplitz(response, 12)) @ np.asarray(x[0]).reshape(-1)
-    yield Outcome(
-        "eq. 5", "outputs step by step and by the block Toeplitz matrix",
-        relative(by_matrix.reshape(12, 3), y[0]), allowed, "relative",
-    )  # fmt: skip
+    compared = "outputs step by step and by the block Toeplitz matrix"
+    yield equal("eq. 5", compared, by_matrix.reshape(12, 3), y[0])
     rho = nr.lag_weights(12, 0.3, 1.0, 1.0)
     conv = nr.ScaledConv(rho, 3)
-    yield Outcome(
-        "eqs. 7, 8", "outputs of the RNN and of the scaled convolution of its impulse response",
-        relative(conv.apply(conv.params_from(response), x), y), allowed, "relative",
-    )  # fmt: skip
+    compared = "outputs of the RNN and of the scaled convolution of its impulse response"
+    yield equal("eqs. 7, 8", compared, conv.apply(conv.params_from(response), x), y)
 
 
 def realization(key: Array) -> Iterator[Outcome]:
     """Proposition 2.1(b): any impulse response is that of some linear RNN."""
     response = jax.random.normal(key, (100, 1, 1))
-    allowed = rounding(response.dtype)
-    yield Outcome(
+    yield equal(
         "Proposition 2.1(b)", "100 random lags and those of the shift register that realizes them",
-        relative(nr.impulse_response(nr.realize(response), 100), response), allowed, "relative",
+        nr.impulse_response(nr.realize(response), 100), response,
     )  # fmt: skip
     few = response[:6]
     params = nr.realize(few, "vandermonde")
     width = len(params["params"]["W"])
     without = {"params": {**params["params"], "W": params["params"]["W"] / width**0.5}}
     off = relative(nr.impulse_response(without, 6), few)
-    yield Outcome(
-        "eq. 33",
-        "6 random lags and those of the paper's Vandermonde realization",
-        relative(nr.impulse_response(params, 6), few),
-        # Its condition number is near 2.4^6.
-        200 * allowed,
-        "relative",
+    yield equal(
+        "eq. 33", "6 random lags and those of the paper's Vandermonde realization",
+        nr.impulse_response(params, 6), few,
         f"W = sqrt(n) diag(lambda); the paper has no sqrt(n), which is off by {off:.2g}",
-    )
+        multiple=2e4,  # its condition number is near 2.4^6
+    )  # fmt: skip
     teacher = nr.impulse_response(nr.LinearRNN(4, 1).init(key, jnp.zeros((1, 1, 1))), 20)
     small = nr.realize(teacher, "balanced")
-    yield Outcome(
-        "Proposition 2.1(b)",
-        f"20 lags of a 4-state RNN and the {len(small['params']['W'])}-state one found",
-        relative(nr.impulse_response(small, 20), teacher), allowed, "relative",
-    )  # fmt: skip
+    compared = f"20 lags of a 4-state RNN and the {len(small['params']['W'])}-state one found"
+    yield equal("Proposition 2.1(b)", compared, nr.impulse_response(small, 20), teacher)
 
 
 def stability(key: Array) -> Iterator[Outcome]:

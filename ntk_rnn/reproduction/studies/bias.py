@@ -75,12 +75,12 @@ def run(config: BiasConfig, advance: Callable[[], None]) -> Arrays:
       ValueError: if the learning rate is not below the ``B1`` of Theorem 4.1, or the steps are too
         few for the RNN to learn half of two lags.
     """
-    step, rho, changes = problem.records(config), problem.lag_weights(config), config.changes
-    seeds, lags, count = config.seeds, config.seq_len, len(step)
-    shapes = {name: (seeds, lags) for name in ("input_energy", "scaled", "unscaled")}
-    shapes |= {name: (seeds, count, lags) for name in ("scaled_drift", "bound")}
-    shapes |= {"rnn": (len(changes), seeds, lags)}
-    shapes |= {"rnn_drift": (len(changes), seeds, count, lags)}
+    step, changes = problem.records(config), sorted(config.changes)
+    per_lag = (config.seeds, config.seq_len)
+    per_step = (config.seeds, len(step), config.seq_len)
+    shapes = dict.fromkeys(("input_energy", "scaled", "unscaled"), per_lag)
+    shapes |= dict.fromkeys(("scaled_drift", "bound"), per_step)
+    shapes |= {"rnn": (len(changes), *per_lag), "rnn_drift": (len(changes), *per_step)}
     arrays = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
     for i, seed in enumerate(config.seed_list):
         x, params, initial, change = problem.draw(jax.random.key(seed), config)
@@ -94,7 +94,7 @@ def run(config: BiasConfig, advance: Callable[[], None]) -> Arrays:
             if name == "scaled":
                 arrays["scaled_drift"][i] = np.linalg.norm(moved, axis=(2, 3))
         advance()
-        for k, size in enumerate(sorted(changes) if i < config.rnn_seeds else ()):
+        for k, size in enumerate(changes if i < config.rnn_seeds else ()):
             moved = problem.train(config, params, problem.data(x, initial, size * change), step)
             moved = moved / size
             arrays["rnn"][k, i] = problem.steps_to_learn(step[: len(moved)], moved, change)
@@ -106,12 +106,9 @@ def run(config: BiasConfig, advance: Callable[[], None]) -> Arrays:
                 )
             advance()
     return {
-        "seed": np.asarray(config.seed_list),
-        "step": step,
-        "lag_weights": rho,
-        "change": np.sort(changes),
-        **arrays,
-    }
+        "seed": np.asarray(config.seed_list), "step": step,
+        "lag_weights": problem.lag_weights(config), "change": np.asarray(changes), **arrays,
+    }  # fmt: skip
 
 
 def metrics(config: BiasConfig, arrays: Arrays) -> list[dict[str, Any]]:
@@ -131,15 +128,13 @@ def metrics(config: BiasConfig, arrays: Arrays) -> list[dict[str, Any]]:
 
 def numbers(config: BiasConfig, arrays: Arrays) -> list[Number]:
     """The exponent of the steps in ``rho_j``, of every model."""
-    return [
-        Number(
-            f"exponent of rho_j in steps times s_j, {title}, lags 0 to {lags[-1]}",
-            "",
-            averages.printed_mean(_slope(np.log(arrays["lag_weights"][lags]), effort)),
-        )
-        for title, steps, _ in _models(arrays)
-        for _, lags, effort in [problem.effort(arrays, steps)]
-    ]
+    result = []
+    for title, steps, _ in _models(arrays):
+        _, lags, effort = problem.effort(arrays, steps)
+        quantity = f"exponent of rho_j in steps times s_j, {title}, lags 0 to {lags[-1]}"
+        exponents = _slope(np.log(arrays["lag_weights"][lags]), effort)
+        result.append(Number(quantity, "", averages.printed_mean(exponents)))
+    return result
 
 
 def claims(config: BiasConfig, arrays: Arrays) -> list[Claim]:
@@ -153,25 +148,22 @@ def claims(config: BiasConfig, arrays: Arrays) -> list[Claim]:
     bar = 0.05 * (1000 / config.width) ** 0.5
     result = [*_growth(arrays, *rnn[:2], bar), *_growth(arrays, *scaled[:2], 0.05)]
     _, lags, effort = problem.effort(arrays, unscaled[1])
-    result.append(
-        verdicts.within(
-            f"Steps times s_j until the {unscaled[0]} has learned half of lag j do not depend on "
-            f"rho_j (log-log slope; lags 0 to {lags[-1]})",
-            _slope(np.log(arrays["lag_weights"][lags]), effort), 0.05,
-        )
-    )  # fmt: skip
+    statement = (
+        f"Steps times s_j until the {unscaled[0]} has learned half of lag j do not depend on "
+        f"rho_j (log-log slope; lags 0 to {lags[-1]})"
+    )
+    slopes = _slope(np.log(arrays["lag_weights"][lags]), effort)
+    result.append(verdicts.within(statement, slopes, 0.05))
     if len(arrays["change"]) > 1:
         title, steps, _ = models[-3]
         rows, lags, _ = problem.effort(arrays, steps)
-        last = lags[-1]
+        statement = (
+            f"Half of lag {lags[-1]} is learned sooner than the kernel of infinite width has it by "
+            f"the {title} (log of the ratio)"
+        )
         predicted = problem.predicted(config, arrays["lag_weights"], arrays["input_energy"][rows])
-        result.append(
-            verdicts.below(
-                f"Half of lag {last} is learned sooner than the kernel of infinite width has it by "
-                f"the {title} (log of the ratio)",
-                np.log(steps[rows] / predicted)[:, last], 0.0,
-            )
-        )  # fmt: skip
+        ratios = np.log(steps[rows] / predicted)[:, lags[-1]]
+        result.append(verdicts.below(statement, ratios, 0.0))
     largest = np.nanmax(_of_bound(arrays, arrays["scaled_drift"]))
     parts = _of_bound(arrays, arrays["rnn_drift"])
     allowed = np.nanmax(parts / (1 + problem.allowance(config, arrays["lag_weights"])))

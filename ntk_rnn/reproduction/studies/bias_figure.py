@@ -36,10 +36,10 @@ def plot(config: BiasConfig, arrays: Arrays) -> Figure:
             over_lag, lags, steps[np.ix_(rows, lags)], label, marker="os^v"[k % 4], zorder=3,
             markerfacecolor="none" if k else plotting.BLUE, markersize=8 if k else 4.5,
         )  # fmt: skip
-    over_lag.set_title("Time to learn half of a lag", fontsize=11)
-    over_lag.set_xlabel("lag j (time steps)")
-    over_lag.set_ylabel("steps of gradient descent")
-    over_lag.set_yscale("log")
+    plotting.describe(
+        over_lag, "Time to learn half of a lag", xlabel="lag j (time steps)",
+        ylabel="steps of gradient descent", yscale="log",
+    )  # fmt: skip
     over_lag.xaxis.set_major_locator(MaxNLocator(integer=True))
     plotting.legend(over_lag, "median and quartiles over seeds", loc="upper left")
     _plot_drift(over_steps, config, arrays)
@@ -58,11 +58,11 @@ def _plot_drift(ax: Axes, config: BiasConfig, arrays: Arrays) -> None:
         plotting.bands(ax, step, drift[:, :, lag], f"RNN, lag {lag}", color=color)
         ax.plot(step, bound[:, lag], color=color, **dashes)
     ax.plot([], [], color=plotting.GREY, **dashes, label="bound, same shade")
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_title(f"Drift and bound of Theorem 4.1, change {arrays['change'][0]:g}", fontsize=11)
-    ax.set_xlabel("step of gradient descent")
-    ax.set_ylabel(r"drift $\|L_j^\ell - L_j^0\|_F$ / change to learn")
+    plotting.describe(
+        ax, f"Drift and bound of Theorem 4.1, change {arrays['change'][0]:g}",
+        xlabel="step of gradient descent", xscale="log",
+        ylabel=r"drift $\|L_j^\ell - L_j^0\|_F$ / change to learn", yscale="log",
+    )  # fmt: skip
     ax.set_ylim(np.median(drift[:, 0, some], axis=0).min() / 3, 5)
     ax.margins(x=0)
     plotting.legend(ax, plotting.over_seeds("median and quartiles", len(drift)), loc="lower right")

@@ -65,22 +65,19 @@ def run(config: DynamicsConfig, advance: Callable[[], None]) -> Arrays:
     for seed in config.seed_list:
         rows.append(_one_seed(config, jax.random.key(seed)))
         advance()
-    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     return {
-        "seed": np.asarray(config.seed_list),
-        "step": np.arange(config.steps + 1),
+        "seed": np.asarray(config.seed_list), "step": np.arange(config.steps + 1),
         "lag_weights": np.asarray(students.lag_weights(config)),
-        **arrays,
-    }
+        **{name: np.stack([row[name] for row in rows]) for name in rows[0]},
+    }  # fmt: skip
 
 
 def metrics(config: DynamicsConfig, arrays: Arrays) -> list[dict[str, Any]]:
     """One row for each seed: losses at the start and the end, and gaps between the curves."""
     gaps = {
-        "train_gap": _gap(arrays, "rnn_train", "conv_train"),
-        "test_gap": _gap(arrays, "rnn_test", "conv_test"),
-        "closed_train_gap": _gap(arrays, "closed_train", "conv_train"),
-        "closed_test_gap": _gap(arrays, "closed_test", "conv_test"),
+        f"{prefix}{data}_gap": _gap(arrays, f"{model}_{data}", f"conv_{data}")
+        for prefix, model in (("", "rnn"), ("closed_", "closed"))
+        for data in ("train", "test")
     }
     rows = []
     for i, seed in enumerate(arrays["seed"]):
@@ -149,16 +146,12 @@ def plot(config: DynamicsConfig, arrays: Arrays) -> Figure:
                 ax, arrays["step"], arrays[f"{model}_{data}"] / start, label,
                 band=model != "closed", **style,
             )  # fmt: skip
-        ax.set_title(f"{title} error", fontsize=11)
-        ax.set_xlabel("epoch")
-        if config.steps > 20:  # over the first few epochs no more than a factor is gained
-            ax.set_yscale("log")
-        else:
-            ax.set_ylim(0, 1.02)
+        # Over the first few epochs no more than a factor is gained.
+        ordinates = {"yscale": "log"} if config.steps > 20 else {"ylim": (0, 1.02)}
+        plotting.describe(ax, f"{title} error", xlabel="epoch", **ordinates)
         ax.margins(x=0)
     axes[0].set_ylabel("squared error / initial squared error")
-    seeds = len(arrays["seed"])
-    plotting.legend(axes[0], plotting.over_seeds("median and quartiles", seeds))
+    plotting.legend(axes[0], plotting.over_seeds("median and quartiles", config.seeds))
     return fig
 
 

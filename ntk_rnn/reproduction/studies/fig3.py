@@ -73,9 +73,8 @@ def run(config: DelayConfig, advance: Callable[[], None]) -> Arrays:
     for i, seed in enumerate(config.seed_list):
         train, test, params, response = problem.draw(jax.random.key(seed), config)
         for name, weights in convolutions.items():
-            errors[name][i] = problem.convolution_errors(
-                config, weights, train, test, response, steps
-            )
+            solved = problem.convolution_errors(config, weights, train, test, response, steps)
+            errors[name][i] = solved
         squares = np.sum(np.asarray(test[1], float) ** 2, axis=(0, 1))
         power[i] = squares / squares[0]
         advance()
@@ -85,12 +84,9 @@ def run(config: DelayConfig, advance: Callable[[], None]) -> Arrays:
             )
             advance()
     return {
-        "seed": np.asarray(config.seed_list),
-        "step": steps,
-        "delay": np.arange(config.seq_len),
-        "power": power,
-        **errors,
-    }
+        "seed": np.asarray(config.seed_list), "step": steps, "delay": np.arange(config.seq_len),
+        "power": power, **errors,
+    }  # fmt: skip
 
 
 def metrics(config: DelayConfig, arrays: Arrays) -> list[dict[str, Any]]:
@@ -158,11 +154,9 @@ def claims(config: DelayConfig, arrays: Arrays) -> list[Claim]:
             result += _crossing_claims(title, after, delay, errors - unscaled)
     rows, columns = _trained(arrays["rnn"][:, r])
     gaps = np.abs(arrays["rnn"] - arrays["scaled"])[:, r][np.ix_(rows, columns)]
-    matches = verdicts.below(
-        f"Scaled convolution matches the RNN (distance of errors, mean of delays), {after}",
-        gaps.mean(axis=1), 0.05 * (1000 / config.width) ** 0.5,
-    )  # fmt: skip
-    return [*result, matches]
+    statement = f"Scaled convolution matches the RNN (distance of errors, mean of delays), {after}"
+    bar = 0.05 * (1000 / config.width) ** 0.5
+    return [*result, verdicts.below(statement, gaps.mean(axis=1), bar)]
 
 
 def plot(config: DelayConfig, arrays: Arrays) -> Figure:
@@ -178,10 +172,8 @@ def plot(config: DelayConfig, arrays: Arrays) -> Figure:
             errors, label = errors[np.ix_(rows, columns)], f"linear RNN ({rows.sum()} seeds)"
             plotting.points(ax, arrays["delay"][columns], errors, label)
         ax.axhline(1, color=plotting.GREY, linewidth=0.8, zorder=1.5)
-        ax.set_title(f"after {_after(step)}", fontsize=11)
-        ax.set_xlabel("delay (time steps)")
+        plotting.describe(ax, f"after {_after(step)}", xlabel="delay (time steps)", yscale="log")
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        ax.set_yscale("log")
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     limits = np.asarray([ax.get_ylim() for ax in axes])
     for ax in axes:
@@ -204,14 +196,11 @@ def _longest(config: DelayConfig, arrays: Arrays) -> int:
 def _trained(errors: Float[np.ndarray, "S T"]) -> tuple[np.ndarray, np.ndarray]:
     """The seeds and the delays for which a model has been trained."""
     finite = np.isfinite(errors)
-    return np.any(finite, axis=1, keepdims=True)[:, 0], np.any(finite, axis=0, keepdims=True)[0]
+    return np.asarray(finite.any(axis=1)), np.asarray(finite.any(axis=0))
 
 
 def _crossing_claims(
-    title: str,
-    after: str,
-    delay: Shaped[np.ndarray, " D"],
-    ahead: Float[np.ndarray, "S D"],
+    title: str, after: str, delay: Shaped[np.ndarray, " D"], ahead: Float[np.ndarray, "S D"]
 ) -> list[Claim]:
     """A model's error minus the unscaled convolution's is negative at first, and positive then."""
     middle = int(np.argmin(np.abs(delay - delay[-1] / 2)))

@@ -62,19 +62,16 @@ def run(config: WidthConfig, advance: Callable[[], None]) -> Arrays:
     Raises:
       ValueError: if the learning rate is past stability.
     """
-    widths, records = sorted(config.widths), _records(config)
-    rows = []
+    widths, records, rows = sorted(config.widths), _records(config), []
     for width in widths:
         for seed in config.seed_list:
             rows.append(_one(config, width, records, jax.random.key(seed)))
             advance()
     shape = (len(widths), config.seeds, len(records))
     return {
-        "width": np.asarray(widths),
-        "seed": np.asarray(config.seed_list),
-        "step": records,
+        "width": np.asarray(widths), "seed": np.asarray(config.seed_list), "step": records,
         **{name: np.stack([row[name] for row in rows]).reshape(shape) for name in rows[0]},
-    }
+    }  # fmt: skip
 
 
 def gaps(arrays: Arrays) -> dict[str, Float[np.ndarray, "K S R"]]:
@@ -143,12 +140,11 @@ def plot(config: WidthConfig, arrays: Arrays) -> Figure:
             over_steps, step, gap, f"n = {width}",
             color=colors[k], linestyle=("-", (0, (4, 1.5)))[k % 2], band=False,
         )  # fmt: skip
-    over_steps.set_title("RNN against scaled convolution", fontsize=11)
-    over_steps.set_xlabel("epoch")
-    over_steps.set_ylabel("gap in training error / initial error")
-    over_steps.set_xscale("log")
+    plotting.describe(
+        over_steps, "RNN against scaled convolution", xlabel="epoch", xscale="log",
+        ylabel="gap in training error / initial error", yscale="log",
+    )  # fmt: skip
     over_steps.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    over_steps.set_yscale("log")
     over_steps.margins(x=0)
     title = plotting.over_seeds("median", config.seeds)
     low, high = over_steps.get_ylim()
@@ -175,8 +171,7 @@ def _plot_fits(ax: Axes, arrays: Arrays) -> None:
         fitted = np.exp(law.intercept) * widths.astype(float) ** law.slope
         ax.plot(widths, fitted, color=color, linestyle=style, linewidth=1.4, label=label)
     plotting.against_width(ax, widths, (1, 3))
-    ax.set_ylabel("largest gap over epochs (relative)")
-    ax.set_title("Gap against width", fontsize=11)
+    plotting.describe(ax, "Gap against width", ylabel="largest gap over epochs (relative)")
     low, high = ax.get_ylim()
     ax.set_ylim(low, high * (high / low) ** 0.35)  # room for the legend
     plotting.legend(ax, "median and quartiles of seeds, and fit", loc="upper right")

@@ -108,10 +108,8 @@ def plot(config: DecodingConfig, arrays: Arrays) -> Figure:
                 "convolutions in closed form" if name == "scaled" else "_again",
                 color="black", linestyle=(0, (1, 4)), band=False,
             )  # fmt: skip
-        ax.set_title(f"{output} of the hand", fontsize=11)
-        ax.set_xlabel("epoch")
+        plotting.describe(ax, f"{output} of the hand", xlabel="epoch", ylim=(0, 0.8))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.set_ylim(0, 0.8)
         ax.margins(x=0)
         ax.tick_params(labelleft=ax is axes[0])
     axes[0].set_ylabel("R² on held-out windows")

@@ -74,12 +74,9 @@ def run(config: KernelsConfig, advance: Callable[[], None]) -> Arrays:
             errors[i, j] = np.linalg.norm(kernel - limit) / np.linalg.norm(limit)
             advance()
     return {
-        "width": np.asarray(widths),
-        "seed": np.asarray(config.seed_list),
-        "lag_weights": np.asarray(rho),
-        "x": np.asarray(x),
-        "relative_error": errors,
-    }
+        "width": np.asarray(widths), "seed": np.asarray(config.seed_list),
+        "lag_weights": np.asarray(rho), "x": np.asarray(x), "relative_error": errors,
+    }  # fmt: skip
 
 
 def metrics(config: KernelsConfig, arrays: Arrays) -> list[dict[str, Any]]:
@@ -119,8 +116,7 @@ def numbers(config: KernelsConfig, arrays: Arrays) -> list[Number]:
 
 def claims(config: KernelsConfig, arrays: Arrays) -> list[Claim]:
     """The error falls as ``1 / sqrt(n)``, and is small at the largest width."""
-    law = fit(arrays)
-    width = int(arrays["width"][-1])
+    width, law = int(arrays["width"][-1]), fit(arrays)
     largest = verdicts.median_below(
         f"Kernel of the RNN of width {width} is the analytic one (relative error, median of seeds)",
         arrays["relative_error"][-1],
@@ -155,8 +151,8 @@ def plot(config: KernelsConfig, arrays: Arrays) -> Figure:
             color=plotting.ORANGE, label=f"fit, slope {slope}",
         )  # fmt: skip
     plotting.against_width(ax, widths, (1, 2, 5))
-    ax.set_ylabel("relative Frobenius error")
-    ax.set_title("NTK of the linear RNN against infinite width", fontsize=11)
+    title = "NTK of the linear RNN against infinite width"
+    plotting.describe(ax, title, ylabel="relative Frobenius error")
     plotting.legend(ax)
     return fig
 

@@ -1,4 +1,4 @@
-"""What studies refuse of a learning rate, once they know the data."""
+"""The learning rates that studies refuse, once they know the data."""
 
 from __future__ import annotations
 

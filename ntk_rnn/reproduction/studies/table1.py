@@ -42,8 +42,8 @@ def run(config: DecodingConfig, advance: Callable[[], None]) -> Arrays:
     """Trains the models on all and on limited data, and fits the references to both.
 
     Returns:
-      Those of `decoding.training.run`, and for each part those of `decoding.references.references`
-      with its name in front.
+      Those of `decoding.training.run`, and for each part those of
+      `decoding.references.reference_scores` with its name in front.
 
     Raises:
       DataUnavailable: if the recording cannot be had.
@@ -70,9 +70,8 @@ def metrics(config: DecodingConfig, arrays: Arrays) -> list[dict[str, Any]]:
     for part, name, title in _cells(config):
         for p, output in enumerate(OUTPUTS):
             average, error = averages.mean(_final(arrays, part, name)[:, p])
-            rows.append(
-                {"data": part, "model": title, "output": output, "r2": average, "stderr": error}
-            )
+            cell = {"data": part, "model": title, "output": output}
+            rows.append(cell | {"r2": average, "stderr": error})
     return rows
 
 
@@ -123,8 +122,7 @@ def plot(config: DecodingConfig, arrays: Arrays) -> Figure:
     titles = {"full": "all data", "limited": f"{config.limited_minutes:g} minutes of data"}
     for ax, part in zip(axes, PARTS, strict=True):
         _draw_part(ax, config, arrays, part)
-        ax.set_title(titles[part], fontsize=11)
-        ax.set_xlabel("R² on held-out windows")
+        plotting.describe(ax, titles[part], xlabel="R² on held-out windows")
         ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.tick_params(labelleft=ax is axes[0])
     limits = np.asarray([ax.get_xlim() for ax in axes])

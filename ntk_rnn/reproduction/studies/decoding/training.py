@@ -122,11 +122,8 @@ def decode(
             check_converged(config.learning_rate, path.diverged_at, f" of the {name}")
             curves[name].append(test.score(_responses(config, path.impulse_response)))
             advance()
-    return {
-        "epoch": records / epoch_steps,
-        **arrays,
-        **{name: np.stack(rows) for name, rows in curves.items()},
-    }
+    trained = {name: np.stack(rows) for name, rows in curves.items()}
+    return {"epoch": records / epoch_steps, **arrays, **trained}
 
 
 def _closed_form(
