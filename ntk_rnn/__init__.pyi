@@ -48,11 +48,11 @@ from .theory.drift import (
     DriftBound as DriftBound,
     drift_bound as drift_bound,
 )
-from .theory.evolution.gaussian_rows import GaussianRows as GaussianRows
 from .theory.evolution.limit import (
     StateEvolution as StateEvolution,
     state_evolution as state_evolution,
 )
+from .theory.evolution.problem import GaussianRows as GaussianRows
 from .theory.evolution.simulation import simulate_evolution as simulate_evolution
 from .theory.initialization import (
     ImpulseMoments as ImpulseMoments,

@@ -35,6 +35,13 @@ def integer(name: str, value: Any, *, least: Literal[0, 1] = 1) -> int:
     return number
 
 
+def one_of(name: str, value: Any, *choices: str) -> None:
+    """Raises ``ValueError`` unless ``value`` is one of the choices."""
+    if value not in choices:
+        *others, last = (f'"{choice}"' for choice in choices)
+        raise ValueError(f"{name} must be {', '.join(others)} or {last}, got {value!r}")
+
+
 def positive(**named: Any) -> None:
     """Raises ``ValueError`` for the first that is no finite positive scalar (or traced)."""
     for name, value in named.items():
@@ -69,14 +76,20 @@ def finite(name: str, value: Any, remedy: str = "remove or impute the affected e
         )
 
 
-def whole(name: str, value: Any) -> None:
-    """Raises ``ValueError`` if an entry of ``value`` is neither a whole number nor infinite."""
+def nonnegative(name: str, value: Any, *, whole: bool = False) -> None:
+    """Raises ``ValueError`` if an entry of ``value`` is negative or NaN (infinity is allowed).
+
+    If ``whole``, it also does for a finite entry that is no whole number.
+    """
     if is_traced(value):
         return
     array = np.asarray(value, float)
-    bad = array[np.isfinite(array) & (array != np.round(array))]
+    bad = array[~(array >= 0)]
     if bad.size:
-        raise ValueError(f"{name} must be whole numbers, got {bad.flat[0]:g}")
+        raise ValueError(f"{name} must be at least 0, got {bad.flat[0]:g}")
+    broken = array[np.isfinite(array) & (array != np.round(array))] if whole else bad
+    if broken.size:
+        raise ValueError(f"{name} must be whole numbers, got {broken.flat[0]:g}")
 
 
 def sequences(name: str, x: Any) -> jax.Array:
@@ -172,6 +185,13 @@ def impulse_response(name: str, response: Any) -> jax.Array:
     return real(name, response)
 
 
+def initial_response(initial: Any, shape: tuple[int, int, int], dtype: Any) -> jax.Array:
+    """The argument ``initial``, ``L^0``, for data whose responses have a shape; 0 if ``None``."""
+    initial = impulse_response("initial", np.zeros(shape) if initial is None else initial)
+    same("initial.shape", initial.shape, "(T, n_y, n_x) of data", shape, "shape")
+    return initial.astype(dtype)
+
+
 def data_set(name: str, data: Any) -> tuple[jax.Array, jax.Array]:
     """``data`` as a pair of sequences ``x (N, T, n_x)`` and ``y (N, T, n_y)`` that match."""
     if not isinstance(data, tuple | list) or len(data) != 2:
@@ -221,16 +241,6 @@ def symmetric_semidefinite(
     values = np.linalg.eigvalsh((array + array.T) / 2)
     asymmetry = np.max(np.abs(array - array.T))
     semidefinite_error(name, asymmetry, values[0], np.max(np.abs(values)), remedy)
-
-
-def nonnegative(name: str, value: Any) -> None:
-    """Raises ``ValueError`` if an entry of ``value`` is negative or NaN (infinity is allowed)."""
-    if is_traced(value):
-        return
-    array = np.asarray(value, float)
-    bad = array[~(array >= 0)]
-    if bad.size:
-        raise ValueError(f"{name} must be at least 0, got {bad.flat[0]:g}")
 
 
 def semidefinite_error(

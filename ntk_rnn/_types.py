@@ -7,9 +7,13 @@ from typing import Any, TypeAlias
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 #: What functions take where they say array.
 AnyArray: TypeAlias = jax.Array | np.ndarray
+
+#: One real number, which JAX may trace.
+Scalar: TypeAlias = float | Float[AnyArray, ""]
 
 #: Parameters of a Flax module, ``{"params": {name: array}}``.
 Params: TypeAlias = Mapping[str, Any]

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, overload
-
-from jaxtyping import Float
-
-from ntk_rnn._types import AnyArray
+from typing import Any, Literal
 
 Loss = Literal["sum", "mean"]
 
@@ -21,13 +17,7 @@ def check_loss(loss: str) -> Loss:
     )
 
 
-@overload
-def loss_scale(loss: Loss, num_targets: float) -> float: ...
-@overload
-def loss_scale(loss: Loss, num_targets: Float[AnyArray, ""]) -> float | Float[AnyArray, ""]: ...
-def loss_scale(
-    loss: Loss, num_targets: int | float | Float[AnyArray, ""]
-) -> float | Float[AnyArray, ""]:
+def loss_scale(loss: Loss, num_targets: Any) -> Any:
     """What the sum loss is multiplied by: 1, or ``2 / num_targets`` for the mean squared error.
 
     Args:

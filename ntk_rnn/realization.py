@@ -79,8 +79,7 @@ def realize(
       balanced (1, 1) True
     """
     response = _checks.impulse_response("impulse_response", impulse_response)
-    if method not in ("shift", "vandermonde", "balanced"):
-        raise ValueError(f'method must be "shift", "vandermonde" or "balanced", got {method!r}')
+    _checks.one_of("method", method, "shift", "vandermonde", "balanced")
     for name, value in (("order", order), ("tolerance", tolerance)):
         if value is not None and method != "balanced":
             raise ValueError(f'{name} must be None for method {method!r}; use method="balanced"')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import math
 import types
 from collections.abc import Callable
@@ -25,7 +26,9 @@ def adapt(empirical: Any) -> None:
     # ad.config is jax.config; its one use is a check of types that calls removed functions.
     empirical.ad = _overlay(
         empirical.ad,
-        source_info_util=_NoSourceInfo,
+        source_info_util=types.SimpleNamespace(
+            transform_name_stack=lambda name: contextlib.nullcontext()
+        ),
         config=types.SimpleNamespace(jax_enable_checks=False),
     )
     # core.DShapedArray, shapes with variables in them, was removed: nothing is an instance of it.
@@ -42,13 +45,6 @@ def _overlay(module: types.ModuleType, **names: Any) -> types.ModuleType:
     copy = types.ModuleType(module.__name__)
     vars(copy).update(vars(module) | names)
     return copy
-
-
-class _NoSourceInfo:
-    @staticmethod
-    def transform_name_stack(name: str) -> contextlib.AbstractContextManager[None]:
-        del name
-        return contextlib.nullcontext()
 
 
 def _shape(array: Any) -> tuple[int, ...]:
@@ -74,9 +70,7 @@ def _pullback(
     jaxpr, consts, is_linear = _tangent_equations(closed)
 
     def pullback(*cotangents: Any) -> Any:
-        flat = [
-            c for c, linear in zip(jax.tree.leaves(cotangents), is_linear, strict=True) if linear
-        ]
+        flat = itertools.compress(jax.tree.leaves(cotangents), is_linear)
         collected = backward_pass(
             jaxpr,
             mode=mode,
@@ -120,7 +114,7 @@ def _tangent_equations(closed: Any) -> tuple[types.SimpleNamespace, list[Any], l
     jaxpr = types.SimpleNamespace(
         constvars=list(known),
         invars=closed.jaxpr.invars,
-        outvars=[v for v, is_in in zip(closed.jaxpr.outvars, is_linear, strict=True) if is_in],
+        outvars=list(itertools.compress(closed.jaxpr.outvars, is_linear)),
         eqns=equations,
     )
     return jaxpr, list(known.values()), is_linear

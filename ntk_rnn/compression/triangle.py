@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.batches import checked_batches
-from ntk_rnn.loss import Loss, check_loss
+from ntk_rnn.loss import Loss, check_loss, loss_scale
 from ntk_rnn.sequences import lagged
 
 # The centre is a fit along the singular directions with values above this, relative to the
@@ -125,7 +125,7 @@ class CompressedData:
 
     def scale(self, loss: Loss) -> float | Float[Array, ""]:
         """What the sum loss is multiplied by: 1, or ``2 / num_targets`` for the mean."""
-        return 1.0 if check_loss(loss) == "sum" else 2 / self.num_targets
+        return loss_scale(check_loss(loss), self.num_targets)
 
 
 def compress(

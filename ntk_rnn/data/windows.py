@@ -64,8 +64,7 @@ def piece_starts(
       >>> nr.data.piece_starts(position, np.ones((5, 1)), bin_width=1.0).tolist()
       [0, 3]
     """
-    _checks.positive(bin_width=bin_width)
-    _checks.positive(tolerance=tolerance)
+    _checks.positive(bin_width=bin_width, tolerance=tolerance)
     _checks.same("position.shape", position.shape, "velocity.shape", velocity.shape, "shape")
     integral = bin_width * (velocity[1:] + velocity[:-1]) / 2
     jumps = np.any(np.abs(np.diff(position, axis=0) - integral) > tolerance, axis=1)

@@ -149,8 +149,7 @@ def finite_width_gram(params: Params, seq_len: int) -> FiniteWidthGram:
       (3, 3, 5, 5)
     """
     seq_len = _checks.integer("seq_len", seq_len)
-    w, f, c = rnn_matrices(params)
-    return _factors(w, f, c, seq_len)
+    return _factors(*rnn_matrices(params), seq_len)
 
 
 @partial(jax.jit, static_argnames="full")
@@ -160,23 +159,13 @@ def _kernel(gram: FiniteWidthGram, x1: Array, x2: Array, full: bool) -> Array:
     dtype = jnp.result_type(x1.dtype, x2.dtype, gram.q.dtype)
     x1, x2 = x1.astype(dtype), x2.astype(dtype)
     p, q = (a[:seq_len, :seq_len].astype(dtype) for a in gram)
-    if full:
-        return _between_inputs(_gram(p, q), x1, x2)
-    mean = jnp.einsum("abpp->ab", p)[:, :, None, None] / p.shape[2]
-    return _between_inputs(_gram(mean, q), x1, x2)[..., 0, 0]
-
-
-@jax.jit
-def _between_inputs(
-    gram: Float[Array, "T T a a n_x n_x"],
-    x1: Float[Array, "N1 T n_x"],
-    x2: Float[Array, "N2 T n_x"],
-) -> Float[Array, "N1 N2 T T a a"]:
-    """The kernel ``X G X'^T`` of sequences, for the Gram matrix of the impulse response."""
-    lags1, lags2 = (lagged(x, x.shape[1]) for x in (x1, x2))
+    if not full:  # the mean over outputs
+        p = jnp.einsum("abpp->ab", p)[:, :, None, None] / p.shape[2]
+    lags1, lags2 = (lagged(x, seq_len) for x in (x1, x2))
     # X G X'^T (eq. 11)
-    half = jnp.einsum("itjq,jlprqv->itlvpr", lags1, gram, precision="highest")
-    return jnp.einsum("itlvpr,kslv->iktspr", half, lags2, precision="highest")
+    half = jnp.einsum("itjq,jlprqv->itlvpr", lags1, _gram(p, q), precision="highest")
+    kernel = jnp.einsum("itlvpr,kslv->iktspr", half, lags2, precision="highest")
+    return kernel if full else kernel[..., 0, 0]
 
 
 @jax.jit
@@ -195,15 +184,13 @@ def _ratio(amount: Float[Array, ""], whole: Float[Array, ""]) -> Float[Array, ""
 def _gram(
     p: Float[Array, "T T a a"], q: Float[Array, "T T n_x n_x"]
 ) -> Float[Array, "T T a a n_x n_x"]:
-    seq_len, _, a, _ = p.shape
-    in_dim = q.shape[2]
+    """``G`` with the axes of lags first, then those of outputs and of inputs."""
+    (seq_len, _, a, _), in_dim = p.shape, q.shape[2]
     conv = causal_conv_2d(p.reshape(seq_len, seq_len, -1), q.reshape(seq_len, seq_len, -1))
     conv = conv.reshape(seq_len, seq_len, a, a, in_dim, in_dim)
     through_w = jnp.pad(conv[:-1, :-1], ((1, 0), (1, 0), (0, 0), (0, 0), (0, 0), (0, 0)))
-    outputs = jnp.eye(a, dtype=p.dtype)
-    inputs = jnp.eye(in_dim, dtype=p.dtype)
-    through_c = jnp.einsum("jkqs,pr->jkprqs", q, outputs)
-    through_f = jnp.einsum("jkpr,qs->jkprqs", p, inputs)
+    through_c = jnp.einsum("jkqs,pr->jkprqs", q, jnp.eye(a, dtype=p.dtype))
+    through_f = jnp.einsum("jkpr,qs->jkprqs", p, jnp.eye(in_dim, dtype=p.dtype))
     return through_w + through_c + through_f
 
 

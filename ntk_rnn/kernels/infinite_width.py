@@ -9,16 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
-from ntk_rnn._types import AnyArray
+from ntk_rnn._types import AnyArray, Scalar
 from ntk_rnn.sequences import lagged
 
 
-def lag_weights(
-    seq_len: int,
-    nu_w: float | Float[AnyArray, ""],
-    nu_f: float | Float[AnyArray, ""],
-    nu_c: float | Float[AnyArray, ""],
-) -> Float[Array, " T"]:
+def lag_weights(seq_len: int, nu_w: Scalar, nu_f: Scalar, nu_c: Scalar) -> Float[Array, " T"]:
     """Lag weights (eq. 21): ``rho_j = nu_C (j nu_F nu_W^{j-1} + nu_W^j) + nu_F nu_W^j``.
 
     The first term is the gradient with respect to ``W``, through ``j`` places; the second and
@@ -42,19 +37,14 @@ def lag_weights(
       >>> print(nr.lag_weights(4, nu_w=0.5, nu_f=1.0, nu_c=1.0))
       [2.  2.  1.5 1. ]
     """
-    nu_w, nu_f, nu_c = _variances(nu_w, nu_f, nu_c)
+    nu_w, nu_f, nu_c = variances(nu_w, nu_f, nu_c)
     lag = jnp.arange(_checks.integer("seq_len", seq_len), dtype=nu_w.dtype)
     # j nu_W^{j-1} as a product with nu_W^{max(j-1, 0)} is 0 at lag 0 without dividing by nu_W.
     through_w = lag * nu_w ** jnp.maximum(lag - 1, 0)
     return nu_c * nu_f * through_w + (nu_c + nu_f) * nu_w**lag  # (eq. 21)
 
 
-def lag_weight_bound(
-    seq_len: int,
-    nu_w: float | Float[AnyArray, ""],
-    nu_f: float | Float[AnyArray, ""],
-    nu_c: float | Float[AnyArray, ""],
-) -> Float[Array, " T"]:
+def lag_weight_bound(seq_len: int, nu_w: Scalar, nu_f: Scalar, nu_c: Scalar) -> Float[Array, " T"]:
     """Geometric bound on the lag weights (eq. 22): ``rho_j <= rho_max nu_W^{j-1}``.
 
     ``rho_max = nu_C (T nu_F + 1) + nu_F``; it holds for ``nu_w <= 1``.
@@ -76,7 +66,7 @@ def lag_weight_bound(
       >>> print(nr.lag_weight_bound(4, nu_w=0.5, nu_f=1.0, nu_c=1.0))
       [12.   6.   3.   1.5]
     """
-    nu_w, nu_f, nu_c = _variances(nu_w, nu_f, nu_c)
+    nu_w, nu_f, nu_c = variances(nu_w, nu_f, nu_c)
     if not _checks.is_traced(nu_w) and nu_w > 1:
         raise ValueError(f"nu_w must be at most 1 for the bound (22) to hold, got {float(nu_w):g}")
     lag = jnp.arange(_checks.integer("seq_len", seq_len), dtype=nu_w.dtype)
@@ -134,12 +124,15 @@ def analytic_ntk(
     """
     x1, x2 = _checks.both_sequences(x1, x2)
     weights = jnp.asarray(_checks.weight_per_lag("rho", rho), x1.dtype)[: x1.shape[1]]
-    return _kernel(x1, x2, weights)
+    return weighted_products(x1, x2, weights)
 
 
 @jax.jit
-def _kernel(x1: Array, x2: Array, weights: Array) -> Array:
-    """The kernel by one matrix product, of half the time that a contraction of four axes takes."""
+def weighted_products(x1: Array, x2: Array, weights: Array) -> Float[Array, "N1 N2 T T"]:
+    """``analytic_ntk`` without checks (eq. 20), for any weights of the lags.
+
+    It is one matrix product, which takes half the time of a contraction of four axes.
+    """
     seq_len, lags = x1.shape[1], len(weights)
     left = lagged(x1, lags) * weights.reshape(1, 1, -1, 1)
     right = lagged(x2, lags)
@@ -151,7 +144,8 @@ def _kernel(x1: Array, x2: Array, weights: Array) -> Array:
     return kernel.reshape(len(x1), seq_len, len(x2), seq_len).transpose(0, 2, 1, 3)
 
 
-def _variances(nu_w: Any, nu_f: Any, nu_c: Any) -> tuple[Array, Array, Array]:
+def variances(nu_w: Any, nu_f: Any, nu_c: Any) -> tuple[Array, Array, Array]:
+    """The variances of the entries of ``W``, ``F`` and ``C``, checked, as arrays of JAX."""
     _checks.positive(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
     dtype = jnp.result_type(float)
     return jnp.asarray(nu_w, dtype), jnp.asarray(nu_f, dtype), jnp.asarray(nu_c, dtype)

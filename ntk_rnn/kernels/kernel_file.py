@@ -28,12 +28,7 @@ class KernelFile:
       finished: whether each block is in the file, shape ``(blocks of x1, blocks of x2)``.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        configuration: dict[str, Any],
-        counts: tuple[int, int],
-    ) -> None:
+    def __init__(self, path: Path, configuration: dict[str, Any], counts: tuple[int, int]) -> None:
         """Opens the file that an earlier call began, or creates it.
 
         Args:
@@ -98,10 +93,9 @@ class KernelFile:
         largest, apart = (float(np.max(np.abs(a))) for a in (block, written - block))
         # Rounding alone may differ as much, on other hardware for example.
         if not apart <= 100 * np.finfo(self._dtype).eps * largest:
-            raise ValueError(
-                f"path must hold the kernel that is asked for, but {self.path} was begun with "
-                f"another kernel_fn: a block is {apart:.2g} away, where the largest entry is "
-                f"{largest:.2g}; pass that kernel_fn, or choose another path"
+            raise self._another_kernel(
+                f"was begun with another kernel_fn: a block is {apart:.2g} away, where the largest "
+                f"entry is {largest:.2g}; pass that kernel_fn"
             )
 
     def write(self, index: tuple[int, int], parts: Iterable[tuple[int, int, np.ndarray]]) -> None:
@@ -138,9 +132,8 @@ class KernelFile:
             ) from None
         for field, value in self._configuration.items():
             if saved.get(field) != value:
-                raise ValueError(
-                    f"path must hold the kernel that is asked for, but {self.path} was begun with "
-                    f"{field} {saved.get(field)}, got {value}; pass that, or choose another path"
+                raise self._another_kernel(
+                    f"was begun with {field} {saved.get(field)}, got {value}; pass that"
                 )
         return np.unpackbits(bits, count=math.prod(counts)).reshape(counts) > 0
 
@@ -162,13 +155,16 @@ class KernelFile:
         try:
             kernel = self.read()
         except (ValueError, EOFError) as error:
-            raise ValueError(
-                f"path must hold the kernel that is asked for, but {self.path} is damaged "
-                f"({error}); delete it, or choose another path"
-            ) from error
+            raise self._another_kernel(f"is damaged ({error}); delete it") from error
         if kernel.shape != self._shape or kernel.dtype != self._dtype:
-            raise ValueError(
-                f"path must hold the kernel that is asked for, but {self.path} is of shape "
-                f"{kernel.shape} and type {kernel.dtype}; delete it, or choose another path"
+            raise self._another_kernel(
+                f"is of shape {kernel.shape} and type {kernel.dtype}; delete it"
             )
         return kernel
+
+    def _another_kernel(self, found: str) -> ValueError:
+        """The error for a file that cannot be taken up: what it is, and what to do about it."""
+        return ValueError(
+            f"path must hold the kernel that is asked for, but {self.path} {found}, or choose "
+            "another path"
+        )

@@ -101,10 +101,11 @@ def write_ntk(
         with progress_bar("blocks", len(todo), wanted=progress) as show:
             for done, (i, k) in enumerate(todo, 1):
                 block = blocks.computed(i, k)
-                parts = [(rows.start(i), columns.start(k), block)]
+                row, column = (place.start for place in blocks.where(i, k))
+                parts = [(row, column, block)]
                 if x2 is None and i != k:
                     pairs = [axis ^ 1 for axis in range(block.ndim)]
-                    parts.append((columns.start(k), rows.start(i), block.transpose(pairs)))
+                    parts.append((column, row, block.transpose(pairs)))
                 file.write((i, k), parts)
                 show(done)
         return file.read()
@@ -159,7 +160,8 @@ class _KernelBlocks:
                 f"and {block.dtype} after {self._kind[0]} and {self._kind[1]}"
             )
         _checks.finite("what kernel_fn returns", block, "rescale x1 and x2, or mend kernel_fn")
-        return block[: self._rows.length(i), : self._columns.length(k)]
+        rows, columns = self.where(i, k)
+        return block[: rows.stop - rows.start, : columns.stop - columns.start]
 
 
 class _SequenceBlocks:
@@ -172,19 +174,13 @@ class _SequenceBlocks:
         self._x, self.size = x, min(size, len(x))
         self.count = -(-len(x) // self.size)
 
-    def start(self, index: int) -> int:
-        return index * self.size
-
     def where(self, index: int) -> slice:
-        return slice(self.start(index), self.start(index) + self.length(index))
-
-    def length(self, index: int) -> int:
-        return min(self.size, len(self._x) - self.start(index))
+        return slice(index * self.size, min((index + 1) * self.size, len(self._x)))
 
     def padded(self, index: int) -> np.ndarray:
         """A block of sequences; the last one repeats its last sequence to be as long as others."""
-        last = len(self._x) - 1
-        return self._x[np.minimum(np.arange(self.size) + self.start(index), last)]
+        positions = np.arange(index * self.size, (index + 1) * self.size)
+        return self._x[np.minimum(positions, len(self._x) - 1)]
 
 
 def _fingerprint(x: np.ndarray) -> str:

@@ -103,15 +103,10 @@ def kernel_root(
     kernel: Any, shape: tuple[int, int, int], xp: ModuleType
 ) -> Float[AnyArray, " T"] | Float[AnyArray, "T n_y n_x P"]:
     """``G^{1/2}``, for lag weights ``sqrt(rho)``, by ``xp``: ``jax.numpy`` or ``numpy``."""
-    return lag_root(kernel, shape[0], xp) if np.ndim(kernel) == 1 else _gram_root(kernel, shape, xp)
-
-
-def lag_root(
-    lag_weights: Float[AnyArray, " T"], lags: int, xp: ModuleType = jnp
-) -> Float[AnyArray, " T"]:
-    """``sqrt(rho)``, the diagonal of ``G^{1/2}``, of lag weights for data of so many lags."""
-    rho = xp.asarray(_checks.weight_per_lag("kernel", lag_weights))
-    _checks.same("len(kernel)", len(rho), "sequence length of data", lags, "number of lags")
+    if np.ndim(kernel) != 1:
+        return _gram_root(kernel, shape, xp)
+    rho = xp.asarray(_checks.weight_per_lag("kernel", kernel))
+    _checks.same("len(kernel)", len(rho), "sequence length of data", shape[0], "number of lags")
     return xp.sqrt(rho)
 
 

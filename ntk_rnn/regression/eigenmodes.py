@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +23,9 @@ from ntk_rnn import _checks
 from ntk_rnn._namespace import compiled, namespace
 from ntk_rnn._types import AnyArray
 
+#: The parts of the targets that remain and that are gained along each of ``k`` eigenvectors.
+Parts: TypeAlias = tuple[Float[AnyArray, "*steps k"], Float[AnyArray, "*steps k"]]
+
 
 def remaining_and_gained(
     eigenvalues: Float[AnyArray, " k"],
@@ -31,7 +34,7 @@ def remaining_and_gained(
     learning_rate: Any,
     momentum: Any,
     time: Any,
-) -> tuple[Float[AnyArray, "*steps k"], Float[AnyArray, "*steps k"]]:
+) -> Parts:
     """The parts of the targets that remain and that are gained, at each step or time.
 
     Args:
@@ -56,8 +59,7 @@ def remaining_and_gained(
     if time is not None:
         _checks.nonnegative("time", time)
         return flow(eigenvalues, nonzero, xp.asarray(time, dtype))
-    _checks.nonnegative("step", step)
-    _checks.whole("step", step)
+    _checks.nonnegative("step", step, whole=True)
     _check_learning_rate(learning_rate, momentum, eigenvalues[0])
     rate, steps = xp.asarray(learning_rate, dtype), _whole_numbers(step, xp)
     if not _checks.is_traced(momentum) and momentum == 0:
@@ -119,7 +121,7 @@ def descent(
     nonzero: Bool[AnyArray, " k"],
     steps: Shaped[AnyArray, "*steps"],
     rate: Float[AnyArray, ""],
-) -> tuple[Float[AnyArray, "*steps k"], Float[AnyArray, "*steps k"]]:
+) -> Parts:
     """Parts that remain and that are gained, after steps of gradient descent (Appendix B.4).
 
     Args:
@@ -152,8 +154,8 @@ def descent(
 def flow(
     eigenvalues: Float[AnyArray, " k"],
     nonzero: Bool[AnyArray, " k"],
-    times: Float[AnyArray, "*times"],
-) -> tuple[Float[AnyArray, "*times k"], Float[AnyArray, "*times k"]]:
+    times: Float[AnyArray, "*steps"],
+) -> Parts:
     """Parts that remain and that are gained, after times of gradient flow.
 
     Returns:
@@ -164,7 +166,7 @@ def flow(
 
 def _powers(
     logs: Float[AnyArray, " k"], nonzero: Bool[AnyArray, " k"], steps: Float[AnyArray, "*steps"]
-) -> tuple[Float[AnyArray, "*steps k"], Float[AnyArray, "*steps k"]]:
+) -> Parts:
     """``exp(steps * logs)`` and one minus it; always 1 and 0 where an eigenvalue is 0."""
     xp = namespace(logs)
     shape = (*steps.shape, *logs.shape)
@@ -183,7 +185,7 @@ def heavy_ball(
     steps: Shaped[AnyArray, "*steps"],
     rate: Float[AnyArray, ""],
     momentum: Float[AnyArray, ""],
-) -> tuple[Float[AnyArray, "*steps k"], Float[AnyArray, "*steps k"]]:
+) -> Parts:
     """Parts that remain and that are gained, after steps of gradient descent with momentum.
 
     ``L^{l+1} = L^l - eta grad + beta (L^l - L^{l-1})`` with ``L^{-1} = L^0``: the heavy ball, and

@@ -28,14 +28,6 @@ from ntk_rnn.regression.eigenmodes import exceeds_rounding, flow
 _WATCHED = np.append(10.0 ** np.arange(0, 17, 2), np.inf)
 
 
-class MatrixFree(NamedTuple):
-    """A decomposition from products, their number, and an estimate of the error of its path."""
-
-    decomposition: Decomposition
-    products: int
-    change: float
-
-
 def decompose_matrix_free(
     root: Float[AnyArray, " T"],
     data: Sequences,
@@ -44,7 +36,7 @@ def decompose_matrix_free(
     *,
     tolerance: float,
     max_rank: int,
-) -> MatrixFree:
+) -> tuple[Decomposition, int, float]:
     """As many directions as the path needs, by Golub-Kahan bidiagonalization.
 
     With ``F = A diag(sqrt(rho))``, ``F V = U B`` and the targets in the span of ``U``, the
@@ -92,8 +84,10 @@ def decompose_matrix_free(
         irreducible = np.sum((known - p @ targets) ** 2) / 2
         path = _path(s, directions, targets)
         # Compared with half as many, not with the last check, so that slow progress is seen too.
-        before = [path for rank_before, path in earlier if rank_before <= rank // 2]
-        change = 0.0 if complete else _largest_change(before[-1], path)
+        before = [path for rank_before, path in earlier if rank_before <= rank // 2][-1]
+        change = 0.0
+        if not complete:
+            change = float(np.max(np.abs(path - before)) / np.max(np.abs(path)))
         earlier.append((rank, path))
         if change <= tolerance:
             break
@@ -109,7 +103,7 @@ def decompose_matrix_free(
         directions = np.pad(directions, ((0, 0), (1, 0)))
     directions = directions.reshape(len(root), 1, x.shape[2], len(s))
     decomposition = Decomposition(s, directions, targets, np.asarray(irreducible))
-    return MatrixFree(decomposition, operator.products, change)
+    return decomposition, operator.products, change
 
 
 def _largest_singular_value(operator: LinearOperator) -> float:
@@ -128,10 +122,6 @@ def _path(s: np.ndarray, directions: np.ndarray, targets: np.ndarray) -> np.ndar
     _, gained = flow(s**2, nonzero, _WATCHED / s[0] ** 2)
     goals = np.where(nonzero, 1 / np.where(nonzero, s, 1), 0)[:, None] * targets
     return np.asarray(einsum("pk,lk,kb->lpb", directions, gained, goals))
-
-
-def _largest_change(before: Any, after: np.ndarray) -> float:
-    return float(np.max(np.abs(after - before)) / np.max(np.abs(after)))
 
 
 class LaggedInputs(LinearOperator):

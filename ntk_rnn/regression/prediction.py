@@ -19,7 +19,7 @@ from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.loss import Loss
 from ntk_rnn.objective import as_data_set, host_data_set
-from ntk_rnn.regression.eigenmodes import exceeds_rounding, remaining_and_gained
+from ntk_rnn.regression.eigenmodes import Parts, exceeds_rounding, remaining_and_gained
 from ntk_rnn.sequences import outputs_of_each
 
 #: How it was solved: by factorizations of the size of ``L``, of that of the data, or by products.
@@ -175,7 +175,7 @@ class KernelRegression:
 
     def _remaining_and_gained(
         self, step: Any, learning_rate: Any, momentum: Any, time: Any
-    ) -> tuple[Float[AnyArray, "*steps k"], Float[AnyArray, "*steps k"]]:
+    ) -> Parts:
         """The parts of the targets that remain and that are gained, at each step or time."""
         size = max(*self.directions.shape, len(self.targets))
         nonzero = exceeds_rounding(self.singular_values, size)

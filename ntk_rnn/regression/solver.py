@@ -14,13 +14,7 @@ from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.triangle import CompressedData, compress
 from ntk_rnn.loss import Loss, check_loss
 from ntk_rnn.objective import DataSet, Impulses, Sequences, as_data_set, host_data_set
-from ntk_rnn.regression.dense import (
-    Decomposition,
-    check_kernel,
-    decompose,
-    kernel_root,
-    lag_root,
-)
+from ntk_rnn.regression.dense import check_kernel, decompose, kernel_root
 from ntk_rnn.regression.prediction import KernelRegression, Method
 
 # Numbers in a matrix of lagged inputs (1 GiB in float64), and columns of one whose singular values
@@ -94,25 +88,21 @@ def kernel_regression(
     shape, leaves = checked.shape, jax.tree.leaves(checked)
     dtype = np.promote_types(leaves[0].dtype, np.float32)
     checked = jax.tree.map(lambda leaf: leaf.astype(dtype), checked)
-    if initial is None:
-        initial = np.zeros(shape, dtype)
-    start = _checks.impulse_response("initial", initial).astype(dtype)
-    _checks.same("initial.shape", start.shape, "(T, n_y, n_x) of data", shape, "shape")
+    start = _checks.initial_response(initial, shape, dtype)
     if on_host or chosen == "matrix_free":
         # From what was passed, before JAX could round it.
-        start, kernel, checked = float64(initial), float64(kernel), host_data_set(data)
+        start = float64(start if initial is None else initial)
+        kernel, checked = float64(kernel), host_data_set(data)
+    root = kernel_root(kernel, shape, namespace(start)).astype(start.dtype)
     if chosen == "matrix_free" and isinstance(checked, Sequences):
         # SciPy's sparse solvers take a quarter of the time of importing all else here.
         from ntk_rnn.regression.matrix_free import decompose_matrix_free
 
         parts, products, change = decompose_matrix_free(
-            lag_root(kernel, shape[0], np), checked, start, loss,
-            tolerance=tolerance, max_rank=max_rank,
-        )  # fmt: skip
+            root, checked, start, loss, tolerance=tolerance, max_rank=max_rank
+        )
         return KernelRegression(start, *parts, loss, chosen, products, change)
-    root = kernel_root(kernel, shape, namespace(start)).astype(start.dtype)
-    parts: Decomposition = decompose(root, checked, start, loss)
-    return KernelRegression(start, *parts, loss, chosen)
+    return KernelRegression(start, *decompose(root, checked, start, loss), loss, chosen)
 
 
 def choose_method(
@@ -133,8 +123,7 @@ def choose_method(
     Raises:
       ValueError: if the choice is unknown, or matrix-free or on the host where it cannot be.
     """
-    if choice not in ("auto", "dense", "matrix_free"):
-        raise ValueError(f'method must be "auto", "dense" or "matrix_free", got {choice!r}')
+    _checks.one_of("method", choice, "auto", "dense", "matrix_free")
     traced = _checks.is_traced((kernel, data))
     if on_host and traced:
         raise ValueError("on_host must be False for what JAX is tracing, got True")

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
-from ntk_rnn._types import AnyArray
+from ntk_rnn._types import AnyArray, Scalar
 from ntk_rnn.kernels.infinite_width import impulse_variances, lag_weights, rho_max
-from ntk_rnn.sequences import lagged_inputs
+from ntk_rnn.sequences import lagged
 
 
 class DriftBound(NamedTuple):
@@ -43,10 +43,10 @@ class DriftBound(NamedTuple):
 def drift_bound(
     data: tuple[Float[AnyArray, "N T n_x"], Float[AnyArray, "N T n_y"]],
     *,
-    nu_w: float | Float[AnyArray, ""],
-    nu_f: float | Float[AnyArray, ""],
-    nu_c: float | Float[AnyArray, ""],
-    learning_rate: float | Float[AnyArray, ""],
+    nu_w: Scalar,
+    nu_f: Scalar,
+    nu_c: Scalar,
+    learning_rate: Scalar,
     steps: Any,
     initial: Float[AnyArray, "T n_y n_x"] | None = None,
     b2: Literal["rigorous", "paper"] = "rigorous",
@@ -105,8 +105,7 @@ def drift_bound(
     """
     x, y = _checks.data_set("data", data)
     seq_len, in_dim, out_dim = x.shape[1], x.shape[2], y.shape[2]
-    if b2 not in ("rigorous", "paper"):
-        raise ValueError(f'b2 must be "rigorous" or "paper", got {b2!r}')
+    _checks.one_of("b2", b2, "rigorous", "paper")
     weights = lag_weights(seq_len, nu_w, nu_f, nu_c).astype(x.dtype)
     if not _checks.is_traced(nu_w) and nu_w >= 1:
         raise ValueError(
@@ -114,41 +113,29 @@ def drift_bound(
             "on lag weights need not stay below its rho_max"
         )
     _checks.positive(learning_rate=learning_rate)
-    _checks.nonnegative("steps", steps)
-    _checks.whole("steps", steps)
-    shape = (seq_len, out_dim, in_dim)
-    if initial is None:
-        initial = jnp.zeros(shape, x.dtype)
-    initial = _checks.impulse_response("initial", initial).astype(x.dtype)
-    _checks.same("initial.shape", initial.shape, "(T, n_y, n_x) of data", shape, "shape")
+    _checks.nonnegative("steps", steps, whole=True)
+    initial = _checks.initial_response(initial, (seq_len, out_dim, in_dim), x.dtype)
 
-    lagged = lagged_inputs(x)
-    a = lagged.reshape(-1, seq_len * in_dim)
-    residual = y - jnp.einsum("ntjq,jpq->ntp", lagged, initial, precision="highest")
-    residual = residual.reshape(-1, out_dim)
+    inputs = lagged(x, seq_len)
+    a = inputs.reshape(-1, seq_len * in_dim)
+    outputs = jnp.einsum("ntjq,jpq->ntp", inputs, initial, precision="highest")
+    residual = (y - outputs).reshape(-1, out_dim)
     norm = jnp.linalg.norm(a, 2)
     nu_w, nu_f, nu_c = (jnp.asarray(nu, x.dtype) for nu in (nu_w, nu_f, nu_c))
     b1 = 1 / (rho_max(seq_len, nu_f, nu_c) * norm**2)  # eq. 60
-    _check_learning_rate(learning_rate, b1)
-    if b2 == "rigorous":
-        constant = norm * jnp.linalg.norm(residual)
-    else:
-        constant = jnp.linalg.norm(jnp.matmul(a.T, residual, precision="highest"))  # eq. 60
-    travelled = jnp.asarray(learning_rate, x.dtype) * jnp.asarray(steps).astype(x.dtype)
-    energy = in_dim * out_dim * impulse_variances(seq_len, nu_w, nu_f, nu_c)  # eq. 24
-    return DriftBound(
-        expected_energy=energy,
-        max_learning_rate=b1,
-        b2=constant,
-        bound=jnp.multiply.outer(constant * travelled, weights),  # Theorem 4.1, from eq. 61
-    )
-
-
-def _check_learning_rate(learning_rate: Any, b1: Array) -> None:
-    if _checks.is_traced(learning_rate) or _checks.is_traced(b1):
-        return
-    if learning_rate >= b1:
+    if not _checks.is_traced((learning_rate, b1)) and learning_rate >= b1:
         raise ValueError(
             f"learning_rate must be below B1 = {float(b1):.4g} for Theorem 4.1, got "
             f"{float(learning_rate):g}; take a smaller one, or rescale the inputs"
         )
+    if b2 == "rigorous":
+        constant = norm * jnp.linalg.norm(residual)  # ||A||_2 ||b||, in place of that of eq. 60
+    else:
+        constant = jnp.linalg.norm(jnp.matmul(a.T, residual, precision="highest"))  # eq. 60
+    travelled = jnp.asarray(learning_rate, x.dtype) * jnp.asarray(steps).astype(x.dtype)
+    return DriftBound(
+        expected_energy=in_dim * out_dim * impulse_variances(seq_len, nu_w, nu_f, nu_c),  # eq. 24
+        max_learning_rate=b1,
+        b2=constant,
+        bound=jnp.multiply.outer(constant * travelled, weights),  # Theorem 4.1, from eq. 61
+    )

@@ -11,9 +11,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
-from ntk_rnn._types import AnyArray
+from ntk_rnn._types import Scalar
 from ntk_rnn.impulse import impulse_response
-from ntk_rnn.kernels.infinite_width import impulse_variances
+from ntk_rnn.kernels.infinite_width import impulse_variances, variances
 from ntk_rnn.models import LinearRNN
 
 # Weights held at once while drawing networks: 16 MB in float32, one network of width 2000.
@@ -54,12 +54,7 @@ class ImpulseMoments(NamedTuple):
     kurtosis_error: Float[Array, " T"]
 
 
-def gaussian_limit(
-    seq_len: int,
-    nu_w: float | Float[AnyArray, ""],
-    nu_f: float | Float[AnyArray, ""],
-    nu_c: float | Float[AnyArray, ""],
-) -> Float[Array, " T"]:
+def gaussian_limit(seq_len: int, nu_w: Scalar, nu_f: Scalar, nu_c: Scalar) -> Float[Array, " T"]:
     """Variance of the wide RNN's impulse response (Theorem 3.3a): ``nu_C nu_F nu_W^j``.
 
     As the width grows, the entries of ``L_j`` at initialization tend to independent Gaussians of
@@ -82,9 +77,8 @@ def gaussian_limit(
       >>> print(nr.gaussian_limit(4, nu_w=0.5, nu_f=1.0, nu_c=1.0))
       [1.    0.5   0.25  0.125]
     """
-    _checks.positive(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
-    seq_len, dtype = _checks.integer("seq_len", seq_len), jnp.result_type(float)
-    return impulse_variances(seq_len, *(jnp.asarray(nu, dtype) for nu in (nu_w, nu_f, nu_c)))
+    nu = variances(nu_w, nu_f, nu_c)
+    return impulse_variances(_checks.integer("seq_len", seq_len), *nu)
 
 
 def impulse_response_moments(

@@ -16,6 +16,7 @@ from jaxtyping import Float, Shaped
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 from ntk_rnn.regression.solver import kernel_regression
+from ntk_rnn.sequences import lagged
 
 
 class DelayErrors(NamedTuple):
@@ -85,15 +86,13 @@ def delay_errors(
       >>> print(errors.error[0])  # nothing has been learned at the start
       [1. 1. 1. 1. 1.]
     """
-    num, seq_len, in_dim = _checks.sequences("x", x).shape
+    _, seq_len, in_dim = _checks.sequences("x", x).shape
     inputs = np.asarray(x, float)
     _checks.same("x.shape[2]", in_dim, "the inputs of this task", 1, "number")
     steps = np.asarray(steps)
     if steps.ndim != 1 or not steps.size or np.any(np.diff(steps) <= 0):
         raise ValueError(f"steps must be rising, of shape (steps,), got {steps!r:.60}")
-    delayed = np.zeros((num, seq_len, seq_len))
-    for delay in range(seq_len):
-        delayed[:, delay:, delay] = inputs[:, : seq_len - delay, 0]
+    delayed = lagged(inputs, seq_len)[..., 0]
     kernel = kernel_regression(rho, (inputs, delayed), on_host=True)
     rate = float(kernel.max_learning_rate) / 2 if learning_rate is None else learning_rate
     missed = kernel.predict(inputs, steps, rate) - delayed

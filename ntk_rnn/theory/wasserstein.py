@@ -6,10 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
-from ntk_rnn._types import AnyArray, Params
+from ntk_rnn._types import AnyArray, Params, Scalar
 from ntk_rnn.kernels.finite_width import finite_width_gram
-from ntk_rnn.kernels.infinite_width import analytic_ntk
-from ntk_rnn.sequences import lagged_inputs
+from ntk_rnn.kernels.infinite_width import weighted_products
+from ntk_rnn.sequences import lagged
 from ntk_rnn.theory.initialization import gaussian_limit
 
 
@@ -43,15 +43,13 @@ def hidden_state_covariance(
     x = _checks.sequences("x", x)
     q = finite_width_gram(params, x.shape[1]).q
     _checks.same("params F.shape[1]", q.shape[2], "x.shape[2]", x.shape[2], "number of inputs")
-    lags = lagged_inputs(x).astype(q.dtype)
+    lags = lagged(x, x.shape[1]).astype(q.dtype)
     half = jnp.einsum("itaq,abqr->itbr", lags, q, precision="highest")
     return jnp.einsum("itbr,jsbr->itjs", half, lags, precision="highest")
 
 
 def hidden_state_limit(
-    x: Float[AnyArray, "N T n_x"],
-    nu_w: float | Float[AnyArray, ""],
-    nu_f: float | Float[AnyArray, ""],
+    x: Float[AnyArray, "N T n_x"], nu_w: Scalar, nu_f: Scalar
 ) -> Float[Array, "N T N T"]:
     """Limit of ``hidden_state_covariance`` (eqs. 43 and 49), at infinite width.
 
@@ -79,7 +77,8 @@ def hidden_state_limit(
     """
     x = _checks.sequences("x", x)
     # The sum of eq. 20, with the variances nu_F nu_W^j of W^j F (eq. 43) in place of lag weights.
-    return analytic_ntk(x, None, gaussian_limit(x.shape[1], nu_w, nu_f, 1.0)).swapaxes(1, 2)
+    variances = gaussian_limit(x.shape[1], nu_w, nu_f, 1.0).astype(x.dtype)
+    return weighted_products(x, x, variances).swapaxes(1, 2)  # eq. 49
 
 
 def gaussian_wasserstein(

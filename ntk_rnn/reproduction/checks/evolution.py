@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 import ntk_rnn as nr
 from ntk_rnn.reproduction.checks.outcome import Outcome, equal, equal_on_average, relative
-from ntk_rnn.theory.evolution.gaussian_rows import GaussianRows
+from ntk_rnn.theory.evolution.problem import GaussianRows
 from ntk_rnn.theory.evolution.simulation import simulate_evolution
 
 _HORIZON = 3

@@ -12,8 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.theory.evolution.gaussian_rows import GaussianRows
-from ntk_rnn.theory.evolution.problem import Laws, RowMap
+from ntk_rnn.theory.evolution.problem import GaussianRows, Laws, RowMap
 
 
 class AffineMaps(NamedTuple):
@@ -115,17 +114,16 @@ def _expand(
 ) -> tuple[AffineMaps, Bool[Array, " k"]]:
     """Maps to first order around 0, and whether that is what they are at all points."""
     dtype = points.dtype
-    slopes, offsets, holds = [], [], []
-    for g in maps:
 
-        def whole(x: Array, g: RowMap = g) -> Array:
+    def expand(g: RowMap) -> tuple[Array, Array, Array]:
+        def whole(x: Array) -> Array:
             return jnp.asarray(g(x[:dim], x[dim:])).astype(dtype)
 
         slope, offset = jax.jacfwd(whole)(origin), whole(origin)
         line = offset[None] + jnp.matmul(points, slope.T, precision="highest")
         size = jnp.abs(offset)[None] + jnp.matmul(jnp.abs(points), jnp.abs(slope).T)
         excess = jnp.abs(jax.vmap(whole)(points) - line)
-        slopes.append(slope)
-        offsets.append(offset)
-        holds.append(jnp.all(excess <= 1000 * jnp.finfo(dtype).eps * size))
-    return AffineMaps(jnp.stack(slopes), jnp.stack(offsets)), jnp.stack(holds)
+        return slope, offset, jnp.all(excess <= 1000 * jnp.finfo(dtype).eps * size)
+
+    slopes, offsets, holds = map(jnp.stack, zip(*map(expand, maps), strict=True))
+    return AffineMaps(slopes, offsets), holds

@@ -25,8 +25,7 @@ from jaxtyping import Array, Float
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 from ntk_rnn.theory.evolution.affine import affine_near_and_far, affine_under_laws
-from ntk_rnn.theory.evolution.gaussian_rows import GaussianRows
-from ntk_rnn.theory.evolution.problem import Laws, RowMap, checked_problem, map_name
+from ntk_rnn.theory.evolution.problem import GaussianRows, Laws, RowMap, checked_problem, map_name
 from ntk_rnn.theory.evolution.quadrature import two_quadratures
 from ntk_rnn.theory.evolution.recursions import (
     Evolved,
@@ -148,12 +147,8 @@ def state_evolution(
       0.394
     """
     maps, laws = checked_problem(maps, variances, initial, inputs, horizon)
-    if form not in ("covariance", "innovations"):
-        raise ValueError(f'form must be "covariance" or "innovations", got {form!r}')
-    if method not in ("auto", "linear", "quadrature", "monte_carlo"):
-        raise ValueError(
-            f'method must be "auto", "linear", "quadrature" or "monte_carlo", got {method!r}'
-        )
+    _checks.one_of("form", form, "covariance", "innovations")
+    _checks.one_of("method", method, "auto", "linear", "quadrature", "monte_carlo")
     with jax.default_matmul_precision("highest"):
         found = None
         if method in ("auto", "linear"):

@@ -13,10 +13,30 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.theory.evolution.gaussian_rows import GaussianRows, checked_rows
+from ntk_rnn.theory.evolution.singular_covariances import triangular_root
 
 #: A map of one row, ``(q (d,), u (d_u,)) -> (d,)`` (eq. 67).
 RowMap: TypeAlias = Callable[[Any, Any], Any]
+
+
+class GaussianRows(NamedTuple):
+    """The Gaussian law of one row of a matrix whose rows are independent copies of it (Lemma C.1).
+
+    Attributes:
+      mean: shape ``(d,)``, or ``(H, d)`` for the joint law over ``H`` times.
+      covariance: shape ``(d, d)``, or ``(H, d, H, d)``; 0 for rows that are not random.
+
+    Example:
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
+      >>> initial = nr.GaussianRows(mean=np.zeros(2), covariance=np.eye(2))
+      >>> fixed = nr.GaussianRows(mean=np.ones((3, 1)), covariance=np.zeros((3, 1, 3, 1)))
+      >>> fixed.covariance.shape  # inputs at 3 times that are 1 and not random
+      (3, 1, 3, 1)
+    """
+
+    mean: Float[AnyArray, " ..."]
+    covariance: Float[AnyArray, " ..."]
 
 
 class Laws(NamedTuple):
@@ -61,19 +81,42 @@ def checked_problem(
         )
     _checks.same("len(maps)", len(maps), "len(variances)", len(variances), "number of matrices")
     _checks.positive(**{f"variances[{i}]": variance for i, variance in enumerate(variances)})
-    initial = checked_rows("initial", initial, 1)
+    initial = _checked_rows("initial", initial, 1)
     if not initial.mean.size:
         raise ValueError("initial must not be empty, got mean of shape (0,)")
     if inputs is None:
         nothing = np.zeros((horizon, 0), initial.mean.dtype)
         inputs = GaussianRows(nothing, np.multiply.outer(nothing, nothing))
-    inputs = checked_rows("inputs", inputs, 2)
+    inputs = _checked_rows("inputs", inputs, 2)
     _checks.same("inputs.mean.shape[0]", len(inputs.mean), "horizon", horizon, "number of times")
     dtype = reduce(jnp.promote_types, (a.dtype for a in (*initial, *inputs)))
     laws = jax.tree.map(lambda a: a.astype(dtype), Laws(variances, initial, inputs))
     for i, g in enumerate(maps):
         _check_shapes(map_name(i, g), g, laws)
     return maps, laws
+
+
+def _checked_rows(name: str, law: GaussianRows, ndim: int) -> GaussianRows:
+    """``law`` as floating arrays, with a mean of rank ``ndim`` and a possible covariance.
+
+    Raises:
+      ValueError: if shapes do not fit, an entry is not finite, or the covariance is not symmetric
+        and positive semi-definite.
+    """
+    if not isinstance(law, GaussianRows):
+        raise ValueError(f"{name} must be GaussianRows(mean, covariance), got {type(law).__name__}")
+    mean = _checks.real(f"{name}.mean", law.mean)
+    covariance = _checks.real(f"{name}.covariance", law.covariance)
+    if mean.ndim != ndim:
+        wanted = "(d,)" if ndim == 1 else "(times, d)"
+        raise ValueError(f"{name}.mean must have shape {wanted}, got shape {mean.shape}")
+    if covariance.shape != mean.shape * 2:
+        raise ValueError(
+            f"{name}.covariance must have the shape of the mean twice, {mean.shape * 2}, got "
+            f"{covariance.shape}"
+        )
+    _checks.symmetric_semidefinite(f"{name}.covariance", covariance)
+    return GaussianRows(mean, covariance)
 
 
 def _check_shapes(name: str, g: RowMap, laws: Laws) -> None:
@@ -117,3 +160,11 @@ def apply_maps(
 ) -> Float[Array, "k rows d"]:
     """All maps of all rows (eq. 67)."""
     return jnp.stack([jax.vmap(g)(q, u).astype(q.dtype) for g in maps])
+
+
+def sample_rows(noise: Float[Array, "rows size"], law: GaussianRows) -> Float[Array, "rows ..."]:
+    """Rows of a law, one from each row of ``N(0, 1)`` noise, each of the shape of its mean."""
+    size = law.mean.size
+    root = triangular_root(jnp.asarray(law.covariance).reshape(size, size))
+    rows = jnp.matmul(noise, root.T, precision="highest")
+    return jnp.asarray(law.mean)[None] + rows.reshape(len(noise), *law.mean.shape)

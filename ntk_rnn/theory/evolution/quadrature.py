@@ -11,8 +11,7 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.theory.evolution.gaussian_rows import GaussianRows
-from ntk_rnn.theory.evolution.problem import RowMap, apply_maps
+from ntk_rnn.theory.evolution.problem import GaussianRows, RowMap, apply_maps
 from ntk_rnn.theory.evolution.singular_covariances import triangular_root
 
 # Points of a quadrature by default and at most.

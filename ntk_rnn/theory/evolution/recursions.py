@@ -18,9 +18,8 @@ from jax import lax
 from jaxtyping import Array
 
 from ntk_rnn.theory.evolution.affine import AffineMaps
-from ntk_rnn.theory.evolution.gaussian_rows import GaussianRows, sample_rows
 from ntk_rnn.theory.evolution.innovations import innovation, with_next_product, with_row
-from ntk_rnn.theory.evolution.problem import Laws, RowMap, apply_maps
+from ntk_rnn.theory.evolution.problem import GaussianRows, Laws, RowMap, apply_maps, sample_rows
 from ntk_rnn.theory.evolution.quadrature import Quadrature
 from ntk_rnn.theory.evolution.singular_covariances import triangular_root
 

@@ -12,8 +12,14 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.theory.evolution.gaussian_rows import GaussianRows, sample_rows
-from ntk_rnn.theory.evolution.problem import Laws, RowMap, apply_maps, checked_problem
+from ntk_rnn.theory.evolution.problem import (
+    GaussianRows,
+    Laws,
+    RowMap,
+    apply_maps,
+    checked_problem,
+    sample_rows,
+)
 
 
 def simulate_evolution(

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntk_rnn.theory.evolution.gaussian_rows import GaussianRows
 from ntk_rnn.theory.evolution.limit import state_evolution
+from ntk_rnn.theory.evolution.problem import GaussianRows
 from ntk_rnn.theory.evolution.recursions import evolve_affine
 from ntk_rnn.theory.evolution.simulation import simulate_evolution
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ntk_rnn import hidden_state_limit
-from ntk_rnn.theory.evolution.gaussian_rows import GaussianRows
 from ntk_rnn.theory.evolution.limit import state_evolution
+from ntk_rnn.theory.evolution.problem import GaussianRows
 from ntk_rnn.theory.evolution.quadrature import gauss_hermite
 from ntk_rnn.theory.evolution.simulation import simulate_evolution
 from ntk_rnn.theory.evolution.singular_covariances import regression_coefficients, triangular_root
