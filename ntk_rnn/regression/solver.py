@@ -102,7 +102,8 @@ def kernel_regression(
             root, checked, start, loss, tolerance=tolerance, max_rank=max_rank
         )
         return KernelRegression(start, *parts, loss, chosen, products, change)
-    return KernelRegression(start, *decompose(root, checked, start, loss), loss, chosen)
+    parts: Decomposition = decompose(root, checked, start, loss)
+    return KernelRegression(start, *parts, loss, chosen)
 
 
 def choose_method(

@@ -159,7 +159,9 @@ def run_in_chunks(
         if found is not None:
             safe, recorded_at, recorded = found
             history = [_asked_for(records, safe.step, recorded_at, recorded)]
-            state, step, made = back_to(safe), safe.step, len(history[0].train_loss)
+            # Nothing is to hold on to the first state, for it would stay on the devices.
+            state = first = back_to(safe)
+            step, made = safe.step, len(history[0].train_loss)
     copied = saved = time.perf_counter()
     # The first chunk takes no step, but compiles, and makes the record of the start.
     length = 0

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ntk_rnn.kernels.finite_width import finite_width_gram
+from ntk_rnn.models import LinearRNN, ScaledConv
 from ntk_rnn.objective import Sequences
 from ntk_rnn.sequences import unit_impulses
 from ntk_rnn.training.method import Method, Problem
@@ -77,17 +78,20 @@ def observe(
 ) -> tuple[Float[Array, ""], Observation]:
     """The training loss of a model, and a record of it.
 
-    The model is evaluated on the training inputs, the test inputs and the unit impulses; on those
-    of one length at once, for by its impulse response a model takes as long for one set of
+    The model is evaluated on the training inputs, the test inputs and the unit impulses, on those
+    of one length at once, since by its impulse response a model takes as long for one set of
     sequences as for all of them.
 
     Args:
       method: the model and its loss.
       problem: the data. Where they are compressed, their inputs are the unit impulses.
       params: the parameters.
-      with_gradient: whether the training loss is to be differentiated. A set of more sequences
-        than the training data is then evaluated apart from them, since it would cost more to
-        differentiate with them than to evaluate again.
+      with_gradient: whether the training loss is to be differentiated. Only a linear model of
+        this library is then evaluated on all inputs at once: what is evaluated along with the
+        training inputs adds 0 to the gradient, but NaN where a model has no derivative, as a norm
+        has none at the zeros that follow an impulse. A set of more sequences than the training
+        data is evaluated apart too, for it costs less to evaluate a model again than to
+        differentiate it there.
     """
     data, test = problem.data, problem.test
     inputs = [data.inputs]
@@ -97,8 +101,9 @@ def observe(
         _, seq_len, in_dim = inputs[0].shape
         inputs.append(unit_impulses(seq_len, in_dim, inputs[0].dtype))
     groups: dict[Any, list[int]] = {}
+    linear = isinstance(getattr(method.apply_fn, "owner", None), LinearRNN | ScaledConv)
     for i, x in enumerate(inputs):
-        apart = with_gradient and len(x) > len(inputs[0])
+        apart = with_gradient and i > 0 and (len(x) > len(inputs[0]) or not linear)
         groups.setdefault((x.shape[1:], x.dtype, apart), []).append(i)
     outputs: dict[int, Array] = {}
     for members in groups.values():

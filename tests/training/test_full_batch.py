@@ -122,6 +122,21 @@ def test_parameters_are_those_at_the_end(dtype, tol):
         np.testing.assert_allclose(a, b, rtol=100 * tol, atol=10 * tol)
 
 
+def test_models_need_no_gradient_beside_the_training_data(dtype, tol):
+    """As norms have none at the zeros that follow an impulse."""
+    _, _, (x, y), _ = problem(dtype)
+
+    def norms(params, x):
+        return jnp.sqrt(jnp.sum((x * params[None, None]) ** 2, -1, keepdims=True))
+
+    params = jnp.array([0.5, 0.7], dtype)
+    path = nr.gradient_descent(norms, params, (x, y), steps=5, learning_rate=1e-3)
+    losses, last = plain_loop(norms, params, (x, y), 5, 1e-3)
+    assert path.diverged_at is None
+    np.testing.assert_allclose(path.train_loss, losses, rtol=10 * tol)
+    np.testing.assert_allclose(path.params, last, rtol=10 * tol)
+
+
 def test_no_step_returns_the_start(dtype):
     model, params, data, _ = small_problem(dtype)
     path = nr.gradient_descent(model, params, data, steps=0, learning_rate=1e-3)

@@ -19,6 +19,7 @@ from ntk_rnn.objective import as_data_set
 from ntk_rnn.training.checkpoints.fingerprints import configuration
 from ntk_rnn.training.checkpoints.folder import Checkpoints
 from ntk_rnn.training.checkpoints.snapshots import on_devices, take_snapshot
+from ntk_rnn.training.chunks import Trainer
 from ntk_rnn.training.long_runs import train
 from ntk_rnn.training.method import Method, Problem
 from ntk_rnn.training.records import Observation
@@ -76,6 +77,23 @@ def test_a_run_in_parts_is_the_run(tmp_path):
     assert_same_bits(some.train_loss[:2], path.train_loss[np.array([1, 10])])
     with pytest.raises(ValueError, match=r"record_at must hold no steps .* without a .*, got 8"):
         train(**arguments | {"record_at": [7, 8]}, steps=STEPS)
+
+
+def test_a_resumed_run_holds_one_state(tmp_path, monkeypatch):
+    arguments = problem() | {"checkpoint": tmp_path, "record_at": [0]}
+    train(**arguments, steps=6)
+    held = []
+    advance = Trainer.advance
+
+    def counted(self, *args):
+        end = advance(self, *args)
+        held.append(sum(array.shape == (5, 1, 2) for array in jax.live_arrays()))
+        return end
+
+    before = sum(array.shape == (5, 1, 2) for array in jax.live_arrays())
+    monkeypatch.setattr(Trainer, "advance", counted)
+    train(**arguments, steps=12)
+    assert max(held) - before <= 3  # the parameters, and two moments of each
 
 
 @pytest.mark.usefixtures("interruptible")
