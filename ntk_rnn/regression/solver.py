@@ -14,7 +14,7 @@ from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.triangle import CompressedData, compress
 from ntk_rnn.loss import Loss, check_loss
 from ntk_rnn.objective import DataSet, Impulses, Sequences, as_data_set, host_data_set
-from ntk_rnn.regression.dense import check_kernel, decompose, kernel_root
+from ntk_rnn.regression.dense import Decomposition, check_kernel, decompose, kernel_root
 from ntk_rnn.regression.prediction import KernelRegression, Method
 
 # Numbers in a matrix of lagged inputs (1 GiB in float64), and columns of one whose singular values
@@ -102,8 +102,8 @@ def kernel_regression(
             root, checked, start, loss, tolerance=tolerance, max_rank=max_rank
         )
         return KernelRegression(start, *parts, loss, chosen, products, change)
-    parts: Decomposition = decompose(root, checked, start, loss)
-    return KernelRegression(start, *parts, loss, chosen)
+    solved: Decomposition = decompose(root, checked, start, loss)
+    return KernelRegression(start, *solved, loss, chosen)
 
 
 def choose_method(
