@@ -103,24 +103,22 @@ def every_step(
     look = partial(observe, method, problem)
     look_and_differentiate = jax.value_and_grad(partial(look, with_gradient=True), has_aux=True)
 
-    def step(carry: tuple[State, Observation]) -> tuple[State, Observation]:
-        state, made = carry
-        (loss, record), gradient = look_and_differentiate(state.params)
-        made = jax.tree.map(partial(_with_row, state.step), made, record)
-        return _updated(method, problem, problem.data, state, loss, gradient), made
-
-    # As many rows as there are records, of what a run that stops early does not reach.
-    _, shapes = jax.eval_shape(jax.vmap(look, in_axes=None, axis_size=count), state.params)
-    rows = jax.tree.map(partial(jnp.full_like, fill_value=jnp.nan), shapes)
-    state, rows = lax.while_loop(
-        lambda carry: (carry[0].step < end) & jnp.isfinite(carry[0].loss), step, (state, rows)
+    nothing = jax.tree.map(
+        partial(jnp.full_like, fill_value=jnp.nan), jax.eval_shape(look, state.params)[1]
     )
+
+    def step(state: State) -> tuple[State, Observation]:
+        (loss, record), gradient = look_and_differentiate(state.params)
+        return _updated(method, problem, problem.data, state, loss, gradient), record
+
+    def go_on(state: State, _: None) -> tuple[State, Observation]:
+        # A condition in a loop over all rows, for a batched loop that ends by itself would copy
+        # all rows at every step.
+        return lax.cond(_unfinished(end, state), step, lambda state: (state, nothing), state)
+
+    state, rows = lax.scan(go_on, state, length=count)
     _, last = look(state.params)
-    return state, jax.tree.map(partial(_with_row, end), rows, last)
-
-
-def _with_row(index: Array, rows: Array, row: Array) -> Array:
-    return rows.at[index].set(row)
+    return state, jax.tree.map(lambda rows, row: rows.at[end].set(row), rows, last)
 
 
 def _steps(method: Method, problem: Problem, state: State, end: Int[Array, ""]) -> State:

@@ -216,6 +216,19 @@ def test_batches_over_seeds(dtype, tol):
         np.testing.assert_allclose(paths.test_loss[i], path.test_loss, rtol=100 * tol)
 
 
+def test_batches_do_not_copy_all_records_at_every_step():
+    """Or their time would grow with the square of the number of steps."""
+    model, params, data, _ = small_problem("float32")
+
+    def response(rate):
+        path = nr.gradient_descent(model, params, data, steps=1234, learning_rate=rate)
+        return path.impulse_response
+
+    program = jax.jit(jax.vmap(response)).lower(jnp.array([1e-3, 2e-3], "float32")).as_text()
+    assert "1235x" in program
+    assert not [line for line in program.splitlines() if ".select" in line and "1235x" in line]
+
+
 def test_start_is_left_as_it_is(dtype):
     model, params, data, _ = small_problem(dtype)
     before = jax.tree.map(np.array, params)
