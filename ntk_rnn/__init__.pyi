@@ -31,6 +31,10 @@ from .models import (
     LinearRNN as LinearRNN,
     ScaledConv as ScaledConv,
 )
+from .products.wide import (
+    WideRNN as WideRNN,
+    wide_rnn as wide_rnn,
+)
 from .realization import realize as realize
 from .regression.prediction import KernelRegression as KernelRegression
 from .regression.solver import kernel_regression as kernel_regression
@@ -73,3 +77,8 @@ from .training.full_batch import gradient_descent as gradient_descent
 from .training.long_runs import train as train
 from .training.records import TrainingPath as TrainingPath
 from .training.stability import max_learning_rate as max_learning_rate
+from .training.subspace.descent import subspace_descent as subspace_descent
+from .training.subspace.path import (
+    LowRankParams as LowRankParams,
+    SubspacePath as SubspacePath,
+)

@@ -18,6 +18,8 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray, Params
+from ntk_rnn.products.small import response_of
+from ntk_rnn.products.wide import WideRNN
 
 # At most so many turns of a loop are unrolled, because each of them is compiled on its own.
 _UNROLLED = 32
@@ -26,14 +28,14 @@ _UNROLLED = 32
 _PRODUCT = {"left": "...n,nk->...k", "right": "...n,kn->...k"}
 
 
-def impulse_response(params: Params, seq_len: int) -> Float[Array, "T n_y n_x"]:
+def impulse_response(params: Params | WideRNN, seq_len: int) -> Float[Array, "T n_y n_x"]:
     """Impulse response of a linear RNN (eq. 9): ``L_j = n^{-(j+1)/2} C W^j F``.
 
     Differentiable in forward and in reverse mode, to any order.
 
     Args:
       params: what ``init`` of a ``LinearRNN`` returned, ``{"params": {"W": (n, n), "F": (n, n_x),
-        "C": (n_y, n)}}``.
+        "C": (n_y, n)}}``; or a ``wide_rnn``.
       seq_len: number ``T`` of lags.
 
     Returns:
@@ -56,6 +58,8 @@ def impulse_response(params: Params, seq_len: int) -> Float[Array, "T n_y n_x"]:
       True
     """
     seq_len = _checks.integer("seq_len", seq_len)
+    if isinstance(params, WideRNN):
+        return response_of(*params.chains(seq_len), params.width)
     return response(*rnn_matrices(params), seq_len)
 
 

@@ -19,6 +19,7 @@ LAYERS = (
     "sequences",
     "loss",
     "compression",
+    "products",
     "impulse",
     "hankel models realization sharding",
     "objective",

@@ -19,6 +19,8 @@ from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray, Params
 from ntk_rnn.impulse import chain, rnn_matrices
 from ntk_rnn.kernels.convolution import causal_conv_2d
+from ntk_rnn.products.small import Chains, einsum
+from ntk_rnn.products.wide import WideRNN
 from ntk_rnn.sequences import lagged
 
 
@@ -122,7 +124,7 @@ class FiniteWidthGram(NamedTuple):
         return _kernel(self, x1, x2, full)
 
 
-def finite_width_gram(params: Params, seq_len: int) -> FiniteWidthGram:
+def finite_width_gram(params: Params | WideRNN, seq_len: int) -> FiniteWidthGram:
     """Gram matrix of the gradients of a linear RNN's impulse response, at its parameters.
 
     With it, ``finite_width_gram(params, T).ntk(x1, x2)`` is the neural tangent kernel that
@@ -130,7 +132,7 @@ def finite_width_gram(params: Params, seq_len: int) -> FiniteWidthGram:
     ``T`` products with ``W``. It is not in the paper; `ntk_rnn.guide.theory` has the equation.
 
     Args:
-      params: what ``init`` of a ``LinearRNN`` returned, or any later parameters.
+      params: what ``init`` of a ``LinearRNN`` returned, or any later parameters; or a ``wide_rnn``.
       seq_len: number ``T`` of lags.
 
     Returns:
@@ -149,7 +151,18 @@ def finite_width_gram(params: Params, seq_len: int) -> FiniteWidthGram:
       (3, 3, 5, 5)
     """
     seq_len = _checks.integer("seq_len", seq_len)
+    if isinstance(params, WideRNN):
+        _, chains = params.chains(seq_len)
+        return gram_of(chains, params.width)
     return _factors(*rnn_matrices(params), seq_len)
+
+
+def gram_of(chains: Chains, width: int) -> FiniteWidthGram:
+    """``finite_width_gram`` of both chains, in the coordinates of an orthonormal basis."""
+    return FiniteWidthGram(
+        einsum("apr,bqr->abpq", chains.rows, chains.rows) / width,
+        einsum("arp,brq->abpq", chains.columns, chains.columns) / width,
+    )
 
 
 @partial(jax.jit, static_argnames="full")

@@ -141,15 +141,11 @@ def train(
     checked = matching_data("data", apply_fn, params, data)
     checked_test = None if test is None else matching_data("test", apply_fn, params, test)
     compiled_in, rate = check_optimizer(learning_rate, optimizer)
-    steps_an_epoch = 1 if batch_size is None else _check_batches(batch_size, key, checked)
+    steps_an_epoch = 1 if batch_size is None else check_batches(batch_size, key, checked)
     method = Method(apply_fn, compiled_in, check_loss(loss), batch_size)
     if batch_size is None and rate is not None and not allow_unstable:
         refuse_unstable(method, params, checked, rate)
-    if (steps is None) == (epochs is None):
-        raise ValueError(f"give either steps or epochs, got steps={steps!r}, epochs={epochs!r}")
-    if steps is None:
-        steps = _checks.integer("epochs", epochs, least=0) * steps_an_epoch
-    steps = _checks.integer("steps", steps, least=0)
+    steps = number_of_steps(steps, epochs, steps_an_epoch)
     if record_at is None:
         every = 2 ** int(np.log2(max(1, steps / 100))) if batch_size is None else steps_an_epoch
         record_at = np.arange(0, steps + 1, every)
@@ -191,7 +187,16 @@ def train(
     return path
 
 
-def _check_batches(batch_size: Any, key: Any, data: DataSet) -> int:
+def number_of_steps(steps: Any, epochs: Any, steps_an_epoch: int) -> int:
+    """The number of steps, which is given itself or by that of epochs."""
+    if (steps is None) == (epochs is None):
+        raise ValueError(f"give either steps or epochs, got steps={steps!r}, epochs={epochs!r}")
+    if steps is None:
+        steps = _checks.integer("epochs", epochs, least=0) * steps_an_epoch
+    return _checks.integer("steps", steps, least=0)
+
+
+def check_batches(batch_size: Any, key: Any, data: DataSet) -> int:
     """The number of steps an epoch, ``N // batch_size``.
 
     Raises:

@@ -6,8 +6,9 @@ which a run can be watched, interrupted and resumed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,9 @@ from jaxtyping import Array, Bool, Float, Int
 from ntk_rnn.objective import DataSet, Sequences
 from ntk_rnn.training.method import Method, Problem, updated
 from ntk_rnn.training.records import Observation, observe
+
+#: A state of training, which has at least the ``step`` and the ``order`` that ``State`` has.
+S = TypeVar("S", bound=Any)
 
 
 class State(NamedTuple):
@@ -69,12 +73,12 @@ def between_records(
       The state, and a row of records for each end. Where the loss is not finite, rows are of the
       state at which training stopped; where no record is made, they are 0.
     """
-    look = partial(observe, method, problem)
+    look, step = partial(observe, method, problem), partial(_step, method, problem)
     nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(look, state.params))
 
     def go_on(state: State, until: tuple[Array, Array]) -> tuple[State, Observation]:
         end, due = until
-        state = _steps(method, problem, state, end)
+        state = steps_up_to(end, state, problem, method.batch_size, step, _unfinished)
         loss, record = lax.cond(due, look, lambda _: nothing, state.params)
         # With mini-batches the loss on all data may be the first one that is not finite.
         bad = due & ~jnp.isfinite(loss)
@@ -121,21 +125,35 @@ def every_step(
     return state, jax.tree.map(lambda rows, row: rows.at[end].set(row), rows, last)
 
 
-def _steps(method: Method, problem: Problem, state: State, end: Int[Array, ""]) -> State:
-    """Trains up to step ``end``, or the first loss that is not finite."""
-    size, data = method.batch_size, problem.data
-    if size is None or state.order is None or not isinstance(data, Sequences):
-        return lax.while_loop(
-            partial(_unfinished, end), partial(_step, method, problem, data), state
-        )
-    num, steps_an_epoch = len(data.inputs), len(data.inputs) // size
+def steps_up_to(
+    end: Int[Array, ""],
+    state: S,
+    problem: Problem,
+    batch_size: int | None,
+    step: Callable[[DataSet, S], S],
+    unfinished: Callable[[Int[Array, ""], S], Bool[Array, ""]],
+) -> S:
+    """Takes steps on all data, or on batch after batch in epochs.
 
-    def on_a_batch(state: State) -> State:
-        assert state.order is not None
-        rows = lax.dynamic_slice_in_dim(state.order, state.step % steps_an_epoch * size, size)
-        return _step(method, problem, data.batch(rows), state)
+    Args:
+      end: the step to end at.
+      state: where to go on; what it has as ``step`` and ``order`` says where in an epoch that is.
+      problem: the data, and the key of their order.
+      batch_size: sequences a step, or ``None`` for all.
+      step: the state after a step on some of the data, or all.
+      unfinished: whether a further step up to a given one is to be taken.
+    """
+    data = problem.data
+    if batch_size is None or state.order is None or not isinstance(data, Sequences):
+        return lax.while_loop(partial(unfinished, end), partial(step, data), state)
+    num, steps_an_epoch = len(data.inputs), len(data.inputs) // batch_size
 
-    def epoch(state: State) -> State:
+    def on_a_batch(state: S) -> S:
+        first = state.step % steps_an_epoch * batch_size
+        rows = lax.dynamic_slice_in_dim(state.order, first, batch_size)
+        return step(data.batch(rows), state)
+
+    def epoch(state: S) -> S:
         """Up to the end of the epoch, or to ``end``, in an order that follows from the key."""
         order = lax.cond(
             state.step % steps_an_epoch == 0,
@@ -144,10 +162,11 @@ def _steps(method: Method, problem: Problem, state: State, end: Int[Array, ""]) 
         )
         # Counted from here, for the end of an epoch may be past the largest number of 32 bits.
         ahead = jnp.minimum(end - state.step, steps_an_epoch - state.step % steps_an_epoch)
-        unfinished = partial(_unfinished, state.step + ahead)
-        return lax.while_loop(unfinished, on_a_batch, state._replace(order=order))
+        return lax.while_loop(
+            partial(unfinished, state.step + ahead), on_a_batch, state._replace(order=order)
+        )
 
-    return lax.while_loop(partial(_unfinished, end), epoch, state)
+    return lax.while_loop(partial(unfinished, end), epoch, state)
 
 
 def _unfinished(end: Int[Array, ""], state: State) -> Bool[Array, ""]:

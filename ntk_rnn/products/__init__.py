@@ -1,0 +1,1 @@
+"""A recurrent matrix that is known through its products with few vectors."""

@@ -1,0 +1,187 @@
+"""What is known of a recurrent matrix ``W (n, n)``: its products with an orthonormal basis.
+
+Both chains of the impulse response, and all that gradient descent adds to ``W``, lie in a space of
+few dimensions. Of ``W`` no more is needed there than the three panels of this module, ``n`` rows of
+a few columns each.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from ntk_rnn import _checks
+
+dot = partial(jnp.matmul, precision="highest")
+
+# Of directions that are this near to each other, in parts of their length, one is taken up.
+_INDEPENDENT = 1e-2
+
+# Lengths below so many units of rounding are those of nothing.
+_ROUNDING = 100.0
+
+
+class Panels(NamedTuple):
+    """An orthonormal basis ``P``, and the products of ``W`` and of its transpose with it.
+
+    Their columns from ``rank`` on are 0: room for more, so that what is compiled for one number of
+    columns serves for many ranks.
+
+    Attributes:
+      basis: ``P``, shape ``(n, R)``.
+      forward: ``W P / sqrt(n)``, shape ``(n, R)``.
+      backward: ``W^T P / sqrt(n)``, shape ``(n, R)``.
+      rank: number of directions, shape ``()``.
+    """
+
+    basis: Float[Array, "n R"]
+    forward: Float[Array, "n R"]
+    backward: Float[Array, "n R"]
+    rank: Int[Array, ""]
+
+    @property
+    def capacity(self) -> int:
+        """Number ``R`` of columns."""
+        return self.basis.shape[1]
+
+    def core(self) -> Float[Array, "R R"]:
+        """``P^T W P / sqrt(n)``."""
+        return dot(self.basis.T, self.forward)
+
+    def leaks(self) -> tuple[Float[Array, "n R"], Float[Array, "n R"]]:
+        """What ``W`` and its transpose make of the basis outside of its span, over ``sqrt(n)``."""
+        return outside(self.basis, self.forward), outside(self.basis, self.backward)
+
+    def with_room(self, columns: int) -> Panels:
+        """The same with room for so many more directions.
+
+        Where the rank can be looked at, the room is a power of 2, which serves for many ranks.
+        """
+        if _checks.is_traced(self.rank):
+            room = self.capacity + columns
+        else:
+            room = 1 << (int(self.rank) + columns - 1).bit_length()
+        more = max(0, room - self.capacity)
+        basis, forward, backward = (jnp.pad(a, ((0, 0), (0, more))) for a in self[:3])
+        return Panels(basis, forward, backward, self.rank)
+
+
+class Matrix(NamedTuple):
+    """A matrix that is there.
+
+    Attributes:
+      w: ``W``, shape ``(n, n)``.
+    """
+
+    w: Float[Array, "n n"]
+
+    def products(
+        self, panels: Panels, directions: Float[Array, "n k"]
+    ) -> tuple[Float[Array, "n k"], Float[Array, "n k"]]:
+        """``W Q / sqrt(n)`` and ``W^T Q / sqrt(n)``.
+
+        Args:
+          panels: all products that have been asked for before.
+          directions: ``Q``, orthonormal and orthogonal to the basis; some columns may be 0.
+        """
+        scale = len(directions) ** -0.5
+        # The few columns are scaled, and the matrix is used as it lies in memory.
+        columns = scale * directions
+        return dot(self.w, columns), dot(columns.T, self.w).T
+
+
+class Gaussian(NamedTuple):
+    """A matrix with entries ``N(0, nu_w)``, drawn through its products alone.
+
+    Given its products with a basis, the rest of a Gaussian matrix is a fresh Gaussian matrix
+    between the orthogonal complements (Appendix C, eqs. 77-79). So the products with new
+    directions are exact in law, and no entry of ``W`` is ever drawn twice, or at all.
+
+    Attributes:
+      key: random key of all draws.
+      nu_w: variance of the entries, shape ``()``.
+    """
+
+    key: Array
+    nu_w: Float[Array, ""]
+
+    def products(
+        self, panels: Panels, directions: Float[Array, "n k"]
+    ) -> tuple[Float[Array, "n k"], Float[Array, "n k"]]:
+        """``W Q / sqrt(n)`` and ``W^T Q / sqrt(n)``.
+
+        Args:
+          panels: all products that have been asked for before.
+          directions: ``Q``, orthonormal and orthogonal to the basis; some columns may be 0.
+        """
+        deviation = jnp.sqrt(self.nu_w / len(directions)).astype(directions.dtype)
+        kept = jnp.any(directions != 0, axis=0, keepdims=True)
+
+        def fresh(key: Array) -> Array:
+            drawn = jax.random.normal(key, directions.shape, directions.dtype)
+            return jnp.where(kept, deviation * drawn, 0)
+
+        to_the, fro = jax.random.split(jax.random.fold_in(self.key, panels.rank))
+        # P^T W Q is known from W^T P, and Q^T W Q from the first product (eqs. 77-79).
+        forward = outside(panels.basis, fresh(to_the))
+        forward += dot(panels.basis, dot(panels.backward.T, directions))
+        backward = outside(directions, outside(panels.basis, fresh(fro)))
+        backward += dot(panels.basis, dot(panels.forward.T, directions))
+        backward += dot(directions, dot(forward.T, directions))
+        return forward, backward
+
+
+#: Where products with ``W`` come from.
+Source: TypeAlias = Matrix | Gaussian
+
+
+def no_products(width: int, dtype: Any) -> Panels:
+    """The panels before any product is known."""
+    nothing = jnp.zeros((width, 0), dtype)
+    return Panels(nothing, nothing, nothing, jnp.zeros((), jnp.int32))
+
+
+@partial(jax.jit, donate_argnums=0)
+def with_directions(panels: Panels, source: Source, candidates: Float[Array, "n k"]) -> Panels:
+    """The panels with further directions, which have room.
+
+    Args:
+      panels: what is known, with room for ``k`` more directions. Its memory is reused.
+      source: where products with ``W`` come from.
+      candidates: what the basis is to span too, in columns. Those that it spans already, as far as
+        rounding tells, are left out, and of nearly parallel ones all but one.
+    """
+    new, sizes = candidates, jnp.linalg.norm(candidates, axis=0, keepdims=True)
+    # Twice, for what rounding leaves of the basis after the first time is large beside a direction
+    # that is nearly in its span.
+    for _ in range(2):
+        new = outside(panels.basis, new)
+        left = jnp.linalg.norm(new, axis=0, keepdims=True)
+        kept = left > _ROUNDING * jnp.finfo(new.dtype).eps * sizes
+        new = _orthonormal(jnp.where(kept, new / jnp.where(kept, left, 1), 0))
+        sizes = jnp.ones_like(sizes)
+    products = source.products(panels, new)
+
+    def placed(panel: Array, columns: Array) -> Array:
+        return lax.dynamic_update_slice_in_dim(panel, columns, panels.rank, axis=1)
+
+    count = jnp.sum(jnp.any(new != 0, axis=0), dtype=jnp.int32)
+    return Panels(*map(placed, panels[:3], (new, *products)), rank=panels.rank + count)
+
+
+def outside(basis: Float[Array, "n R"], vectors: Float[Array, "n k"]) -> Float[Array, "n k"]:
+    """The part of vectors that is orthogonal to a basis."""
+    return vectors - dot(basis, dot(basis.T, vectors))
+
+
+def _orthonormal(vectors: Float[Array, "n k"]) -> Float[Array, "n k"]:
+    """An orthonormal basis of the span of vectors of length at most 1, then columns of 0."""
+    values, rotation = jnp.linalg.eigh(dot(vectors.T, vectors))
+    kept = values > _INDEPENDENT**2
+    scales = jnp.where(kept, jnp.where(kept, values, 1) ** -0.5, 0)
+    return dot(vectors, (rotation * scales[None])[:, ::-1])

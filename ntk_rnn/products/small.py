@@ -1,0 +1,126 @@
+"""The wide network in the coordinates of a subspace: its response, gradients and leaks.
+
+With an orthonormal basis ``P (n, r)`` whose span holds ``F``, ``C^T`` and what both chains reach,
+the network of ``P^T W P``, ``P^T F`` and ``C P``, with the scale ``1 / sqrt(n)`` of the wide one,
+has the same impulse response, and its gradients are those of the wide network in these coordinates.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from ntk_rnn.products.panels import dot
+
+# Lags up to which a loop over them is unrolled, for a turn of a loop outlasts a small product.
+_UNROLLED = 32
+
+einsum = partial(jnp.einsum, precision="highest")
+
+
+class Small(NamedTuple):
+    """A linear RNN in the coordinates of a subspace.
+
+    Attributes:
+      w: ``P^T W P``, shape ``(R, R)``.
+      f: ``P^T F``, shape ``(R, n_x)``.
+      c: ``C P``, shape ``(n_y, R)``.
+    """
+
+    w: Float[Array, "R R"]
+    f: Float[Array, "R n_x"]
+    c: Float[Array, "n_y R"]
+
+
+class Chains(NamedTuple):
+    """Both chains of the impulse response.
+
+    Attributes:
+      columns: ``B_j = (W / sqrt(n))^j F``, shape ``(T, R, n_x)``.
+      rows: ``A_j = C (W / sqrt(n))^j``, shape ``(T, n_y, R)``.
+    """
+
+    columns: Float[Array, "T R n_x"]
+    rows: Float[Array, "T n_y R"]
+
+    def in_columns(self) -> tuple[Float[Array, "R m"], Float[Array, "R m"]]:
+        """All vectors that ``W``, and its transpose, are multiplied with: not the last lags."""
+        size = self.columns.shape[1]
+        columns = self.columns[:-1].transpose(1, 0, 2).reshape(size, -1)
+        return columns, self.rows[:-1].reshape(-1, size).T
+
+
+class Leaks(NamedTuple):
+    """What ``W`` makes of the subspace outside of it.
+
+    For ``b`` in the subspace, ``|(I - P P^T) W P b| / sqrt(n) = |forward b|``, and so for the
+    transpose of ``W`` and ``backward``. Both are triangles of a QR factorization, since squares
+    would hold half of the digits.
+
+    Attributes:
+      forward: of ``W``, shape ``(R, R)``.
+      backward: of its transpose, shape ``(R, R)``.
+    """
+
+    forward: Float[Array, "R R"]
+    backward: Float[Array, "R R"]
+
+    def of(self, chains: Chains) -> tuple[Float[Array, "R m"], Float[Array, "R m"]]:
+        """What of the chains leaves the subspace, relative to the size of their starts."""
+        columns, rows = chains.in_columns()
+        return (
+            dot(self.forward, columns) / jnp.linalg.norm(chains.columns[0]),
+            dot(self.backward, rows) / jnp.linalg.norm(chains.rows[0]),
+        )
+
+
+def chains_of(small: Small, width: int, seq_len: int) -> Chains:
+    """Both chains of the impulse response, in the subspace."""
+    w = small.w * width**-0.5
+
+    def step(ends: tuple[Array, Array], _: None = None) -> tuple[tuple[Array, Array], Chains]:
+        column, row = dot(w, ends[0]), dot(ends[1], w)
+        return (column, row), Chains(column, row)
+
+    first = small.f, small.c
+    if seq_len > _UNROLLED:
+        _, following = lax.scan(step, first, length=seq_len - 1)
+        return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), Chains(*first), following)
+    lags, ends = [Chains(*first)], first
+    for _ in range(seq_len - 1):
+        ends, lag = step(ends)
+        lags.append(lag)
+    return jax.tree.map(lambda *lags: jnp.stack(lags), *lags)
+
+
+def response_of(small: Small, chains: Chains, width: int) -> Float[Array, "T n_y n_x"]:
+    """The impulse response (eq. 9): ``L_j = C B_j / sqrt(n)``."""
+    return einsum("pr,jrq->jpq", small.c, chains.columns) * width**-0.5
+
+
+def gradient_of(chains: Chains, slope: Float[Array, "T n_y n_x"], width: int) -> Small:
+    """The gradient of a loss, of which the derivative by the impulse response is known.
+
+    ``d loss = sum_j <slope_j, dL_j>`` with ``dL_j = (A_j dF + dC B_j) / sqrt(n) + sum_{a+b=j-1}
+    A_a dW B_b / n``.
+
+    Args:
+      chains: both chains at the parameters.
+      slope: ``d loss / d L``, shape ``(T, n_y, n_x)``.
+      width: ``n``, of the wide network.
+    """
+    columns, rows = chains
+    seq_len = len(slope)
+    # later[a, b] = slope_{a+b+1}, and 0 past the last lag.
+    ahead = jnp.concatenate([slope, jnp.zeros_like(slope)])
+    later = ahead[jnp.arange(seq_len)[:, None] + jnp.arange(seq_len)[None] + 1]
+    return Small(
+        einsum("apr,abpq,bsq->rs", rows, later, columns) / width,
+        einsum("jpr,jpq->rq", rows, slope) * width**-0.5,
+        einsum("jpq,jrq->pr", slope, columns) * width**-0.5,
+    )

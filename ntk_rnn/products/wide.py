@@ -1,0 +1,162 @@
+"""A linear RNN of any width, whose ``W`` is drawn through its products alone."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float
+
+from ntk_rnn import _checks
+from ntk_rnn._types import Scalar
+from ntk_rnn.products.panels import Gaussian, Panels, dot, no_products, with_directions
+from ntk_rnn.products.small import Chains, Small, chains_of
+
+
+@struct.dataclass
+class WideRNN:
+    """A linear RNN whose ``W`` is known through its products with few vectors (``wide_rnn``).
+
+    It stands for parameters wherever ``W`` itself is not needed: in ``impulse_response``,
+    ``finite_width_gram`` and ``subspace_descent``. It is a pytree of arrays of ``O(n)`` numbers,
+    and pure: asking for a product returns it with a new network, which knows it.
+
+    Attributes:
+      source: the law of ``W``, and the key of its draws.
+      f: ``F``, shape ``(n, n_x)``.
+      c: ``C``, shape ``(n_y, n)``.
+      panels: the products of ``W`` that are known.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> wide = nr.wide_rnn(jax.random.key(0), width=100_000, in_dim=1, out_dim=1)
+      >>> nr.impulse_response(wide, seq_len=5).shape
+      (5, 1, 1)
+    """
+
+    source: Gaussian
+    f: Float[Array, "n n_x"]
+    c: Float[Array, "n_y n"]
+    panels: Panels
+
+    @property
+    def width(self) -> int:
+        """Number ``n`` of hidden units."""
+        return len(self.f)
+
+    def product(self, vectors: Float[Array, "n k"]) -> tuple[Float[Array, "n k"], WideRNN]:
+        """``W V / sqrt(n)`` for vectors in columns, and the network that knows it.
+
+        The same network and vectors give the same product, and so do further vectors of which the
+        returned network knows the products already.
+
+        Args:
+          vectors: ``V``, shape ``(n, k)``.
+        """
+        if vectors.ndim != 2 or len(vectors) != self.width:
+            raise ValueError(f"vectors must have shape ({self.width}, k), got {vectors.shape}")
+        known = self.knowing(vectors)
+        panels = known.panels
+        return dot(panels.forward, dot(panels.basis.T, vectors)), known
+
+    def knowing(self, vectors: Float[Array, "n k"]) -> WideRNN:
+        """The network that knows the products of ``W`` and its transpose with vectors."""
+        panels = self.panels
+        # Twice, for of nearly parallel columns the first time takes one.
+        for _ in range(2):
+            panels = with_directions(
+                jax.tree.map(jnp.copy, panels.with_room(vectors.shape[1])), self.source, vectors
+            )
+        return self.replace(panels=panels)
+
+    def with_chains(self, seq_len: int) -> WideRNN:
+        """The network that knows both chains of ``T`` lags.
+
+        What ``impulse_response`` and ``finite_width_gram`` say of it is then settled, for up to
+        ``T`` lags.
+
+        Args:
+          seq_len: number ``T`` of lags.
+        """
+        known, columns, rows = self, self.f, self.c.T
+        for lag in range(_checks.integer("seq_len", seq_len)):
+            if lag:
+                panels = known.panels
+                columns = dot(panels.forward, dot(panels.basis.T, columns))
+                rows = dot(panels.backward, dot(panels.basis.T, rows))
+            known = known.knowing(jnp.concatenate([columns, rows], axis=1))
+        return known
+
+    def chains(self, seq_len: int) -> tuple[Small, Chains]:
+        """The network and both its chains of ``T`` lags, in the coordinates of a subspace."""
+        panels = self.with_chains(seq_len).panels
+        return _chains(panels, self.f, self.c, seq_len)
+
+
+@partial(jax.jit, static_argnums=3)
+def _chains(panels: Panels, f: Array, c: Array, seq_len: int) -> tuple[Small, Chains]:
+    width = len(f)
+    core = width**0.5 * panels.core()
+    small = Small(core, dot(panels.basis.T, f), dot(c, panels.basis))
+    return small, chains_of(small, width, seq_len)
+
+
+def wide_rnn(
+    key: Array,
+    width: int,
+    in_dim: int,
+    out_dim: int,
+    nu_w: Scalar = 0.3,
+    nu_f: Scalar = 1.0,
+    nu_c: Scalar = 1.0,
+) -> WideRNN:
+    """A linear RNN at its initialization, of a width for which no ``W`` fits in memory.
+
+    It has the law of ``LinearRNN(width, out_dim, nu_w, nu_f, nu_c).init``: ``F`` and ``C`` are
+    drawn as they are, and ``W`` through its products with the vectors that are asked for, exactly
+    in law (Appendix C, eqs. 77-79; Lu, Householder dice, 2021). Memory is that of some dozen
+    vectors of ``n`` numbers.
+
+    Which network is drawn depends on the key and on what is asked, in its order. To ask the same
+    network again, go on with what a query returned, or with ``with_chains``.
+
+    Args:
+      key: random key.
+      width: number ``n`` of hidden units.
+      in_dim: number ``n_x`` of inputs.
+      out_dim: number ``n_y`` of outputs.
+      nu_w: variance of the entries of ``W``.
+      nu_f: variance of the entries of ``F``.
+      nu_c: variance of the entries of ``C``.
+
+    Raises:
+      ValueError: if a size or variance is not positive and finite.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> wide = nr.wide_rnn(jax.random.key(0), width=100_000, in_dim=1, out_dim=1)
+      >>> wide = wide.with_chains(seq_len=5)
+      >>> bool((nr.impulse_response(wide, 5) == nr.impulse_response(wide, 5)).all())
+      True
+    """
+    _checks.random_key("key", key)
+    sizes = {"width": width, "in_dim": in_dim, "out_dim": out_dim}
+    for name, size in sizes.items():
+        _checks.integer(name, size)
+    _checks.positive(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
+    return _drawn(key, width, in_dim, out_dim, nu_w, nu_f, nu_c)
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def _drawn(
+    key: Array, width: int, in_dim: int, out_dim: int, nu_w: Scalar, nu_f: Scalar, nu_c: Scalar
+) -> WideRNN:
+    of_w, of_f, of_c = jax.random.split(key, 3)
+    f = jax.random.normal(of_f, (width, in_dim)) * jnp.sqrt(nu_f)
+    c = jax.random.normal(of_c, (out_dim, width)) * jnp.sqrt(nu_c)
+    source = Gaussian(of_w, jnp.asarray(nu_w, f.dtype))
+    return WideRNN(source, f, c, no_products(width, f.dtype))

@@ -1,0 +1,1 @@
+"""Gradient descent of a wide linear RNN in the subspace that gradients reach."""

@@ -1,0 +1,206 @@
+"""The compiled loop of training in a subspace, up to a step at which a chain would leave it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from ntk_rnn.kernels.finite_width import gram_of
+from ntk_rnn.loss import Loss
+from ntk_rnn.objective import DataSet
+from ntk_rnn.products.small import (
+    Chains,
+    Leaks,
+    Small,
+    chains_of,
+    gradient_of,
+    response_of,
+)
+from ntk_rnn.training.loop import steps_up_to
+from ntk_rnn.training.method import Problem
+
+
+class Setting(NamedTuple):
+    """How a network is trained in a subspace: what is compiled in.
+
+    Attributes:
+      width: ``n``, of the wide network.
+      loss: ``"sum"`` or ``"mean"``.
+      batch_size: sequences a step, or ``None`` for all.
+      with_momentum: whether steps have a momentum.
+    """
+
+    width: int
+    loss: Loss
+    batch_size: int | None
+    with_momentum: bool
+
+
+class Bounds(NamedTuple):
+    """What is not compiled in: how steps are taken, and where a chain leaves the subspace.
+
+    Attributes:
+      leaks: what ``W`` makes of the subspace outside of it.
+      tolerance: what may leak of a chain, relative to its start.
+      momentum: of the steps.
+    """
+
+    leaks: Leaks
+    tolerance: Any
+    momentum: Any
+
+
+class State(NamedTuple):
+    """All that the steps to come depend on.
+
+    Attributes:
+      small: the network in the subspace.
+      velocity: the sum of gradients that momentum keeps, or ``None``.
+      step: number of steps taken, shape ``()``.
+      order: the order of the data in the epoch of ``step``, or ``None`` without mini-batches.
+      loss: the last loss seen, shape ``()``; training stops where it is not finite.
+      leak: the last leak seen, shape ``()``; training stops where it is not tolerated.
+      record: the record to be made next, shape ``()``.
+    """
+
+    small: Small
+    velocity: Small | None
+    step: Int[Array, ""]
+    order: Int[Array, " N"] | None
+    loss: Float[Array, ""]
+    leak: Float[Array, ""]
+    record: Int[Array, ""]
+
+
+class Rows(NamedTuple):
+    """The records, in arrays with room for all of them.
+
+    Attributes:
+      train_loss: training loss, shape ``(R,)``.
+      test_loss: test loss, shape ``(R,)``; ``None`` without a test set.
+      impulse_response: ``L``, shape ``(R, T, n_y, n_x)``.
+      kernel_drift: drift of the Gram matrix, shape ``(R,)``; ``None`` if not asked for.
+      leak: the largest leak, shape ``(R,)``.
+    """
+
+    train_loss: Float[Array, "*R"]
+    test_loss: Float[Array, "*R"] | None
+    impulse_response: Float[Array, "*R T n_y n_x"]
+    kernel_drift: Float[Array, "*R"] | None
+    leak: Float[Array, "*R"]
+
+
+@partial(jax.jit, static_argnums=0)
+def advance(
+    setting: Setting,
+    bounds: Bounds,
+    problem: Problem,
+    state: State,
+    rows: Rows,
+    records: Int[Array, " R"],
+) -> tuple[State, Rows]:
+    """Trains and records, up to the last record, a leak or a loss that is not finite.
+
+    Args:
+      setting: what is compiled in.
+      bounds: what is not.
+      problem: what the network is trained on.
+      state: where to go on.
+      rows: the records so far.
+      records: all steps at which to record.
+    """
+    step = partial(_step, setting, bounds, problem.rate)
+    unfinished = partial(_unfinished, bounds.tolerance)
+
+    def go_on(carry: tuple[State, Rows]) -> tuple[State, Rows]:
+        state, rows = carry
+        end = records[state.record]
+        state = steps_up_to(end, state, problem, setting.batch_size, step, unfinished)
+        row = observe(setting, bounds, problem, state.small)
+        # With mini-batches the loss on all data may be the first one that is not finite.
+        loss = jnp.where(jnp.isfinite(row.train_loss), state.loss, row.train_loss)
+        due = (state.step == end) & jnp.isfinite(loss) & (row.leak <= bounds.tolerance)
+        rows = jax.tree.map(
+            lambda all_, new: all_.at[state.record].set(jnp.where(due, new, all_[state.record])),
+            rows, row,
+        )  # fmt: skip
+        leak = jnp.maximum(state.leak, row.leak)
+        return state._replace(
+            loss=loss, leak=leak, record=state.record + due.astype(jnp.int32)
+        ), rows
+
+    def more(carry: tuple[State, Rows]) -> Bool[Array, ""]:
+        state, _ = carry
+        good = jnp.isfinite(state.loss) & (state.leak <= bounds.tolerance)
+        return (state.record < len(records)) & good
+
+    return lax.while_loop(more, go_on, (state, rows))
+
+
+def observe(setting: Setting, bounds: Bounds, problem: Problem, small: Small) -> Rows:
+    """A record of a network in the subspace."""
+    data, test = problem.data, problem.test
+    chains = chains_of(small, setting.width, data.shape[0])
+    response = response_of(small, chains, setting.width)
+    initial = problem.initial_gram
+    drift = None if initial is None else gram_of(chains, setting.width).drift(initial)
+    test_loss = None if test is None else test.loss_of_response(response, setting.loss)
+    return Rows(
+        data.loss_of_response(response, setting.loss), test_loss, response, drift,
+        _largest(bounds.leaks, chains),
+    )  # fmt: skip
+
+
+def _step(setting: Setting, bounds: Bounds, rate: Any, data: DataSet, state: State) -> State:
+    """The state after a step of gradient descent on some of the data, or all, if it stays."""
+    width, small = setting.width, state.small
+    chains = chains_of(small, width, data.shape[0])
+
+    def loss_of(response: Array) -> Array:
+        return data.loss_of_response(response, setting.loss)
+
+    loss, slope = jax.value_and_grad(loss_of)(response_of(small, chains, width))
+    gradient, velocity = gradient_of(chains, slope, width), state.velocity
+    if setting.with_momentum:
+        velocity = jax.tree.map(lambda v, g: bounds.momentum * v + g, velocity, gradient)
+    moved = jax.tree.map(
+        lambda p, g: p - rate * g, small, velocity if setting.with_momentum else gradient
+    )
+    leak = _largest(bounds.leaks, chains)
+    taken = jnp.isfinite(loss) & (leak <= bounds.tolerance)
+    small, velocity = jax.tree.map(
+        partial(jnp.where, taken), (moved, velocity), (small, state.velocity)
+    )
+    return state._replace(
+        small=small,
+        velocity=velocity,
+        step=state.step + taken.astype(jnp.int32),
+        loss=loss,
+        leak=leak,
+    )
+
+
+def _unfinished(tolerance: Any, end: Int[Array, ""], state: State) -> Bool[Array, ""]:
+    return (state.step < end) & jnp.isfinite(state.loss) & (state.leak <= tolerance)
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def largest_leak(width: int, leaks: Leaks, small: Small, seq_len: int) -> Float[Array, ""]:
+    """The length of the longest part of a chain's vector that leaves the subspace."""
+    return _largest(leaks, chains_of(small, width, seq_len))
+
+
+def _largest(leaks: Leaks, chains: Chains) -> Float[Array, ""]:
+    """``largest_leak``; all inputs, or outputs, of a lag count together, as their starts do."""
+    lags = len(chains.columns) - 1
+    if lags == 0:
+        return jnp.zeros((), chains.rows.dtype)
+    squares = [
+        jnp.sum(leak.reshape(len(leak), lags, -1) ** 2, axis=(0, 2)) for leak in leaks.of(chains)
+    ]
+    return jnp.sqrt(jnp.max(jnp.stack(squares)))

@@ -1,0 +1,140 @@
+"""Training in a subspace, against training with the whole of ``W``."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import ntk_rnn as nr
+
+RECORDS = [0, 50, 200]
+
+
+def problem(width=300, seq_len=8, dim=1, nu_w=0.3):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, seq_len, dim))
+    y = np.cumsum(x, axis=1) / 2 + 0.1 * rng.normal(size=x.shape)
+    model = nr.LinearRNN(width, dim, nu_w=nu_w)
+    dtype = jnp.result_type(float)
+    params = jax.tree.map(
+        lambda a: a.astype(dtype), model.init(jax.random.key(1), jnp.zeros((1, 1, dim)))
+    )
+    return model, params, (jnp.asarray(x, dtype), jnp.asarray(y, dtype))
+
+
+def distance(path, reference):
+    """The largest distance of impulse responses, relative to how far they moved."""
+    expected = np.asarray(reference.impulse_response, float)
+    gap = np.linalg.norm(np.asarray(path.impulse_response, float) - expected, axis=(2, 3))
+    return np.max(np.linalg.norm(gap, axis=1)) / np.linalg.norm(expected[-1] - expected[0])
+
+
+@pytest.mark.parametrize(
+    ("momentum", "batch", "dim"), [(0.0, None, 1), (0.9, None, 1), (0.0, 10, 1), (0.0, None, 2)]
+)
+def test_same_path_as_with_w(dtype, momentum, batch, dim):
+    model, params, data = problem(dim=dim)
+    how = {"steps": 200, "record_at": RECORDS, "batch_size": batch}
+    how["key"] = None if batch is None else jax.random.key(2)
+    rate = 3e-4 * (1 - momentum)
+    path = nr.subspace_descent(
+        params, data, learning_rate=rate, momentum=momentum, test=data, **how
+    )
+    full = nr.train(model, params, data, optimizer=optax.sgd(rate, momentum), test=data, **how)
+    assert path.step.tolist() == RECORDS and path.rank < 75
+    assert distance(path, full) < {"float32": 1e-3, "float64": 1e-4}[dtype.name]
+    np.testing.assert_allclose(path.train_loss, full.train_loss, rtol=3e-3)
+    np.testing.assert_allclose(path.test_loss, path.train_loss, rtol=1e-5)
+    assert np.all(np.asarray(path.leak) <= 1e-2)
+    # The lifted parameters are those of a network that responds so.
+    response = nr.impulse_response(path.params.dense(), 8)
+    np.testing.assert_allclose(response, path.impulse_response[-1], atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
+def test_error_falls_as_the_square_of_the_tolerance(dtype):
+    """Over two decades; a factor 10 in the tolerance is one of 100 up to a factor 3."""
+    model, params, data = problem(width=800)
+    how = {"steps": 200, "learning_rate": 3e-4, "record_at": RECORDS}
+    full = nr.gradient_descent(model, params, data, **how)
+    errors = [
+        distance(nr.subspace_descent(params, data, tolerance=t, **how), full)
+        for t in (1e-1, 1e-2, 1e-3)
+    ]
+    assert errors[0] > 30 * errors[1] > 900 * errors[2]
+
+
+def test_wide_network_learns_as_its_limit_predicts():
+    """Theorem 3.3(b) at width 100,000: the path of the kernel, to 1 %."""
+    _, _, data = problem()
+    wide = nr.wide_rnn(jax.random.key(0), 100_000, 1, 1).with_chains(8)
+    path = nr.subspace_descent(
+        wide, data, steps=200, learning_rate=3e-4, record_at=RECORDS, kernel_drift=True
+    )
+    start = nr.impulse_response(wide, 8)
+    kernel = nr.kernel_regression(nr.lag_weights(8, 0.3, 1.0, 1.0), data, initial=start)
+    expected = kernel.impulse_response(jnp.array(RECORDS), 3e-4)
+    moved = np.linalg.norm(expected[-1] - expected[0])
+    assert np.linalg.norm(path.impulse_response[-1] - expected[-1]) < 0.01 * moved
+    np.testing.assert_allclose(path.impulse_response[0], start, atol=1e-3)
+    assert path.kernel_drift[0] < 1e-3 and path.kernel_drift[-1] < 1e-2
+    with pytest.raises(ValueError, match="params must have a W to be dense"):
+        path.params.dense()
+
+
+def test_kernel_drift_is_that_of_the_whole_network():
+    model, params, data = problem()
+    how = {"steps": 200, "learning_rate": 3e-4, "record_at": RECORDS, "kernel_drift": True}
+    drift = nr.subspace_descent(params, data, tolerance=3e-3, **how).kernel_drift
+    expected = nr.gradient_descent(model, params, data, **how).kernel_drift
+    np.testing.assert_allclose(drift, expected, rtol=3e-3, atol=1e-5)
+
+
+def test_narrow_networks_train_in_full():
+    model, params, data = problem(width=30)
+    how = {"steps": 20, "learning_rate": 1e-4, "record_at": [0, 20]}
+    with pytest.warns(RuntimeWarning, match="7 dimensions, a quarter of the width 30"):
+        path = nr.subspace_descent(params, data, **how)
+    full = nr.gradient_descent(model, params, data, **how)
+    assert path.rank == 30
+    np.testing.assert_allclose(path.impulse_response, full.impulse_response, rtol=1e-4, atol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+        path.params.dense(), full.params,
+    )  # fmt: skip
+
+
+def test_divergence_ends_the_path_one_step_before():
+    _, params, data = problem()
+    with pytest.warns(RuntimeWarning, match="training loss turned non-finite at step"):
+        path = nr.subspace_descent(
+            params, data, steps=500, learning_rate=1.0, allow_unstable=True, record_at=[0, 1, 500]
+        )
+    assert path.step[-1] == path.diverged_at - 1
+    assert np.all(np.isfinite(path.train_loss))
+
+
+@pytest.mark.usefixtures("unannotated")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tolerance": 0.0}, "tolerance must be positive and finite, got 0"),
+        ({"learning_rate": optax.adam(1e-3)}, "which are not linear in gradients"),
+        ({"learning_rate": 10.0}, "learning_rate must be at most"),
+        ({"momentum": 1.0}, "momentum must be at least 0 and below 1, got 1.0"),
+        ({"steps": None}, "give either steps or epochs"),
+        ({"params": {"params": {"w": jnp.ones(3)}}}, "params must be those of a LinearRNN"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    _, params, data = problem(seq_len=4)
+    given = {"params": params, "steps": 3, "learning_rate": 1e-4} | arguments
+    with pytest.raises(ValueError, match=message):
+        nr.subspace_descent(given.pop("params"), data, **given)
+
+
+def test_data_of_other_sizes_are_refused():
+    _, params, (x, y) = problem(seq_len=4)
+    with pytest.raises(ValueError, match="inputs of data"):
+        nr.subspace_descent(params, (jnp.concatenate([x, x], 2), y), steps=3, learning_rate=1e-4)
