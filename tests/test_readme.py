@@ -25,7 +25,9 @@ def test_examples_run_one_after_the_other(capsys):
 
 def test_the_test_command_is_the_one_that_ci_runs():
     assert "pip install uv && uv run --group dev pytest" in README
-    assert "check 'pip install uv && uv run --group dev pytest'" in (ROOT / ".ci" / "run").read_text()
+    assert (
+        "check 'pip install uv && uv run --group dev pytest'" in (ROOT / ".ci" / "run").read_text()
+    )
 
 
 def test_every_row_of_the_table_names_what_exists():

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import ntk_rnn
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "neural-tangents", "numpy", "scikit-learn")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "neural-tangents", "numpy", "scipy")
 _IMPLEMENTATIONS = ("jacobian_contraction", "ntk_vector_products", "structured_derivatives", "auto")
 
 
