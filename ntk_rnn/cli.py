@@ -1,4 +1,4 @@
-"""The command line: ``ntk-rnn reproduce``, ``kernel``, ``theory`` and ``doctor``.
+"""The command line: ``ntk-rnn reproduce``, ``kernel``, ``theory``, ``doctor`` and ``completion``.
 
 Nothing heavy is imported until the arguments have been read, so that help and mistakes answer at
 once.
@@ -17,17 +17,17 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, get_args
 
 import tyro
 
 import ntk_rnn
 from ntk_rnn import _terminal
 from ntk_rnn._terminal import UserError
-from ntk_rnn.reproduction import command_help, display, registry
+from ntk_rnn.reproduction import command_help, completion, display, registry
 from ntk_rnn.reproduction.checks.topics import TOPICS, Topic
 from ntk_rnn.reproduction.claims import Claim
-from ntk_rnn.reproduction.studies.configs import Config, KernelsConfig
+from ntk_rnn.reproduction.studies.configs import Config, Implementation, KernelsConfig
 
 _T = TypeVar("_T")
 _Several = Annotated[
@@ -144,6 +144,37 @@ class Doctor:
         return 0 if all_is_well else 1
 
 
+@dataclass(frozen=True)
+class Completion:
+    """Print the script with which a shell completes commands, studies and options."""
+
+    shell: Annotated[completion.Shell, tyro.conf.Positional]
+    """Which shell."""
+
+    def __call__(self) -> int:
+        """Prints the script; returns the exit code."""
+        positional = {
+            "reproduce": tuple(registry.STUDIES),
+            "theory": TOPICS,
+            "completion": get_args(completion.Shell),
+        }
+        options = {
+            name: [f"--{each}" for each in _options(command)] for name, command in _COMMANDS.items()
+        }
+        commands = {name: [*positional.get(name, ()), *options[name]] for name in _COMMANDS}
+        values = {"--implementation": get_args(Implementation), "--out": (), "--data": ()}
+        print(completion.script(self.shell, commands, values), end="")
+        return 0
+
+
+def _options(command: type) -> list[str]:
+    """The options of a command, without their dashes."""
+    fields = {field.name for field in dataclasses.fields(command)} - {"names", "shell"}
+    if "config" in fields:
+        fields = fields - {"config"} | {field.name for field in dataclasses.fields(KernelsConfig)}
+    return sorted(name.replace("_", "-") for name in (*fields, "help"))
+
+
 def _version() -> int:
     print(f"ntk_rnn {ntk_rnn.__version__}")
     return 0
@@ -153,7 +184,13 @@ def _exit_code(claims: Sequence[Claim]) -> int:
     return 1 if any(claim.verdict == "does not hold" for claim in claims) else 0
 
 
-_COMMANDS = {"reproduce": Reproduce, "kernel": Kernel, "theory": Theory, "doctor": Doctor}
+_COMMANDS = {
+    "reproduce": Reproduce,
+    "kernel": Kernel,
+    "theory": Theory,
+    "doctor": Doctor,
+    "completion": Completion,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

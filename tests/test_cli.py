@@ -4,6 +4,7 @@ import csv
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -79,6 +80,7 @@ def test_what_is_told_is_told_as_it_is(capsys):
         (["kernel"], ["--widths", "--in-dim", "--implementation", "Exit code"]),
         (["theory"], ["--seed", "--json", "Exit code", *TOPICS]),
         (["doctor"], ["Exit code"]),
+        (["completion"], ["bash", "zsh"]),
     ],
 )
 def test_help_fits_80_columns(capsys, monkeypatch, command, words):
@@ -89,6 +91,43 @@ def test_help_fits_80_columns(capsys, monkeypatch, command, words):
     text = capsys.readouterr().out
     assert all(word in text for word in [*words, "Example"])
     assert max(map(len, text.splitlines())) <= 80 and len(text.splitlines()) <= 45
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        (["rep"], {"reproduce"}),
+        (["reproduce", "fi"], {"fig1", "fig2", "fig3", "fig4", "fig5"}),
+        (["reproduce", "fig1", "--smoke", "ta"], {"table1"}),
+        (["reproduce", "--out", ""], set()),
+        (["theory", "dr"], {"drift"}),
+        (["kernel", "--implementation", "a"], {"auto"}),
+        (["completion", ""], {"bash", "zsh"}),
+    ],
+)
+def test_bash_completes(capsys, tmp_path, typed, offered):
+    assert cli.main(["completion", "bash"]) == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    completed = (
+        'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+        '"$(complete -p ntk-rnn | cut -d" " -f5)"; printf "%s\n" "${COMPREPLY[@]}"'
+    )
+    command = ["bash", "-c", completed, "bash", tmp_path / "script", "ntk-rnn", *typed]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    names = {word for word in done.stdout.split() if not word.startswith("--")}
+    assert names == offered and not done.stderr
+
+
+def test_all_options_are_completed(capsys):
+    cli.main(["completion", "zsh"])
+    script = capsys.readouterr().out
+    for name in cli._COMMANDS:
+        words = re.search(rf'(?m)^ +{name}\) words="(.*)"', script)
+        with pytest.raises(SystemExit):
+            cli.main([name, "--help"])
+        told = re.findall(r"(?m)^\W+(?:-h, )?(--[a-z][a-z-]*)", capsys.readouterr().out)
+        assert {word for word in words[1].split() if word.startswith("--")} == set(told), name
 
 
 def test_version(capsys):

@@ -85,6 +85,14 @@ Exit code:
 Example:
   ntk-rnn doctor
 """,
+    "completion": """
+Works where the program is called by its name, as after
+  source .venv/bin/activate.
+
+Examples:
+  ntk-rnn completion bash > ~/.ntk-rnn.bash
+  echo 'source ~/.ntk-rnn.bash' >> ~/.bashrc
+""",
 }
 
 
