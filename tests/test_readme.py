@@ -5,11 +5,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 import ntk_rnn as nr
 from ntk_rnn import cli
 
 ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 # Where commands are written down, and the group that each program needs.
@@ -47,10 +49,8 @@ def test_the_test_command_is_the_one_that_ci_runs():
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)
 def test_commands_name_the_group_that_has_what_they_run(path):
     """The default install has none of the groups: it is what running the library needs."""
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        project = tomllib.load(file)
-    assert project["tool"]["uv"]["default-groups"] == []
-    assert set(NEEDED.values()) <= project["dependency-groups"].keys()
+    assert PYPROJECT["tool"]["uv"]["default-groups"] == []
+    assert set(NEEDED.values()) <= PYPROJECT["dependency-groups"].keys()
     for run in re.findall(r"\buv run ([^&`'\n#]+)", path.read_text(encoding="utf-8")):
         group = re.search(r"--group (\w+)", run)
         words = re.sub(r"--(group|resolution|with|extra) \S+|--isolated", "", run).split()
@@ -94,5 +94,11 @@ def test_every_command_exists():
     assert all(hasattr(cli, command.capitalize()) for command in commands), commands
 
 
-def test_the_version_to_cite_is_this_one():
-    assert f"\nversion: {nr.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+def test_what_is_cited_is_what_is_installed():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = PYPROJECT["project"]
+    assert cited["version"] == project["version"] == nr.__version__
+    assert cited["license"] == project["license"]
+    assert cited["keywords"] == project["keywords"]
+    assert cited["authors"] == project["authors"]
+    assert cited.get("repository-code") == project.get("urls", {}).get("Repository")
