@@ -68,4 +68,21 @@ $y_t = C h_t / \sqrt n$, which can be written in any language.
 >>> params = nr.realize(L, method="balanced", order=3)
 >>> {name: array.shape for name, array in sorted(params["params"].items())}
 {'C': (1, 3), 'F': (3, 1), 'W': (3, 3)}
+
+## Save and load
+
+NumPy keeps the matrices in a file that other programs can read as well. If data were standardized,
+add their units, as `**units._asdict()`, because predictions need them.
+
+>>> with tempfile.TemporaryDirectory() as folder:
+...     path = pathlib.Path(folder, "model.npz")
+...     np.savez(path, **params["params"])
+...     with np.load(path) as file:
+...         loaded = {"params": {name: file[name] for name in ("W", "F", "C")}}
+>>> model = nr.LinearRNN(width=3, out_dim=1)
+>>> np.array_equal(model.apply(loaded, x), model.apply(params, x))
+True
+
+The response alone, saved by `np.save` and loaded by `np.load`, predicts by `ntk_rnn.causal_conv`.
+Parameters of any other model are saved by `flax.serialization`, as `ntk_rnn.guide.own_model` shows.
 """

@@ -54,4 +54,17 @@ take any such model. A model that is causal and linear in its inputs may be trai
 compressed by `ntk_rnn.compress`; a probe finds out whether it is, and other models are refused. To
 see how far training leaves the kernel regime, compare `ntk_rnn.empirical_ntk` at the start and
 at the end; for the linear RNN `kernel_drift=True` records it at every step.
+
+## Save and load
+
+`flax.serialization` writes the parameters of any model as bytes, and reads them into parameters of
+the same structure:
+
+>>> import flax.serialization
+>>> saved = flax.serialization.to_bytes(params)  # for a file: path.write_bytes(saved)
+>>> loaded = flax.serialization.from_bytes(params, saved)
+>>> np.array_equal(perceptron(loaded, x), perceptron(params, x))
+True
+
+During a run, `checkpoint=` of `ntk_rnn.train` saves them by itself (`ntk_rnn.guide.long_runs`).
 """
