@@ -120,9 +120,9 @@ fig
 
 # %% [markdown]
 # The RNN is ahead of its limit where the width is too small for the limit to hold. To move lag $d$
-# by 1, the parameters must move by $1 / \sqrt{\rho_d}$. Spread over $n$ hidden units, that is little
-# only as long as $n \rho_d$ is large. So a network learns its longest delays while its kernel
-# changes.
+# by 1, the parameters must move by $1 / \sqrt{\rho_d}$. Spread over $n$ hidden units, that is
+# little only as long as $n \rho_d$ is large. So a network learns its longest delays while its
+# kernel changes.
 
 # %% [markdown]
 # ## Try it: what does your RNN remember?
