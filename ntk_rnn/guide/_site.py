@@ -107,6 +107,8 @@ def _convert_notebooks(source: Path, target: Path) -> None:
     exporter = HTMLExporter(raw_template=_NOTEBOOK)
     for path in notebooks:
         notebook = nbformat.read(path, as_version=4)
+        # Otherwise the lexer of IPython is asked for, which need not be installed.
+        notebook.metadata["language_info"] = {"name": "python"}
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = _FORMULA.sub(_mathml, cell.source)

@@ -226,7 +226,7 @@ def test_claims():
 def test_mistakes(recording, tmp_path):
     for fields, complaint in (
         ({"limited_minutes": 0.25}, r"limited data .* num_train must be at most 240, .* got 300"),
-        ({"seq_len": 99}, r"full data of the configuration do not do: seq_len must leave windows"),
+        ({"seq_len": 99}, r"full data of the configuration cannot be used: seq_len must leave"),
         ({"batch_size": 500}, r"batch_size must be at most the number of windows, \d+ of full"),
         ({"learning_rate": 9.0}, r"learning_rate must be below .*, got 9"),
     ):

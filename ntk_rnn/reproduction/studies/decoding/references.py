@@ -43,7 +43,7 @@ def reference_scores(
             test_fraction=config.test_fraction,
         )  # fmt: skip
     except ValueError as error:
-        raise UserError(f"data for training do not do to choose a ridge: {error}") from error
+        raise UserError(f"the data for training are too few to choose a ridge: {error}") from error
     some, judge = compressed(config, fit), hold_out(config, validation)
     scores = [np.mean(judge.score(_ridge(strength, some))) for strength in STRENGTHS]
     strength = STRENGTHS[int(np.argmax(scores))]
