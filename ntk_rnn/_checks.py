@@ -43,7 +43,7 @@ def one_of(name: str, value: Any, *choices: str) -> None:
 
 
 def positive(**named: Any) -> None:
-    """Raises ``ValueError`` for the first that is no finite positive scalar (or traced)."""
+    """Raises ``ValueError`` for the first that is not a finite positive scalar (or traced)."""
     for name, value in named.items():
         if is_traced(value):
             continue
@@ -186,7 +186,7 @@ def impulse_response(name: str, response: Any) -> jax.Array:
 
 
 def initial_response(initial: Any, shape: tuple[int, int, int], dtype: Any) -> jax.Array:
-    """The argument ``initial``, ``L^0``, for data whose responses have a shape; 0 if ``None``."""
+    """The argument ``initial``, ``L^0``, for data with responses of a shape; 0 if ``None``."""
     initial = impulse_response("initial", np.zeros(shape) if initial is None else initial)
     same("initial.shape", initial.shape, "(T, n_y, n_x) of data", shape, "shape")
     return initial.astype(dtype)
@@ -249,10 +249,10 @@ def semidefinite_error(
     """Raises ``ValueError`` for a matrix that is far from symmetric and positive semi-definite.
 
     Rounding leaves far less than 1e-3 of the largest eigenvalue; what was estimated from samples
-    may be further off, and is better repaired knowingly.
+    may be farther off, and its user should decide how to repair it.
 
     Args:
-      name: of the matrix.
+      name: name of the matrix.
       asymmetry: its largest difference from its transpose.
       smallest: its smallest eigenvalue.
       largest: the largest absolute value of its eigenvalues.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows: processes are not kept from each other
+except ImportError:  # on Windows, processes are not kept from each other
     fcntl = None
 
 
@@ -46,7 +46,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replaces a file by one of this content, once that has reached the disk."""
+    """Replaces a file by one with this content, once the content has reached the disk."""
     begun = path.with_name(f".{path.name}.new")
     with begun.open("wb") as file:
         file.write(content)
@@ -89,7 +89,7 @@ def replaced_folder(target: Path, check: Callable[[], None]) -> Iterator[Path]:
 def recover(target: Path) -> None:
     """Restores what killed processes had moved away, and removes what they had begun.
 
-    It is to be called with a lock on the folder around the target.
+    The caller must hold a lock on the folder that the target is in.
     """
     for old in sorted(target.parent.glob(f".{target.name}.old-*")):
         if os.path.lexists(target):

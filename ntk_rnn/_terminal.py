@@ -26,10 +26,10 @@ from rich.table import Table
 # The exit code of a program that SIGINT has ended, in shells.
 INTERRUPTED = 130
 
-# Work that ends before has no bar.
+# Seconds for which no bar is drawn, because most work ends before.
 _PATIENCE_SECONDS = 2.0
 
-# Of all open blocks of `interrupts`, the innermost last.
+# The open blocks of `interrupts`, with the innermost at the end.
 _open: list[threading.Event] = []
 
 
@@ -120,7 +120,7 @@ def interrupts(*, at_once: bool) -> Iterator[Callable[[], bool]]:
     others too, so that they do not go on with what it has ended early.
 
     Signals belong to the main thread, so in any other thread there is never an interrupt to see.
-    Where Ctrl-C is ignored, it stays so.
+    Where Ctrl-C is ignored, it stays ignored.
 
     Args:
       at_once: whether Ctrl-C also does what it did before the block. Otherwise the first one is a

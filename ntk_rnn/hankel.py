@@ -25,10 +25,10 @@ def hankel_singular_values(
 
     Args:
       impulse_response: ``L``, shape ``(T, n_y, n_x)``.
-      zeros_beyond: whether lags from ``T`` on are 0. If not, the matrix has
-        ``ceil((T + 1) / 2)`` block rows and the rest columns, so ``i + j < T``; if so, ``T`` of
-        both, and a balanced RNN of width ``n`` is within twice the sum of the values from the
-        n-th on, in the largest singular value of its frequency response.
+      zeros_beyond: whether lags from ``T`` on are 0. If not, the matrix has ``ceil((T + 1) / 2)``
+        block rows and the rest columns, so ``i + j < T``; if so, it has ``T`` of both, and a
+        balanced RNN of width ``n`` is within twice the sum of the values from the n-th on, in the
+        largest singular value of its frequency response.
 
     Returns:
       Shape ``(k,)``, largest first, float64, computed on the host.
@@ -116,8 +116,8 @@ def _eigensystem(
 def _hankel(response: np.ndarray, zeros: bool) -> np.ndarray:
     """The block Hankel matrix ``H[(i, p), (j, q)] = L_{i+j}[p, q]``.
 
-    Either of the lags that are given, ``ceil((T + 1) / 2)`` block rows and the rest columns, or of
-    all lags, 0 from ``T`` on, ``T`` block rows and columns.
+    It has ``ceil((T + 1) / 2)`` block rows and the rest columns for the lags that are given, or
+    ``T`` block rows and columns for all lags, which are 0 from ``T`` on.
     """
     seq_len, out_dim, in_dim = response.shape
     num_rows = seq_len if zeros else (seq_len + 2) // 2

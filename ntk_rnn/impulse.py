@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray, Params
 
-# At most so many turns of a loop are unrolled, because each of them is compiled on its own.
+# At most this many turns of a loop are unrolled, because each of them is compiled on its own.
 _UNROLLED = 32
 
 # Rows times a matrix, and rows times its transpose.
@@ -107,8 +107,8 @@ def _chain_jvp(
     rows = chain(start, matrix, seq_len, side)
     forcing = jnp.einsum(_PRODUCT[side], rows[:-1], d_matrix, precision="highest")
     forcing *= matrix.shape[0] ** -0.5
-    # The recursion is linear, hence its own derivative, taken anywhere. Written as a derivative,
-    # it transposes on every JAX; some do not recognize a bare loop over tangents as linear.
+    # The recursion is linear, so it is its own derivative everywhere. Written as a derivative, it
+    # transposes on every JAX; some do not recognize a bare loop over tangents as linear.
     recursion = partial(_lags, matrix=matrix, seq_len=seq_len, side=side)
     change = d_start, forcing
     return rows, jax.jvp(recursion, jax.tree.map(jnp.zeros_like, change), change)[1]

@@ -198,7 +198,7 @@ def _scan(
     c: Float[Array, "n_y n"],
     x: Float[Array, "N T n_x"],
 ) -> Float[Array, "N T n_y"]:
-    """The recurrence (eq. 1) step by step; inputs and outputs in one product for all times."""
+    """The recurrence (eq. 1) step by step; inputs and outputs take one product for all times."""
     scale = w.shape[0] ** -0.5
     forcing = jnp.einsum("ntq,kq->tnk", x, f, precision="highest")
 

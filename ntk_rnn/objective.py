@@ -1,8 +1,8 @@
 """What training descends: the squared loss of a model, on sequences or on compressed data.
 
-Both are a data set of one interface: sequences to evaluate a model on, and a loss of its outputs.
-For sequences and targets those are the inputs as they are; for compressed data they are unit
-impulses, since the impulse response says all there is to know of a causal linear model.
+Both have one interface: sequences to evaluate a model on, and the loss of its outputs. For
+sequences and targets those are the inputs as they are; for compressed data they are unit impulses,
+since the impulse response says all there is to know of a causal linear model.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Impulses(NamedTuple):
         return self.compressed.loss(outputs.transpose(1, 2, 0), loss)
 
     def errors(self, outputs: Float[Array, "n_x T n_y"], loss: Loss) -> Float[Array, "K n_y"]:
-        """What the loss is half the squared norm of, but for a constant."""
+        """The array whose squared norm is twice the loss, up to a constant."""
         scale = jnp.sqrt(self.compressed.scale(loss))
         return scale * self.compressed.errors(outputs.transpose(1, 2, 0))
 

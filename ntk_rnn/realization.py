@@ -1,7 +1,7 @@
 """Linear RNNs that have a given impulse response (Proposition 2.1b).
 
 An RNN of width ``n`` has ``L_j = C A^j B`` with ``A = W / sqrt(n)`` and ``C B`` scaled by another
-``sqrt(n)``: to be given ``L`` is to look for a state-space model ``(A, B, C)`` with these Markov
+``sqrt(n)``. So an RNN with a given ``L`` is a state-space model ``(A, B, C)`` with these Markov
 parameters. There is one of width ``T min(n_x, n_y)`` for every ``L``, and often a much smaller one.
 """
 
@@ -100,7 +100,7 @@ def _shift_register(response: Array) -> dict[str, Any]:
     shift = np.kron(np.eye(seq_len, k=-1), np.eye(side)).astype(response.dtype)
     unit = jnp.eye(n, side, dtype=response.dtype)
     blocks = response * (np.sqrt(n) / gain).astype(response.dtype)[:, None, None]
-    # Of two equal sides `impulse_response` follows the outputs.
+    # If both sides are equal, `impulse_response` follows the outputs.
     if out_dim <= in_dim:
         return _params(shift.T * weight, blocks.reshape(n, in_dim), unit.T)
     return _params(shift * weight, unit, blocks.transpose(1, 0, 2).reshape(out_dim, n))

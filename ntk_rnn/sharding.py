@@ -134,18 +134,18 @@ def _placed(array: Any, mesh: Mesh, spec: PartitionSpec) -> jax.Array:
 
 
 def split_like(params: Any, tree: Any) -> tuple[NamedSharding | None, ...]:
-    """How to split arrays that are of the shape of parameters, as a moment of each of them is.
+    """How to split arrays that have the shapes of parameters, such as an optimizer's moments.
 
-    What is said here of an array, and by ``bound_together``, is what a compiled loop says of it at
-    its end. If it said something else, the next call would be compiled once more.
+    An array is split here, and by ``bound_together``, as a compiled loop leaves it at its end. If
+    it were split in another way, the next call would be compiled once more.
 
     Args:
       params: parameters, split over devices or not.
       tree: a pytree of shapes, each that of a parameter, with any axes in front, or another one.
 
     Returns:
-      One for each leaf of ``tree``, ``None`` where nothing is said; nothing at all if no parameter
-      is split.
+      A sharding for each leaf of ``tree``, or ``None`` where it is left to JAX; no entries at all
+      if no parameter is split.
     """
     splits: dict[tuple[int, ...], NamedSharding] = {}
     for leaf in jax.tree.leaves(params):
@@ -163,7 +163,7 @@ def split_like(params: Any, tree: Any) -> tuple[NamedSharding | None, ...]:
 
 
 def bound_together(state: Any, problem: Any) -> Any:
-    """``state``, all of it bound to the devices to which some of it, or of ``problem``, is."""
+    """``state``, all bound to the devices to which a part of it or of ``problem`` is bound."""
     for array in jax.tree.leaves((state, problem)):
         if isinstance(array, jax.Array) and array.committed:
             bound = array.sharding
@@ -184,7 +184,7 @@ def bound_together(state: Any, problem: Any) -> Any:
 
 
 def _shortened(sharding: NamedSharding) -> NamedSharding:
-    """How an array is split, in as few words as the compiler uses."""
+    """How an array is split, as the compiler writes it: without unsplit axes at the end."""
     spec = list(sharding.spec)
     while spec and spec[-1] is None:
         spec.pop()

@@ -1,4 +1,4 @@
-"""Whether an implementation of neural-tangents works here: found out by trying it."""
+"""Finds out whether an implementation of neural-tangents works here, by trying it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FAILURES: dict[enum.IntEnum, str | None] = {}  # what was tried, and what was w
 def implementation(value: str | int) -> enum.IntEnum:
     """The `NtkImplementation` with this name or number, if it works on this JAX.
 
-    That is found out when it is first asked for, on three small networks.
+    It is tried on three small networks when it is first asked for.
 
     Args:
       value: `"jacobian_contraction"`, `"ntk_vector_products"`, `"structured_derivatives"` or
