@@ -126,7 +126,7 @@ def _kernel_fn(network: ApplyFn, trace_axes: tuple[int, ...], implementation: An
                 return ntk_fn(x1, x2, params)
         except Exception as error:
             name = implementation.name.lower()
-            if name == "jacobian_contraction":  # nothing asks less of a network
+            if name == "jacobian_contraction":  # no other asks less of a network
                 raise
             raise ValueError(
                 f"implementation {name!r} cannot do this apply_fn ({type(error).__name__}: "

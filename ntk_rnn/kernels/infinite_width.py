@@ -81,7 +81,7 @@ def rho_max(seq_len: int, nu_f: Any, nu_c: Any) -> Any:
 def impulse_variances(seq_len: int, nu_w: Array, nu_f: Any, nu_c: Any) -> Float[Array, " T"]:
     """Variances ``nu_C nu_F nu_W^j`` of the entries of ``L_j`` at the start (Theorem 3.3a).
 
-    They are of the type of ``nu_w``, an array; nothing is checked.
+    They have the type of ``nu_w``, which must be an array; nothing is checked.
     """
     return nu_c * nu_f * nu_w ** jnp.arange(seq_len, dtype=nu_w.dtype)  # (Theorem 3.3a)
 

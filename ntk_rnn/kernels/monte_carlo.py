@@ -21,7 +21,7 @@ class MonteCarloNTK(NamedTuple):
 
     Attributes:
       kernel: mean over the samples, shape ``(N1, N2, T, T)``, or ``(N1, N2, T, T, n_y, n_y)``.
-      standard_error: of every entry of ``kernel``, of the same shape.
+      standard_error: standard error of every entry of ``kernel``, of the same shape.
 
     Example:
       >>> import jax
@@ -51,11 +51,12 @@ def monte_carlo_ntk(
 ) -> MonteCarloNTK:
     """NTK by sampling (Lemma B.1): ``K(x, x') = E_v[(J(x) v) (J(x') v)^T]``, ``v ~ N(0, I)``.
 
-    Here ``J = df/dparams``, and ``v`` is a random change of all parameters. Unbiased for any
-    network that treats the entries of a batch independently, linear or not. ``J v`` is one
-    derivative in forward mode: no Jacobian is formed, and memory does not depend on the number of
-    samples. The standard error falls as ``1 / sqrt(num_samples)``; for an entry of the full
-    kernel it is ``sqrt((K(x, x) K(x', x') + K(x, x')^2) / num_samples)``, up to its own noise.
+    Here ``J = df/dparams``, and ``v`` is a random change of all parameters. The estimate is
+    unbiased for any network that treats the entries of a batch independently, linear or not.
+    ``J v`` is one derivative in forward mode: no Jacobian is formed, and memory does not depend on
+    the number of samples. The standard error falls as ``1 / sqrt(num_samples)``; for an entry of
+    the full kernel it is ``sqrt((K(x, x) K(x', x') + K(x, x')^2) / num_samples)``, up to its own
+    noise.
 
     Args:
       apply_fn: ``apply_fn(params, x)``, outputs of shape ``(N, ..., n_y)``, e.g. ``(N, T, n_y)``,

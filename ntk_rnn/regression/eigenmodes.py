@@ -1,8 +1,8 @@
 """How far descent has come along each eigenvector of a kernel.
 
-Of what is to be learned along an eigenvector of eigenvalue ``lambda``, gradient descent leaves
-``(1 - eta lambda)^l`` after ``l`` steps, gradient flow ``exp(-t lambda)`` after time ``t``, and
-gradient descent with momentum an entry of the ``l``-th power of a 2 x 2 matrix. What is gained is
+Along an eigenvector of eigenvalue ``lambda``, the part of the targets that remains is
+``(1 - eta lambda)^l`` after ``l`` steps of gradient descent, ``exp(-t lambda)`` after time ``t`` of
+gradient flow, and an entry of the ``l``-th power of a 2 x 2 matrix with momentum. What is gained is
 computed on its own: one minus what remains would lose the digits of the first steps.
 """
 
@@ -46,7 +46,7 @@ def remaining_and_gained(
       time: times of gradient flow, or ``None``.
 
     Raises:
-      ValueError: if neither or both of step and time are given, or a value is not as said.
+      ValueError: if neither or both of step and time are given, or a value is out of range.
     """
     _check_momentum(momentum)
     without_steps = learning_rate is None and (_checks.is_traced(momentum) or momentum == 0)
@@ -110,7 +110,7 @@ def _whole_numbers(step: Any, xp: ModuleType) -> Shaped[AnyArray, "*steps"]:
 
 @partial(compiled, static_argnums=1)
 def exceeds_rounding(singular_values: Float[AnyArray, " k"], size: int) -> Bool[AnyArray, " k"]:
-    """Which singular values of a matrix of at most ``size`` rows are not 0 but for rounding."""
+    """Which singular values of a matrix of at most ``size`` rows exceed rounding."""
     eps = np.finfo(singular_values.dtype).eps
     return singular_values > eps * size * singular_values[0]
 
@@ -219,7 +219,7 @@ def heavy_ball(
 
     shape = (*steps.shape, *step_size.shape)
     is_whole = xp.issubdtype(steps.dtype, xp.integer)
-    # By 2^127 steps all that moves at all has converged.
+    # After 2^127 steps all that moves at all has converged.
     rounds = 8 * steps.dtype.itemsize - 1 if is_whole else 128
     left = steps if is_whole else xp.where(xp.isinf(steps), 0, xp.minimum(steps, 2.0**127))
     start = (xp.ones(shape, dtype), xp.zeros(shape, dtype), xp.zeros(shape, dtype))

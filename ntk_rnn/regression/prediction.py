@@ -82,8 +82,8 @@ class KernelRegression:
         """Eigenvalues ``lambda`` of the loss's curvature in the kernel's features, falling.
 
         For the sum loss they are those of the kernel on the training data, without zeros that
-        follow from its size; for lag weights each stands for one of every output. Matrix-free
-        they are approximate, the first excepted.
+        follow from its size; for lag weights each of them belongs to every output. If matrix-free,
+        all but the first are approximate.
         """
         return self.singular_values**2
 

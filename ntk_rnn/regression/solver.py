@@ -1,4 +1,4 @@
-"""Kernel regressions solved: by which method, and in which precision."""
+"""Solves kernel regressions: chooses the method and the precision."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def kernel_regression(
         host, and for lag weights only), or ``"auto"``: dense up to 2^27 numbers in ``A`` and 4096
         singular values. ``KernelRegression.method`` says which one was used.
       tolerance: matrix-free, directions are added until ``KernelRegression.change`` is below it.
-      max_rank: matrix-free, the most directions; a warning says if they do not suffice.
+      max_rank: if matrix-free, the largest number of directions; a warning says if they do not
+        suffice.
 
     Returns:
       The path, as functions of the step.
@@ -122,7 +123,8 @@ def choose_method(
         factorized in chunks of rows as they are.
 
     Raises:
-      ValueError: if the choice is unknown, or matrix-free or on the host where it cannot be.
+      ValueError: if the choice is unknown, or is matrix-free or on the host where that is not
+        possible.
     """
     _checks.one_of("method", choice, "auto", "dense", "matrix_free")
     traced = _checks.is_traced((kernel, data))
