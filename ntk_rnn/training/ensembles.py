@@ -13,7 +13,8 @@ from jaxtyping import PyTree
 
 from ntk_rnn import _checks
 
-# The part of free memory that a batch may take, for the estimate is of one run alone.
+# The part of free memory that a batch may take. It is not all, because the estimate is of one run
+# alone.
 _SHARE = 0.5
 
 

@@ -59,10 +59,10 @@ def train(
 
     Epoch ``e`` goes through the data in the order
     ``jax.random.permutation(jax.random.fold_in(key, e), N)``, in ``N // batch_size`` batches; the
-    ``N % batch_size`` sequences that are left are for other epochs.
+    ``N % batch_size`` sequences that are left over come in other epochs.
 
-    Beside its own copy of the parameters and what a step takes, a run keeps one copy on the host,
-    once it has lasted for 10 seconds, and two for the time of a chunk.
+    Besides its own copy of the parameters and what a step takes, a run keeps one copy on the host
+    once it has lasted for 10 seconds, and for the time of a chunk two.
 
     Args:
       apply_fn: ``apply_fn(params, x) -> y``, as ``LinearRNN(...).apply``, or a Flax module;
@@ -80,8 +80,8 @@ def train(
       test: test inputs and targets, of any number and length, or compressed ones.
       loss: ``"sum"`` for ``1/2 sum ||y_hat - y||^2`` (Appendix B.4) over the batch, or ``"mean"``
         for its mean squared error.
-      record_at: the steps at which to record, shape ``(R,)``, from 0 to the last, which always
-        is. If ``None``, those are the beginnings of all epochs, or, without mini-batches, the
+      record_at: the steps at which to record, shape ``(R,)``, from 0 to the last, which always is
+        recorded. If ``None``, those are the beginnings of all epochs, or, without mini-batches, the
         multiples of a power of 2, 100 to 200 of them. A record costs one evaluation of the model on
         all training data and all of ``test``: the training loss is over all data, also with
         mini-batches.
@@ -97,7 +97,7 @@ def train(
     Returns:
       The path. After Ctrl-C (SIGINT) it ends at the step reached, recorded in addition, with a
       ``RuntimeWarning`` that says how to go on; a second Ctrl-C raises ``KeyboardInterrupt`` at
-      once. Should a training loss turn non-finite, that of a batch or of a record, a
+      once. If a training loss turns non-finite, be it of a batch or of a record, a
       ``RuntimeWarning`` names the step, and the path ends one step before.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What is trained, on what and how; and the optimizers of optax, by which it is."""
+"""What is trained, on which data and how, and the optimizers of optax that do it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Problem(NamedTuple):
       data: training data.
       test: test data, or ``None``.
       rate: the learning rate, if it is a number.
-      key: of the order of the data; ``None`` without mini-batches.
+      key: random key of the order of the data; ``None`` without mini-batches.
       initial_gram: the Gram matrix at the start, if the drift from it is to be recorded.
     """
 

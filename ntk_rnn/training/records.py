@@ -86,12 +86,12 @@ def observe(
       method: the model and its loss.
       problem: the data. Where they are compressed, their inputs are the unit impulses.
       params: the parameters.
-      with_gradient: whether the training loss is to be differentiated. Only a linear model of
-        this library is then evaluated on all inputs at once: what is evaluated along with the
-        training inputs adds 0 to the gradient, but NaN where a model has no derivative, as a norm
-        has none at the zeros that follow an impulse. A set of more sequences than the training
-        data is evaluated apart too, for it costs less to evaluate a model again than to
-        differentiate it there.
+      with_gradient: whether the training loss is to be differentiated. Only a linear model of this
+        library is then evaluated on all inputs at once: what is evaluated along with the training
+        inputs adds 0 to the gradient, but NaN where a model has no derivative, as a norm has none
+        at the zeros that follow an impulse. A set of more sequences than the training data is
+        evaluated apart too, because it costs less to evaluate a model again than to differentiate
+        it there.
     """
     data, test = problem.data, problem.test
     inputs = [data.inputs]

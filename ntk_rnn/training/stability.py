@@ -20,7 +20,7 @@ from ntk_rnn.loss import Loss, check_loss
 from ntk_rnn.objective import Data, DataSet, Sequences, matching_data, output_of
 from ntk_rnn.training.method import Method, Problem
 
-# Power iterations at most, for the eigenvalue and for a trial.
+# The largest numbers of power iterations, for the eigenvalue and for a trial.
 _MOST, _TRIAL = 10_000, 20
 
 
@@ -104,7 +104,7 @@ def infinite_start() -> ValueError:
 
 
 def divergence_warning(method: Method, problem: Problem, params: Any, step: int) -> str:
-    """What to say of a training loss that turned non-finite at a step."""
+    """The warning about a training loss that turned non-finite at a step."""
     data, what = problem.data, "all data"
     if method.batch_size is not None and isinstance(data, Sequences):
         data, what = data.batch(slice(method.batch_size)), "a batch"

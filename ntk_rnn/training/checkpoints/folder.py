@@ -21,10 +21,10 @@ from ntk_rnn.training.checkpoints.fingerprints import difference, digest, other_
 from ntk_rnn.training.checkpoints.snapshots import Snapshot, restored, stored
 from ntk_rnn.training.records import Observation
 
-# The newest, one before it that may be damaged as well, and one for peace of mind.
+# How many checkpoints are kept: the newest, the one before in case it is damaged, and one more.
 _KEPT = 3
 
-# What there may be in a checkpoint: its parts, each a subfolder, and notes of orbax.
+# The names that a checkpoint may hold: its parts, each a subfolder, and notes of orbax.
 _PARTS = {"state", "records", "about", "_CHECKPOINT_METADATA", "commit_success.txt"}
 
 # Of the errors of the system, those that damage leads to.
@@ -40,7 +40,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | Path, configuration: dict[str, Any]) -> None:
-        import orbax.checkpoint as ocp  # seconds, which only those who want checkpoints pay
+        import orbax.checkpoint as ocp  # takes seconds, so only for those who want checkpoints
 
         self._folder = Path(folder).expanduser().absolute()
         self._configuration = configuration
@@ -76,7 +76,8 @@ class Checkpoints:
         """The newest checkpoint that can be read: its state and what was recorded, and when.
 
         Damaged ones are moved out of the way, with a ``RuntimeWarning`` that names them. Another
-        one says so if the versions under which it was written leave open whether it is of this run.
+        warning says so if the versions under which it was written leave open whether it is of this
+        run.
 
         Args:
           template: a snapshot of the same structure, shapes and types.
@@ -208,11 +209,11 @@ class _Foreign(Exception):
 
 
 def _refuse_others(folder: Path) -> None:
-    """Raises ``ValueError`` for what orbax would take for a checkpoint, and in time delete."""
+    """Raises ``ValueError`` for what orbax would take for a checkpoint and would delete in time."""
     for entry in sorted(folder.iterdir()):
         if not (entry.name.isdecimal() and entry.is_dir()):
             continue
-        # Parts may be missing, of a checkpoint that was being deleted when its run was killed.
+        # Parts may be missing if a checkpoint was being deleted when its run was killed.
         if not _PARTS.issuperset(os.listdir(entry)):
             raise ValueError(
                 "checkpoint must be a folder whose numbered subfolders are checkpoints, got "
@@ -230,7 +231,7 @@ def _sealed(configuration: dict[str, Any], *trees: Any) -> dict[str, Any]:
 
 
 def _padded(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """With zeros before the first row, since there may be none, which orbax cannot store."""
+    """Arrays with a row of zeros in front, because orbax cannot store arrays without rows."""
     return {
         name: np.concatenate([np.zeros_like(array, shape=(1, *array.shape[1:])), array])
         for name, array in rows.items()
