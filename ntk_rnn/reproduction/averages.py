@@ -47,7 +47,7 @@ def crossing(
 ) -> Float[np.ndarray, " S"]:
     """Where each sample first turns positive, by a line between two abscissas.
 
-    NaN for a sample that never does, or that is positive from the first abscissa on.
+    It is NaN for a sample that never does, or that is positive from the first abscissa on.
     """
     crossings = np.full(len(samples), np.nan)
     for i, row in enumerate(samples):

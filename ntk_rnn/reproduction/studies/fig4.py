@@ -133,7 +133,7 @@ def claims(config: WidthConfig, arrays: Arrays) -> list[Claim]:
 def plot(config: WidthConfig, arrays: Arrays) -> Figure:
     """Gap over epochs for each width, and largest gaps against the width."""
     fig, (over_steps, over_width) = plotting.panels(2, width=4.6, height=3.7)
-    step, train = arrays["step"][1:], gaps(arrays)["train"][:, :, 1:]  # at the start there is none
+    step, train = arrays["step"][1:], gaps(arrays)["train"][:, :, 1:]  # no gap at the start
     colors = plotting.shades(len(train))
     for k, (width, gap) in enumerate(zip(arrays["width"], train, strict=True)):
         plotting.bands(
@@ -159,7 +159,7 @@ def _plot_fits(ax: Axes, arrays: Arrays) -> None:
     widths, laws = arrays["width"], fits(arrays)
     for (name, gap), shift, color, marker, style in zip(
         gaps(arrays).items(),
-        (0.94, 1.06, 1.0),  # side by side, for the two losses are nearly the same
+        (0.94, 1.06, 1.0),  # side by side, because the two losses are nearly the same
         (plotting.BLUE, plotting.ORANGE, plotting.GREEN),
         ("o", "s", "^"),
         ("-", (0, (5, 2)), (0, (1, 1.5))),

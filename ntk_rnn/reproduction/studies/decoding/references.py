@@ -20,8 +20,8 @@ def reference_scores(
 ) -> dict[str, np.ndarray]:
     """``R^2`` on held-out windows, from the same lags and targets as the models have.
 
-    The strength of the ridge is the best for the last part of the bins for training, when fitted
-    to the others; then it is fitted to all.
+    The strength of the ridge is the one that does best on the last part of the bins for training
+    when the others are fitted. The ridge of that strength is then fitted to all of them.
 
     Args:
       config: the study's.
