@@ -1,7 +1,7 @@
 """Several devices: the rows of ``W`` and the sequences of a data set, split over a mesh.
 
-The functions of this library are the same on one device and on many: what is split is said once,
-by where the arrays lie. ``ntk_rnn.guide.devices`` has the recipe, for one host and for many.
+The functions of this library are the same on one device and on many, because what is split follows
+from where the arrays lie. ``ntk_rnn.guide.devices`` has the recipe, for one host and for many.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _placed(array: Any, mesh: Mesh, spec: PartitionSpec) -> jax.Array:
     spread = isinstance(array, jax.Array) and not array.is_fully_addressable
     if jax.process_count() == 1 or spread:
         return jax.device_put(array, sharding)
-    # Every process has the whole, and need not ask another one whether it is the same.
+    # Every process has the whole array and need not ask another one whether theirs is the same.
     whole = np.asarray(array)
     return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
 

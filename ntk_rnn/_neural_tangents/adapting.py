@@ -105,7 +105,7 @@ def _tangent_equations(closed: Any) -> tuple[types.SimpleNamespace, list[Any], l
                 raise NotImplementedError(f"{eqn.primitive} has complex values")
             equations.append(eqn)
             linear.update(eqn.outvars)
-        else:  # e.g. zeros that were broadcast: the rules want their values
+        else:  # for example zeros that were broadcast, of which the rules need the values
             operands = [v.val if isinstance(v, Literal) else known[v] for v in eqn.invars]
             values = eqn.primitive.bind(*operands, **eqn.params)
             values = values if eqn.primitive.multiple_results else [values]

@@ -16,7 +16,7 @@ import numpy as np
 from ntk_rnn._neural_tangents.loading import load
 
 _LOCK = threading.RLock()
-_FAILURES: dict[enum.IntEnum, str | None] = {}  # what was tried, and what was wrong
+_FAILURES: dict[enum.IntEnum, str | None] = {}  # what has been tried, and what was wrong with it
 
 
 def implementation(value: str | int) -> enum.IntEnum:

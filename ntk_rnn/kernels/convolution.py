@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 # Up to this length the direct sum is as fast; its T^4 products take seconds at T = 256.
 _LONGEST_DIRECT = 12
 
-# How many numbers the rows computed at once may need. At once they are one kernel on a GPU, which
-# is three times as fast as one row after the other. On a CPU it hardly matters.
+# How many numbers the rows that are computed together may need. Together they are one kernel on a
+# GPU, which is three times as fast as one row after the other. On a CPU it hardly matters.
 _LARGEST_GROUP = 2**20
 
 

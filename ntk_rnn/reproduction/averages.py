@@ -10,7 +10,7 @@ from ntk_rnn.power_law import PowerLaw
 
 
 def mean(samples: Float[np.ndarray, " S"]) -> tuple[float, float]:
-    """The mean of samples that are finite, and its standard error; NaN where there are too few."""
+    """The mean of samples that are finite, and its standard error; NaN if there are too few."""
     finite = samples[np.isfinite(samples)]
     count = len(finite)
     average = float(np.mean(finite)) if count else np.nan

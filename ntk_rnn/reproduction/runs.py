@@ -54,7 +54,7 @@ def execute(
       advance: called after each unit of work.
 
     Raises:
-      ValueError: if the configuration cannot be run or the folder not be written.
+      ValueError: if the configuration cannot be run or the folder cannot be written.
     """
     name = name or study.name
     module = study.load()

@@ -88,7 +88,7 @@ def run_in_chunks(
 class _Course:
     """The state of a run, its records, and copies of the state to go back to.
 
-    It goes on from the last checkpoint, if there is one.
+    The run continues from the last checkpoint, if there is one.
 
     Attributes:
       state: the state, of arrays that the next chunk overwrites.

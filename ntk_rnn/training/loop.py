@@ -142,7 +142,8 @@ def _steps(method: Method, problem: Problem, state: State, end: Int[Array, ""]) 
             lambda: epoch_order(problem.key, state.step // steps_an_epoch, num),
             lambda: state.order,
         )
-        # Counted from here, because the end of an epoch may be past the largest number of 32 bits.
+        # Steps are counted from here, because the end of an epoch may be past the largest number of
+        # 32 bits.
         ahead = jnp.minimum(end - state.step, steps_an_epoch - state.step % steps_an_epoch)
         unfinished = partial(_unfinished, state.step + ahead)
         return lax.while_loop(unfinished, on_a_batch, state._replace(order=order))

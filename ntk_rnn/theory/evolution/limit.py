@@ -131,9 +131,9 @@ def state_evolution(
       The covariance, its error, and for ``form="innovations"`` what that form consists of.
 
     Raises:
-      ValueError: if a variance is not positive, a number or a shape does not fit, a law is not
-        one, a map is no hashable function, or not affine though ``method="linear"``, an option is
-        unknown or too small, or Monte Carlo has no random key.
+      ValueError: if a variance is not positive, a number or a shape does not fit, a covariance is
+        not positive semi-definite, a map is not a hashable function, or is not affine although
+        ``method="linear"``, an option is unknown or too small, or Monte Carlo has no random key.
 
     Example:
       >>> import jax.numpy as jnp

@@ -151,7 +151,7 @@ def _checked_maps(maps: Any) -> tuple[RowMap, ...]:
 
 
 def map_name(index: int, g: RowMap) -> str:
-    """The name by which errors call a map."""
+    """The name of a map in errors."""
     return f"maps[{index}] ({getattr(g, '__name__', type(g).__name__)})"
 
 

@@ -66,7 +66,7 @@ def _on_device(copy: np.ndarray, like: jax.Array) -> jax.Array:
 
 
 def plain(array: Any) -> Any:
-    """``array``, or the numbers of random keys."""
+    """``array``, or the numbers of its random keys."""
     return array if _key_impl(array) is None else jax.random.key_data(array)
 
 
