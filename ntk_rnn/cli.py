@@ -17,17 +17,18 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar, get_args
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import tyro
 
 import ntk_rnn
 from ntk_rnn import _terminal
 from ntk_rnn._terminal import UserError
-from ntk_rnn.reproduction import command_help, completion, display, registry
+from ntk_rnn.reproduction import command_help, display, registry
 from ntk_rnn.reproduction.checks.topics import TOPICS, Topic
 from ntk_rnn.reproduction.claims import Claim
-from ntk_rnn.reproduction.studies.configs import Config, Implementation, KernelsConfig
+from ntk_rnn.reproduction.completion import SHELLS, Shell, script
+from ntk_rnn.reproduction.studies.configs import Config, KernelsConfig
 
 _T = TypeVar("_T")
 _Several = Annotated[
@@ -148,31 +149,25 @@ class Doctor:
 class Completion:
     """Print the script with which a shell completes commands, studies and options."""
 
-    shell: Annotated[completion.Shell, tyro.conf.Positional]
+    shell: Annotated[Shell, tyro.conf.Positional]
     """Which shell."""
 
     def __call__(self) -> int:
         """Prints the script; returns the exit code."""
-        positional = {
-            "reproduce": tuple(registry.STUDIES),
-            "theory": TOPICS,
-            "completion": get_args(completion.Shell),
+        names = {"reproduce": registry.STUDIES, "theory": TOPICS, "completion": SHELLS}
+        commands = {
+            name: [*names.get(name, ()), *_options(command)] for name, command in _COMMANDS.items()
         }
-        options = {
-            name: [f"--{each}" for each in _options(command)] for name, command in _COMMANDS.items()
-        }
-        commands = {name: [*positional.get(name, ()), *options[name]] for name in _COMMANDS}
-        values = {"--implementation": get_args(Implementation), "--out": (), "--data": ()}
-        print(completion.script(self.shell, commands, values), end="")
+        print(script(self.shell, commands), end="")
         return 0
 
 
 def _options(command: type) -> list[str]:
-    """The options of a command, without their dashes."""
+    """The options of a command."""
     fields = {field.name for field in dataclasses.fields(command)} - {"names", "shell"}
     if "config" in fields:
         fields = fields - {"config"} | {field.name for field in dataclasses.fields(KernelsConfig)}
-    return sorted(name.replace("_", "-") for name in (*fields, "help"))
+    return sorted(f"--{name}".replace("_", "-") for name in (*fields, "help"))
 
 
 def _version() -> int:

@@ -47,14 +47,6 @@ True
 `implementation="structured_derivatives"` is the fastest for networks that use each parameter a
 few times, and slow for those that use one at every step of time; leave the default there.
 
-## Training
-
-`ntk_rnn.gradient_descent`, `ntk_rnn.train`, `ntk_rnn.max_learning_rate` and `ntk_rnn.ensemble`
-take any such model. A model that is causal and linear in its inputs may be trained on data
-compressed by `ntk_rnn.compress`; a probe finds out whether it is, and other models are refused. To
-see how far training leaves the kernel regime, compare `ntk_rnn.empirical_ntk` at the start and
-at the end; for the linear RNN `kernel_drift=True` records it at every step.
-
 ## Save and load
 
 `flax.serialization` writes the parameters of any model as bytes, and reads them into parameters of
@@ -67,4 +59,12 @@ the same structure:
 True
 
 During a run, `checkpoint=` of `ntk_rnn.train` saves them by itself (`ntk_rnn.guide.long_runs`).
+
+## Training
+
+`ntk_rnn.gradient_descent`, `ntk_rnn.train`, `ntk_rnn.max_learning_rate` and `ntk_rnn.ensemble`
+take any such model. A model that is causal and linear in its inputs may be trained on data
+compressed by `ntk_rnn.compress`; a probe finds out whether it is, and other models are refused. To
+see how far training leaves the kernel regime, compare `ntk_rnn.empirical_ntk` at the start and
+at the end; for the linear RNN `kernel_drift=True` records it at every step.
 """

@@ -7,9 +7,15 @@ option before them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
+
+from ntk_rnn.reproduction.studies.configs import Implementation
 
 Shell = Literal["bash", "zsh"]
+SHELLS: tuple[Shell, ...] = get_args(Shell)
+
+# The values of options that take some, where no values stand for the names of files.
+_VALUES = {"--implementation": get_args(Implementation), "--out": (), "--data": ()}
 
 _FUNCTION = """\
 _ntk_rnn() {{
@@ -29,21 +35,17 @@ complete -o default -F _ntk_rnn ntk-rnn
 """
 
 
-def script(
-    shell: Shell, commands: Mapping[str, Sequence[str]], values: Mapping[str, Sequence[str]]
-) -> str:
+def script(shell: Shell, commands: Mapping[str, Sequence[str]]) -> str:
     """What a shell has to read, once, to complete ``ntk-rnn``.
 
     Args:
       shell: which shell; zsh reads functions of bash after `bashcompinit`.
       commands: the words that may follow each command, its options among them.
-      values: the values of each option that takes one; where there are none, the shell completes
-        names of files.
     """
     function = _FUNCTION.format(
         names=" ".join(commands),
         commands="\n".join(_case(*each, indent=8) for each in commands.items()),
-        values="\n".join(_case(*each, indent=4) for each in values.items()),
+        values="\n".join(_case(*each, indent=4) for each in _VALUES.items()),
     )
     return (
         f"autoload -U +X bashcompinit && bashcompinit\n{function}" if shell == "zsh" else function
