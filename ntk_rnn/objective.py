@@ -152,6 +152,11 @@ def as_data_set(name: str, data: Any) -> DataSet:
     """
     if isinstance(data, CompressedData):
         return Impulses(for_jax(data))
+    if hasattr(data, "at_rest"):
+        raise ValueError(
+            f"{name} must be sequences or compressed data, got a {type(data).__name__}; pass its "
+            "compress(), or its at_rest() if each of its pieces begins at rest"
+        )
     return Sequences(*_checks.data_set(name, data))
 
 

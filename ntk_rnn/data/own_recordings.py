@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Shaped
 
@@ -165,7 +166,8 @@ def _recording(
 def _labels(groups: Any) -> list[str]:
     """Names of groups as text; raises ``ValueError`` where one is missing."""
     _checks.unmasked("groups", groups)
-    labels = [str(label) for label in groups]
+    is_array = isinstance(groups, jax.Array)  # of which single entries are slow to take
+    labels = [str(label) for label in (np.asarray(groups) if is_array else groups)]
     for row, label in enumerate(labels):
         if label.strip().lower() in MISSING | {"nat", "<na>"}:
             raise ValueError(

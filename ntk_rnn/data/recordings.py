@@ -63,7 +63,8 @@ class Recording:
         """The recording as it is, for ``kernel_regression``, ``train`` and all that take data.
 
         Each output is explained by the ``T = seq_len`` inputs up to it, and the first ``T - 1``
-        outputs of each piece are left out, as ``ntk_rnn.compress_recording`` says.
+        outputs of each piece are left out, as ``ntk_rnn.compress_recording`` says. Models have no
+        constant term: ``split`` or ``standardized`` centres the recording before.
 
         Raises:
           ValueError: if ``seq_len`` is ``None``, or no piece has ``seq_len`` rows.

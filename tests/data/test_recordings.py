@@ -123,6 +123,10 @@ def test_what_cannot_be_is_refused():
         (lambda: recording.split(1.0), "test_fraction must be between 0 and 1, got 1.0"),
         (lambda: recording.split(0.001), "test_fraction must leave rows for training and for test"),
         (lambda: recording.split()[0].standardized(), "units must be None before"),
+        (
+            lambda: nr.kernel_regression(np.ones(10), recording),
+            r"data must be .*; pass its compress",
+        ),
         (recording.split(0.1)[1]._part(0, 5).at_rest, "seq_len must be at most .* 5, got 10"),
         (recording._part(0, 9).compress, "seq_len must leave targets"),
         (lambda: recording.r_squared(L), "impulse_response must have at most as many lags"),
