@@ -57,6 +57,14 @@ def positive(**named: Any) -> None:
             raise ValueError(f"{name} must be positive and finite, got {number:g}")
 
 
+def fraction(name: str, value: Any) -> float:
+    """``value`` as a number strictly between 0 and 1; raises ``ValueError`` for anything else."""
+    number = value if isinstance(value, int | float | np.number) else np.nan
+    if not 0 < number < 1:
+        raise ValueError(f"{name} must be between 0 and 1, got {value!r}; e.g. 0.2")
+    return float(number)
+
+
 def finite(name: str, value: Any, remedy: str = "remove or impute the affected entries") -> None:
     """Raises ``ValueError`` if an array has NaN or infinite entries, saying how many and where."""
     if is_traced(value):
@@ -74,6 +82,16 @@ def finite(name: str, value: Any, remedy: str = "remove or impute the affected e
             f"{name} must be finite, got {int(bad.sum())} NaN or infinite of {array.size} entries, "
             f"the first at index {first}; {remedy}"
         )
+
+
+def unmasked(name: str, value: Any) -> None:
+    """Raises ``ValueError`` for masked entries: a plain array would have what is below the mask."""
+    for part in value if isinstance(value, list | tuple) else [value]:
+        if np.ma.is_masked(part):
+            raise ValueError(
+                f"{name} must not be masked, got {np.ma.count_masked(part)} masked entries; what "
+                "is masked is missing: fill it in, or give missing targets weights of 0"
+            )
 
 
 def nonnegative(name: str, value: Any, *, whole: bool = False) -> None:

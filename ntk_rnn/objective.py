@@ -19,7 +19,7 @@ from ntk_rnn._functions import as_apply_fn
 from ntk_rnn._namespace import float64, namespace
 from ntk_rnn._types import AnyArray, ApplyFn
 from ntk_rnn.compression import least_squares
-from ntk_rnn.compression.triangle import CompressedData
+from ntk_rnn.compression.triangle import CompressedData, for_jax
 from ntk_rnn.loss import Loss, loss_scale
 from ntk_rnn.models import LinearRNN
 from ntk_rnn.sequences import causal_conv, outputs_of_each, unit_impulses
@@ -151,14 +151,19 @@ def as_data_set(name: str, data: Any) -> DataSet:
       ValueError: if data are empty, not finite or do not match each other.
     """
     if isinstance(data, CompressedData):
-        return Impulses(data)
+        return Impulses(for_jax(data))
+    if hasattr(data, "at_rest"):
+        raise ValueError(
+            f"{name} must be sequences or compressed data, got a {type(data).__name__}; pass its "
+            "compress(), or its at_rest() if each of its pieces begins at rest"
+        )
     return Sequences(*_checks.data_set(name, data))
 
 
 def host_data_set(data: Any) -> DataSet:
     """Data that ``as_data_set`` has checked, for float64 on the host.
 
-    Sequences are taken as they were passed, before JAX could round them.
+    They are taken as they were passed, before JAX could round them.
     """
     if isinstance(data, CompressedData):
         return Impulses(data)

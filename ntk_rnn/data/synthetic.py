@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
@@ -11,6 +14,9 @@ from ntk_rnn._types import AnyArray
 from ntk_rnn.impulse import impulse_response
 from ntk_rnn.models import LinearRNN
 from ntk_rnn.sequences import convolved
+
+# Of noise at lower ratios, the square of its size beside the signal's is above 1e30.
+_LEAST_DECIBELS = -300
 
 
 def teacher(
@@ -63,6 +69,9 @@ def teacher(
         _checks.integer("seq_len", seq_len),
         _checks.integer("in_dim", in_dim),
     )
+    _checks.random_key("key", key)
+    if snr_db is not None:
+        _check_decibels(snr_db)
     key_x, key_params, key_noise = jax.random.split(key, 3)
     x = jax.random.normal(key_x, shape)
     params = LinearRNN(width, out_dim, nu_w, nu_f, nu_c).init(key_params, x)
@@ -94,10 +103,23 @@ def add_noise(key: Array, y: Float[AnyArray, "N T n_y"], snr_db: float) -> Float
       0.1
     """
     y = _checks.sequences("y", y)
-    _checks.finite("snr_db", snr_db, "use None for no noise where that is offered")
+    _checks.random_key("key", key)
+    _check_decibels(snr_db)
     power = jnp.mean(y**2, axis=(0, 1), keepdims=True)
     scale = jnp.sqrt(power) * 10.0 ** (-snr_db / 20)
     return y + scale * jax.random.normal(key, y.shape, y.dtype)
+
+
+def _check_decibels(snr_db: Any) -> None:
+    """Raises ``ValueError`` unless noise of this ratio is a number in float32."""
+    if _checks.is_traced(snr_db):
+        return
+    number = np.asarray(snr_db)
+    if number.ndim or number.dtype.kind not in "iuf" or not _LEAST_DECIBELS <= number < np.inf:
+        raise ValueError(
+            f"snr_db must be a finite number of decibels, at least {_LEAST_DECIBELS}, got "
+            f"{snr_db!r}; use None for no noise where that is offered"
+        )
 
 
 def delay(y: Float[AnyArray, "N T n_y"], steps: int) -> Float[Array, "N T n_y"]:
