@@ -45,6 +45,7 @@ def hankel_singular_values(
       [1. 0. 0. 0.]
     """
     response = _checks.impulse_response("impulse_response", impulse_response)
+    zeros_beyond = _checks.flag("zeros_beyond", zeros_beyond)
     return np.linalg.svd(
         _hankel(host_array(response, "this function"), zeros_beyond), compute_uv=False
     )
@@ -67,9 +68,9 @@ def balanced(
                 f"response of shape {response.shape}, got {order}"
             )
     rounding = 10 * seq_len * max(out_dim, in_dim) * float(jnp.finfo(dtype).eps)
-    if tolerance is not None and not 0 <= tolerance < 1:
-        raise ValueError(f"tolerance must be at least 0 and less than 1, got {tolerance}")
-    keep = rounding if tolerance is None else tolerance
+    keep = rounding
+    if tolerance is not None:
+        keep = _checks.fraction("tolerance", tolerance, with_zero=True)
     given, error, dropped = _eigensystem(response, order, keep, dtype, zeros=False)
     allowed = 2 * dropped + max(keep, rounding) * np.linalg.norm(response)
     if order is None and error <= allowed:

@@ -67,10 +67,7 @@ class LinearRNN(nn.Module):
         _checks.integer("width", self.width)
         _checks.integer("out_dim", self.out_dim)
         _checks.positive(nu_w=self.nu_w, nu_f=self.nu_f, nu_c=self.nu_c)
-        if self.evaluation not in ("auto", "scan", "impulse"):
-            raise ValueError(
-                f'evaluation must be "auto", "scan" or "impulse", got {self.evaluation!r}'
-            )
+        _checks.one_of("evaluation", self.evaluation, "auto", "scan", "impulse")
         super().__post_init__()
 
     @nn.compact

@@ -173,6 +173,7 @@ def matching_data(name: str, apply_fn: ApplyFn, params: Any, data: Any) -> DataS
         model is not a causal linear map of sequences.
     """
     checked = as_data_set(name, data)
+    _checks.same_devices(params=params, **{name: checked})
     shape = output_of(apply_fn, params, checked.inputs).shape
     if isinstance(checked, Sequences):
         _checks.same(

@@ -212,8 +212,11 @@ def test_the_zero_response_is_realized(method):
         ((np.ones((3, 1, 1)), "shift", None, 0.1), "tolerance must be None for method 'shift'"),
         ((np.ones((3, 1, 2)), "balanced", 4), "order must be at most 3.* got 4"),
         ((np.ones((3, 1, 2)), "balanced", 0), "order must be a positive integer, got 0"),
-        ((np.ones((3, 1, 2)), "balanced", None, 1.0), "tolerance must be at least 0 and less"),
-        ((np.ones((3, 1, 2)), "balanced", None, np.nan), "tolerance must be at least 0 and less"),
+        ((np.ones((3, 1, 2)), "balanced", None, 1.0), "tolerance must be at least 0 and below 1"),
+        (
+            (np.ones((3, 1, 2)), "balanced", None, np.nan),
+            "tolerance must be at least 0 and below 1",
+        ),
     ],
 )
 def test_errors_name_the_argument(arguments, message):

@@ -104,14 +104,12 @@ def _array(name: str, value: Any, rank: int) -> tuple[np.ndarray, np.dtype]:
             f"{name} must be concrete, got a tracer; compress data outside of what is compiled or "
             "differentiated, and pass the compressed data in"
         )
-    array = value if isinstance(value, jax.Array) else np.asarray(value)
+    array = _checks.numbers(name, value)
     if array.ndim != rank or 0 in array.shape:
         axes = ", ".join(("sequences", "time steps", "features")[:rank])
         raise ValueError(
             f"{name} must have shape ({axes}) and not be empty, got shape {array.shape}"
         )
-    if jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise ValueError(f"{name} must be real, got dtype {array.dtype}; pass its real part")
     narrow = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize <= 4
     dtype = np.dtype(np.float32) if narrow else jnp.result_type(float)
     return np.asarray(array, np.float64), dtype

@@ -46,7 +46,16 @@ def merge_compressed(parts: Iterable[CompressedData]) -> CompressedData:
       True
     """
     triangle, total_weight, first, dtype = None, 0.0, None, np.dtype(np.float32)
+    if not isinstance(parts, Iterable) or isinstance(parts, np.ndarray | jax.Array):
+        raise ValueError(
+            f"parts must be an iterable of CompressedData, got {_checks.shown(parts)}; pass [data]"
+        )
     for index, part in enumerate(parts):
+        if not isinstance(part, CompressedData):
+            raise ValueError(
+                f"parts[{index}] must be CompressedData, got {_checks.shown(part)}; pass what "
+                "compress returned"
+            )
         first = part if first is None else first
         _checks.same(
             f"parts[{index}].shape", part.shape, "parts[0].shape", first.shape, "(T, n_y, n_x)"
@@ -98,6 +107,7 @@ def compress_shards(
                 f"{name} must be an array on devices, got {type(array).__name__}; pass it through "
                 "shard_sequences, or use compress"
             )
+        _checks.numbers(name, array)
     if jax.process_count() == 1:
         return compress(_batches(arrays))
     stacked = multihost_utils.process_allgather(_padded(_compressed_here(arrays)))

@@ -93,14 +93,15 @@ class CompressedData:
         Raises:
           ValueError: if the shape does not match, or an entry is not finite.
         """
-        shape = np.shape(impulse_response)
+        response = _checks.numbers("impulse_response", impulse_response)
+        shape = response.shape
         if len(shape) < 3 or shape[-3] == 0 or shape[-2:] != self.shape[-2:]:
             raise ValueError(
                 "impulse_response must have the shape (T, n_y, n_x) of the data, "
                 f"{self.shape}, with any axes in front, got {shape}"
             )
-        _checks.finite("impulse_response", impulse_response)
-        return _errors(self, jnp.asarray(impulse_response, self.centre.dtype))
+        _checks.same_devices(**{"impulse_response": response, "these data": self})
+        return _errors(self, _checks.real("impulse_response", response).astype(self.centre.dtype))
 
     def loss(
         self, impulse_response: Float[AnyArray, "*batch lags n_y n_x"], loss: Loss = "sum"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -11,6 +13,9 @@ from ntk_rnn._types import AnyArray
 from ntk_rnn.impulse import impulse_response
 from ntk_rnn.models import LinearRNN
 from ntk_rnn.sequences import convolved
+
+# Of a signal-to-noise ratio in decibels, whose root float32 holds.
+_MOST_DB = 300
 
 
 def teacher(
@@ -63,7 +68,9 @@ def teacher(
         _checks.integer("seq_len", seq_len),
         _checks.integer("in_dim", in_dim),
     )
-    key_x, key_params, key_noise = jax.random.split(key, 3)
+    key_x, key_params, key_noise = jax.random.split(_checks.random_key("key", key), 3)
+    if snr_db is not None:
+        _check_snr(snr_db)
     x = jax.random.normal(key_x, shape)
     params = LinearRNN(width, out_dim, nu_w, nu_f, nu_c).init(key_params, x)
     y = convolved(impulse_response(params, seq_len), x)  # (eq. 5, 9)
@@ -94,10 +101,20 @@ def add_noise(key: Array, y: Float[AnyArray, "N T n_y"], snr_db: float) -> Float
       0.1
     """
     y = _checks.sequences("y", y)
-    _checks.finite("snr_db", snr_db, "use None for no noise where that is offered")
+    key, snr_db = _checks.random_key("key", key), _check_snr(snr_db)
     power = jnp.mean(y**2, axis=(0, 1), keepdims=True)
     scale = jnp.sqrt(power) * 10.0 ** (-snr_db / 20)
     return y + scale * jax.random.normal(key, y.shape, y.dtype)
+
+
+def _check_snr(snr_db: Any) -> Any:
+    found = _checks.number("snr_db", snr_db)
+    if not _checks.is_traced(found) and not -_MOST_DB <= found <= _MOST_DB:
+        raise ValueError(
+            f"snr_db must be finite and between {-_MOST_DB} and {_MOST_DB}, got {found:g}; use "
+            "None for no noise where that is offered"
+        )
+    return found
 
 
 def delay(y: Float[AnyArray, "N T n_y"], steps: int) -> Float[Array, "N T n_y"]:

@@ -110,6 +110,8 @@ class FiniteWidthGram(NamedTuple):
           ValueError: if shapes do not fit, or an entry is not finite.
         """
         x1, x2 = _checks.both_sequences(x1, x2)
+        full = _checks.flag("full", full)
+        _checks.same_devices(**{"this Gram matrix": self, "x1": x1})
         _checks.same(
             "x1.shape[2]", x1.shape[2], "n_x of the Gram", self.q.shape[2], "number of inputs"
         )

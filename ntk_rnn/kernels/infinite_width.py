@@ -123,6 +123,7 @@ def analytic_ntk(
        [2.  4.  5.5]]
     """
     x1, x2 = _checks.both_sequences(x1, x2)
+    _checks.same_devices(x1=x1, rho=rho)
     weights = jnp.asarray(_checks.weight_per_lag("rho", rho), x1.dtype)[: x1.shape[1]]
     return weighted_products(x1, x2, weights)
 

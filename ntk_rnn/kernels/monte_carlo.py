@@ -98,13 +98,15 @@ def monte_carlo_ntk(
             "as 1 / sqrt(num_samples)"
         )
     batch_size = min(_checks.integer("batch_size", batch_size), num_samples)
+    key, full = _checks.random_key("key", key), _checks.flag("full", full)
     x = first = _checks.batch("x1", x1)
     if x2 is not None:
         second = _checks.batch("x2", x2)
         _checks.same("x1.shape[1:]", first.shape[1:], "x2.shape[1:]", second.shape[1:], "shape")
-        dtype = jnp.promote_types(first.dtype, second.dtype)
-        x = jnp.concatenate([first.astype(dtype), second.astype(dtype)])
+        _checks.same_devices(x1=first, x2=second)
+        x = jnp.concatenate(_checks.common_type(first, second))
     params = _floating(params)
+    _checks.same_devices(params=params, x1=x, key=key)
     num1 = None if x2 is None else len(first)
     with jax.default_matmul_precision("highest"):
         return _estimate(network, num_samples, batch_size, num1, full, params, x, key)

@@ -75,6 +75,9 @@ def write_ntk(
       ...     print(K.shape, path.exists())
       (4, 4, 3, 3) True
     """
+    file_path = _checks.path("path", path)
+    _checks.function("kernel_fn", kernel_fn, "(x1_block, x2_block) -> kernel")
+    _checks.flag("progress", progress)
     first = np.asarray(_checks.batch("x1", x1))
     second = first if x2 is None else np.asarray(_checks.batch("x2", x2))
     if block_size is not None:
@@ -90,7 +93,7 @@ def write_ntk(
         "x1": _fingerprint(first),
         "x2": None if x2 is None else _fingerprint(second),
     }
-    with closing(KernelFile(Path(path), configuration, (rows.count, columns.count))) as file:
+    with closing(KernelFile(file_path, configuration, (rows.count, columns.count))) as file:
         _check_same_kernel(file, blocks)
         todo = [
             (i, k)

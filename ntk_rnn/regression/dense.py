@@ -95,8 +95,7 @@ def check_kernel(kernel: Any) -> None:
     """Raises ``ValueError`` for an object or numbers that can be no kernel, before any work."""
     if hasattr(kernel, "dense"):
         raise ValueError(f"kernel must be an array, got {type(kernel).__name__}; pass .dense()")
-    if np.iscomplexobj(kernel):
-        raise ValueError("kernel must be real, got complex numbers; pass its real part")
+    _checks.numbers("kernel", kernel)
 
 
 def kernel_root(

@@ -52,8 +52,9 @@ def remaining_and_gained(
     without_steps = learning_rate is None and (_checks.is_traced(momentum) or momentum == 0)
     if (step is None) == (time is None) or (time is not None and not without_steps):
         raise ValueError(
-            f"give either step and learning_rate, or time, got step={step!r}, "
-            f"learning_rate={learning_rate!r}, momentum={momentum!r}, time={time!r}"
+            f"give either step and learning_rate, or time, got step={_checks.shown(step)}, "
+            f"learning_rate={_checks.shown(learning_rate)}, momentum={_checks.shown(momentum)}, "
+            f"time={_checks.shown(time)}"
         )
     xp, dtype = namespace(eigenvalues), eigenvalues.dtype
     if time is not None:
@@ -68,11 +69,7 @@ def remaining_and_gained(
 
 
 def _check_momentum(momentum: Any) -> None:
-    if _checks.is_traced(momentum):
-        return
-    number = np.asarray(momentum)
-    if number.ndim or number.dtype.kind not in "biuf" or not 0 <= number < 1:
-        raise ValueError(f"momentum must be at least 0 and below 1, got {momentum!r}")
+    _checks.fraction("momentum", momentum, with_zero=True)
 
 
 def _check_learning_rate(learning_rate: Any, momentum: Any, largest: Any) -> None:

@@ -138,6 +138,7 @@ class KernelRegression:
         _checks.same(
             "x.shape[2]", inputs.shape[2], "the training data's", in_dim, "number of inputs"
         )
+        _checks.same_devices(**{"this regression": self, "x": inputs})
         responses = self.impulse_response(step, learning_rate, momentum=momentum, time=time)
         # On the host from what was passed, before JAX could round it.
         exact = float64(x) if self._namespace is np else inputs.astype(responses.dtype)
@@ -163,6 +164,7 @@ class KernelRegression:
     ) -> Float[Any, "*steps"]:
         """Loss on other data, ``(x, y)`` or compressed, in the shape of ``step`` or ``time``."""
         checked = as_data_set("data", data)
+        _checks.same_devices(**{"this regression": self, "data": checked})
         if self._namespace is np:
             checked = host_data_set(data)
         responses = self.impulse_response(step, learning_rate, momentum=momentum, time=time)

@@ -79,7 +79,7 @@ def kernel_regression(
       >>> bool(after < before)
       True
     """
-    loss = check_loss(loss)
+    loss, on_host = check_loss(loss), _checks.flag("on_host", on_host)
     checked = as_data_set("data", data)
     check_kernel(kernel)
     chosen, checked = choose_method(method, kernel, checked, on_host)
@@ -89,6 +89,7 @@ def kernel_regression(
     dtype = np.promote_types(leaves[0].dtype, np.float32)
     checked = jax.tree.map(lambda leaf: leaf.astype(dtype), checked)
     start = _checks.initial_response(initial, shape, dtype)
+    _checks.same_devices(data=checked, kernel=kernel, initial=start)
     if on_host or chosen == "matrix_free":
         # From what was passed, before JAX could round it.
         start = float64(start if initial is None else initial)

@@ -128,6 +128,7 @@ def impulse_response_moments(
     """
     _checks.integer("width", width)
     _checks.integer("in_dim", in_dim)
+    key = _checks.random_key("key", key)
     if _checks.integer("num_seeds", num_seeds) < 2:
         raise ValueError(f"num_seeds must be at least 2 for standard errors, got {num_seeds}")
     variance = gaussian_limit(seq_len, nu_w, nu_f, nu_c)

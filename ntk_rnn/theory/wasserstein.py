@@ -41,6 +41,7 @@ def hidden_state_covariance(
       (2, 3, 2, 3)
     """
     x = _checks.sequences("x", x)
+    _checks.same_devices(params=params, x=x)
     q = finite_width_gram(params, x.shape[1]).q
     _checks.same("params F.shape[1]", q.shape[2], "x.shape[2]", x.shape[2], "number of inputs")
     lags = lagged(x, x.shape[1]).astype(q.dtype)
@@ -109,10 +110,10 @@ def gaussian_wasserstein(
       >>> print(f"{nr.gaussian_wasserstein(np.eye(2), 4 * np.eye(2)):.4f}")  # sqrt(2) (2 - 1)
       1.4142
     """
-    _checks.same("cov1.shape", jnp.shape(cov1), "cov2.shape", jnp.shape(cov2), "shape")
     root1, root2 = _square_root("cov1", cov1), _square_root("cov2", cov2)
-    dtype = jnp.promote_types(root1.dtype, root2.dtype)
-    root1, root2 = root1.astype(dtype), root2.astype(dtype)
+    _checks.same("cov1.shape", root1.shape, "cov2.shape", root2.shape, "shape")
+    _checks.same_devices(cov1=root1, cov2=root2)
+    root1, root2 = _checks.common_type(root1, root2)
     # The best O is the orthogonal factor of C2^{1/2} C1^{1/2}; its distance is that of eq. 32.
     u, _, vt = jnp.linalg.svd(jnp.matmul(root2, root1, precision="highest"))
     rotation = jnp.matmul(u, vt, precision="highest")
@@ -121,10 +122,11 @@ def gaussian_wasserstein(
 
 def _square_root(name: str, covariance: Float[AnyArray, "d d"]) -> Float[Array, "d d"]:
     """The symmetric root of a symmetric positive semi-definite matrix."""
-    shape = jnp.shape(covariance)
+    matrix = _checks.real(name, covariance)
+    matrix = matrix.astype(jnp.promote_types(matrix.dtype, jnp.float32))  # what eigh takes
+    shape = matrix.shape
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
         raise ValueError(f"{name} must be a square matrix, got shape {shape}")
-    matrix = _checks.real(name, covariance)
     _checks.symmetric_semidefinite(name, matrix)
     values, vectors = jnp.linalg.eigh((matrix + matrix.T) / 2)
     rounding = len(matrix) * jnp.finfo(matrix.dtype).eps * jnp.max(jnp.abs(values))

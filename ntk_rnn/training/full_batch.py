@@ -78,8 +78,8 @@ def gradient_descent(
       ValueError: if data are empty, not finite or do not match the model's outputs, or compressed
         for a model that is not causal and linear; if neither or both of ``learning_rate`` and
         ``optimizer`` are given, or the learning rate is not positive or not stable; if
-        ``record_at`` is out of range, the loss is not finite to begin with, or ``kernel_drift`` is
-        asked of a model that is not a ``LinearRNN``.
+        ``record_at`` is out of range or its records do not fit into memory, the loss is not finite
+        to begin with, or ``kernel_drift`` is asked of a model that is not a ``LinearRNN``.
 
     Example:
       >>> import jax
@@ -95,10 +95,12 @@ def gradient_descent(
     """
     apply_fn = as_apply_fn(apply_fn)
     steps = _checks.integer("steps", steps, least=0)
-    records = record_steps(record_at, steps)
     checked = matching_data("data", apply_fn, params, data)
     checked_test = None if test is None else matching_data("test", apply_fn, params, test)
+    records = record_steps(record_at, steps, checked)
     compiled_in, rate = check_optimizer(learning_rate, optimizer)
+    _checks.flag("kernel_drift", kernel_drift)
+    _checks.flag("allow_unstable", allow_unstable)
     method = Method(apply_fn, compiled_in, check_loss(loss), None)
     if rate is not None and not allow_unstable:
         refuse_unstable(method, params, checked, rate)

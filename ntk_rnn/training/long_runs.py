@@ -141,19 +141,24 @@ def train(
     checked = matching_data("data", apply_fn, params, data)
     checked_test = None if test is None else matching_data("test", apply_fn, params, test)
     compiled_in, rate = check_optimizer(learning_rate, optimizer)
+    _checks.flag("progress", progress)
+    _checks.flag("allow_unstable", allow_unstable)
+    if checkpoint is not None:
+        _checks.path("checkpoint", checkpoint)
     steps_an_epoch = 1 if batch_size is None else _check_batches(batch_size, key, checked)
     method = Method(apply_fn, compiled_in, check_loss(loss), batch_size)
     if batch_size is None and rate is not None and not allow_unstable:
         refuse_unstable(method, params, checked, rate)
     if (steps is None) == (epochs is None):
-        raise ValueError(f"give either steps or epochs, got steps={steps!r}, epochs={epochs!r}")
+        raise ValueError(
+            f"give either steps or epochs, got steps={_checks.shown(steps)}, "
+            f"epochs={_checks.shown(epochs)}"
+        )
     if steps is None:
         steps = _checks.integer("epochs", epochs, least=0) * steps_an_epoch
     steps = _checks.integer("steps", steps, least=0)
-    if record_at is None:
-        every = 2 ** int(np.log2(max(1, steps / 100))) if batch_size is None else steps_an_epoch
-        record_at = np.arange(0, steps + 1, every)
-    records = record_steps(record_at, steps)
+    every = 2 ** int(np.log2(max(1, steps / 100))) if batch_size is None else steps_an_epoch
+    records = record_steps(record_at, steps, checked, every)
     if checkpoint_every is not None:
         _checks.integer("checkpoint_every", checkpoint_every)
         if checkpoint is None:

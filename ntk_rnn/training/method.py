@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import optax
 from jax import lax
 from jaxtyping import Array, Float, Shaped
@@ -66,19 +67,39 @@ def check_optimizer(
     if (learning_rate is None) == (optimizer is None):
         raise ValueError(
             "give either learning_rate or optimizer, got "
-            f"learning_rate={learning_rate!r}, optimizer={optimizer!r}"
+            f"learning_rate={_checks.shown(learning_rate)}, optimizer={_checks.shown(optimizer)}"
         )
     if optimizer is not None and not isinstance(optimizer, optax.GradientTransformation):
         raise ValueError(
-            f"optimizer must be one of optax, as optax.adam(1e-3), got {optimizer!r}; a plain "
-            "learning rate goes in as learning_rate"
+            f"optimizer must be one of optax, as optax.adam(1e-3), got "
+            f"{_checks.shown(optimizer)}; a plain learning rate goes in as learning_rate"
         )
+    if callable(learning_rate):
+        _check_schedule(learning_rate)
     if learning_rate is None or callable(learning_rate):
         # A schedule, like an optimizer, is compiled in, and found again if it is the same object.
         return learning_rate or optimizer, None
     _checks.positive(learning_rate=learning_rate)
     # A Python number traces without a type of its own, so it suits parameters of any type.
     return None, learning_rate if _checks.is_traced(learning_rate) else float(learning_rate)
+
+
+def _check_schedule(schedule: Callable[[Any], Any]) -> None:
+    """Raises ``ValueError`` unless a schedule gives one real number for a step."""
+    try:
+        rate = jax.eval_shape(schedule, jax.ShapeDtypeStruct((), jnp.int32))
+    except Exception as error:  # whatever a user's function raises
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            "learning_rate must be a number or a schedule, step -> rate, that JAX can compile, got "
+            f"{_checks.shown(schedule)}, which raises {type(error).__name__}: {reason:.80}"
+        ) from error
+    leaves = jax.tree.leaves(rate)
+    if len(leaves) != 1 or leaves[0] is not rate or rate.shape or jnp.iscomplexobj(rate):
+        raise ValueError(
+            "learning_rate must be a number or a schedule, step -> rate, of one number, got "
+            f"{_checks.shown(schedule)}, which returns shape {jax.tree.map(jnp.shape, rate)}"
+        )
 
 
 def initial_state(optimizer: Optimizer, rate: Any, params: Any) -> Any:

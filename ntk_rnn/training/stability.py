@@ -70,7 +70,7 @@ def max_learning_rate(
         data = x, jnp.zeros(outputs.shape, outputs.dtype)
     checked = matching_data("data", apply_fn, params, data)
     method = Method(apply_fn, None, check_loss(loss), None)
-    key = jax.random.key(0) if key is None else key
+    key = jax.random.key(0) if key is None else _checks.random_key("key", key)
     with jax.default_matmul_precision("highest"):
         return 2 / _largest_eigenvalue(method, params, checked, key, _MOST)
 
