@@ -6,6 +6,7 @@ from .compression.parts import (
     compress_shards as compress_shards,
     merge_compressed as merge_compressed,
 )
+from .compression.recordings import compress_recording as compress_recording
 from .compression.triangle import (
     CompressedData as CompressedData,
     compress as compress,

@@ -110,7 +110,7 @@ def fraction(name: str, value: Any, *, with_zero: bool = False) -> Any:
     what = "at least 0 and below 1" if with_zero else "between 0 and 1"
     found = number(name, value, f"a number {what}")
     if not is_traced(found) and not (0 <= found < 1 if with_zero else 0 < found < 1):
-        raise ValueError(f"{name} must be {what}, got {found:g}")
+        raise ValueError(f"{name} must be {what}, got {found:g}; e.g. 0.2")
     return found
 
 
@@ -219,12 +219,7 @@ def numbers(name: str, value: Any, *, or_complex: bool = False) -> np.ndarray | 
     """
     if isinstance(value, list | tuple) and is_traced(value):
         value = jnp.asarray(value)
-    masked = _masked(value)
-    if masked:
-        raise ValueError(
-            f"{name} must not be masked, got {masked} masked entries; fill them in, or leave their "
-            "rows out (where weights are taken, give them a weight of 0)"
-        )
+    unmasked(name, value)
     array = value
     if not isinstance(value, jax.Array):
         try:
@@ -247,6 +242,16 @@ def numbers(name: str, value: Any, *, or_complex: bool = False) -> np.ndarray | 
         native = array.dtype.newbyteorder("=")
         array = array.astype(np.float64 if native == np.longdouble else native, copy=False)
     return array
+
+
+def unmasked(name: str, value: Any) -> None:
+    """Raises ``ValueError`` for masked entries: a plain array would have what is below the mask."""
+    masked = _masked(value)
+    if masked:
+        raise ValueError(
+            f"{name} must not be masked, got {masked} masked entries; fill them in, or leave their "
+            "rows out (where weights are taken, give them a weight of 0)"
+        )
 
 
 def _masked(value: Any) -> int:

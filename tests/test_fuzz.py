@@ -252,11 +252,12 @@ def calls() -> dict[str, Call]:
         "data.from_csv": Call(
             nr.data.from_csv,
             {"path": "data.csv", "inputs": "a", "outputs": ["b"], "seq_len": 2, "group": None},
+            also={"inputs": "column", "outputs": "column", "group": "column"},
         ),
         "data.from_arrays": Call(
             nr.data.from_arrays,
             {"inputs": rows, "outputs": rows, "seq_len": 4, "groups": [0] * 20 + [1] * 20},
-            kept={"groups": ("as text", "texts", "dates", "as dates")},
+            kept={"groups": ("as text", "texts", "dates", "as dates", "with i")},
         ),
         "data.teacher": Call(
             nr.data.teacher,

@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from ntk_rnn._namespace import einsum, float64, namespace
 from ntk_rnn._types import AnyArray
-from ntk_rnn.compression.triangle import CompressedData, factorized
+from ntk_rnn.compression.blocks import factorized
+from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.sequences import convolved, lagged
 
 # The host factorizes at least so many rows of the matrix of lagged inputs at once.

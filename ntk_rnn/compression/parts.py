@@ -16,7 +16,8 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._namespace import float64
-from ntk_rnn.compression.triangle import CompressedData, centred, compress, factorized
+from ntk_rnn.compression.blocks import Block, factor_of
+from ntk_rnn.compression.triangle import CompressedData, centred, compress
 
 
 def merge_compressed(parts: Iterable[CompressedData]) -> CompressedData:
@@ -33,6 +34,7 @@ def merge_compressed(parts: Iterable[CompressedData]) -> CompressedData:
       parts.
 
     Raises:
+      TypeError: if ``parts`` is no iterable, or a part is no ``CompressedData``.
       ValueError: if there is no part, or they differ in length or numbers of inputs or outputs.
 
     Example:
@@ -45,28 +47,34 @@ def merge_compressed(parts: Iterable[CompressedData]) -> CompressedData:
       >>> np.allclose(nr.merge_compressed(parts).loss(L), nr.compress(x, y).loss(L), rtol=1e-5)
       True
     """
-    triangle, total_weight, first, dtype = None, 0.0, None, np.dtype(np.float32)
-    if not isinstance(parts, Iterable) or isinstance(parts, np.ndarray | jax.Array):
-        raise ValueError(
-            f"parts must be an iterable of CompressedData, got {_checks.shown(parts)}; pass [data]"
+    no_parts = CompressedData | np.ndarray | jax.Array
+    if isinstance(parts, no_parts) or not isinstance(parts, Iterable):
+        raise TypeError(
+            f"parts must be an iterable of CompressedData, got {type(parts).__name__}; pass a "
+            "list of results of compress"
         )
+    factor = factor_of(_blocks_of_parts(parts))
+    if factor is None:
+        raise ValueError("parts must hold at least one CompressedData, got an empty iterable")
+    return centred(factor)
+
+
+def _blocks_of_parts(parts: Iterable[CompressedData]) -> Iterator[Block]:
+    """Rows of each part, in the type in which it is stored."""
+    first = None
     for index, part in enumerate(parts):
         if not isinstance(part, CompressedData):
-            raise ValueError(
-                f"parts[{index}] must be CompressedData, got {_checks.shown(part)}; pass what "
-                "compress returned"
+            raise TypeError(
+                f"parts[{index}] must be CompressedData, got {type(part).__name__}; pass results "
+                "of compress"
             )
         first = part if first is None else first
         _checks.same(
             f"parts[{index}].shape", part.shape, "parts[0].shape", first.shape, "(T, n_y, n_x)"
         )
-        dtype = np.promote_types(dtype, part.triangle.dtype)
-        total_weight += float(part.num_targets) / part.shape[1]
-        triangle = factorized(triangle, [_rows_of_part(part)])
-    if triangle is None or first is None:
-        raise ValueError("parts must hold at least one CompressedData, got an empty iterable")
-    seq_len, out_dim, in_dim = first.shape
-    return centred(triangle, (seq_len, in_dim, out_dim), total_weight, dtype)
+        seq_len, out_dim, in_dim = part.shape
+        weight = float(part.num_targets) / out_dim
+        yield Block(_rows_of_part(part), (seq_len, in_dim, out_dim), weight, part.triangle.dtype)
 
 
 def compress_shards(

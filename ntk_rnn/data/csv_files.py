@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 # What spreadsheet programs and statistics packages write for a number that is missing.
-_MISSING = {"", "nan", "na", "n/a", "null", "none", "-", "#n/a"}
+MISSING = {"", "nan", "na", "n/a", "null", "none", "-", "#n/a"}
 
 
 class Table(NamedTuple):
@@ -33,13 +33,14 @@ class Table(NamedTuple):
     lines: list[int]
 
     def text(self, name: str) -> list[str]:
-        """The cells of a column; raises ``ValueError`` where one is empty."""
+        """The cells of a column; raises ``ValueError`` where one is missing."""
         cells = [row[self._index(name)].strip() for row in self.rows]
         for line, cell in zip(self.lines, cells, strict=True):
-            if not cell:
+            if cell.lower() in MISSING:
+                what = f"the group is missing, got {cell!r}" if cell else "the cell is empty"
                 raise ValueError(
-                    f"{self.path.name}, line {line}, column {name!r}: the cell is empty, got no "
-                    "group for this row; fill it in"
+                    f"{self.path.name}, line {line}, column {name!r}: {what}; fill in to which "
+                    "group this row belongs"
                 )
         return cells
 
@@ -176,7 +177,7 @@ def _number(cell: str) -> float:
 
 def _complaint(cell: str) -> str:
     """What is wrong with a cell that is not a finite number, and what to do about it."""
-    if cell.lower() in _MISSING:
+    if cell.lower() in MISSING:
         what = f"the number is missing, got {cell!r}" if cell else "the cell is empty"
         return (
             f"{what}; fill it in, e.g. from its neighbours, or remove the whole sequence: without "

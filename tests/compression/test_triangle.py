@@ -225,7 +225,7 @@ def test_bad_arguments_are_refused():
     refused(r"y must be given with arrays x and weights; .* got ndarray", x)
     refused(r"y must be given", [(x, y)], None, ones)
     refused(r"y must be given .* got int", 3)
-    refused(r"got ndarray as batch 0; pass one data set as compress\(x, y\)", (x, y))
+    refused(r"got ndarray as batch 0; pass one data set as x and y", (x, y))
     refused(r"x must hold at least one batch \(x, y\), got an empty iterable", iter([]))
     refused(r"weights must not all be 0", [(x, y, 0 * ones)] * 2)
     refused(
