@@ -101,6 +101,19 @@ def positive(**named: Any) -> None:
             raise ValueError(f"{name} must be positive and finite, got {found:g}")
 
 
+def variance(**named: Any) -> None:
+    """Raises ``ValueError`` for the first that is not positive, or out of the range of JAX."""
+    positive(**named)
+    limits = jnp.finfo(jnp.result_type(float))
+    least, most = float(limits.tiny), float(limits.max)
+    for name, value in named.items():
+        if not is_traced(value) and not least <= float(value) <= most:
+            raise ValueError(
+                f"{name} must be between {least:.2g} and {most:.2g}, the range of {limits.dtype}, "
+                f"got {float(value):g}; rescale the model"
+            )
+
+
 def fraction(name: str, value: Any, *, with_zero: bool = False) -> Any:
     """``value`` as a number between 0 and 1, or as it is where it is traced.
 

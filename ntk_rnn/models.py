@@ -66,7 +66,7 @@ class LinearRNN(nn.Module):
     def __post_init__(self) -> None:
         _checks.integer("width", self.width)
         _checks.integer("out_dim", self.out_dim)
-        _checks.positive(nu_w=self.nu_w, nu_f=self.nu_f, nu_c=self.nu_c)
+        _checks.variance(nu_w=self.nu_w, nu_f=self.nu_f, nu_c=self.nu_c)
         _checks.one_of("evaluation", self.evaluation, "auto", "scan", "impulse")
         super().__post_init__()
 

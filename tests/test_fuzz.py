@@ -55,10 +55,13 @@ class Call(NamedTuple):
 RECORDS = {
     "CompressedData", "DelayErrors", "DriftBound", "FiniteWidthGram", "GaussianRows",
     "ImpulseMoments", "KernelRegression", "MonteCarloNTK", "StateEvolution", "TrainingPath",
-    "data.S1", "data.Units", "data.Windows",
+    "data.Recording", "data.S1", "data.Units", "data.Windows",
 }  # fmt: skip
 ERRORS = {"data.DataUnavailable"}
-WITHOUT_ARGUMENTS = {"FiniteWidthGram.dense", "FiniteWidthGram.lag_weights"}
+WITHOUT_ARGUMENTS = {
+    "FiniteWidthGram.dense", "FiniteWidthGram.lag_weights", "data.Recording.at_rest",
+    "data.Recording.compress",
+}  # fmt: skip
 
 # Modules of Flax, which are called by ``apply``.
 MODELS = {"LinearRNN.apply", "ScaledConv.apply"}
@@ -87,6 +90,7 @@ def calls() -> dict[str, Call]:
     conv = nr.ScaledConv(rho, 1)
     units = nr.data.training_units(x, y)
     rows = np.arange(40.0)[:, None]
+    recording = nr.data.from_arrays(rows, rows, seq_len=4)
     mesh = jax.sharding.Mesh(jax.devices()[:1], ("devices",))
     start = nr.GaussianRows(np.zeros(1), np.eye(1))
     nu = {"nu_w": 0.3, "nu_f": 1.0, "nu_c": 1.0}
@@ -119,6 +123,11 @@ def calls() -> dict[str, Call]:
         "compress_shards": Call(
             nr.compress_shards,
             {"x": jnp.asarray(x), "y": jnp.asarray(y), "weights": jnp.ones((4, 3))},
+        ),
+        "compress_recording": Call(
+            nr.compress_recording,
+            {"x": rows, "y": rows, "weights": np.ones(40), "seq_len": 3, "pieces": [0, 20]},
+            also={"weights": "x and y, compressed"},
         ),
         "merge_compressed": Call(nr.merge_compressed, {"parts": [data, data]}),
         "CompressedData.errors": Call(data.errors, {"impulse_response": response}),
@@ -259,6 +268,10 @@ def calls() -> dict[str, Call]:
             {"inputs": rows, "outputs": rows, "seq_len": 4, "groups": [0] * 20 + [1] * 20},
             kept={"groups": ("as text", "texts", "dates", "as dates", "with i")},
         ),
+        "data.Recording.standardized": Call(recording.standardized, {"units": None}),
+        "data.Recording.split": Call(recording.split, {"test_fraction": 0.2}),
+        "data.Recording.predict": Call(recording.predict, {"impulse_response": response}),
+        "data.Recording.r_squared": Call(recording.r_squared, {"impulse_response": response}),
         "data.teacher": Call(
             nr.data.teacher,
             {
@@ -277,6 +290,7 @@ def calls() -> dict[str, Call]:
                 "inputs": rows, "targets": rows, "pieces": np.array([0]), "seq_len": 3,
                 "test_fraction": 0.2, "num_train": 20,
             },
+            also={"test_fraction": "seq_len", "num_train": "seq_len"},
         ),
         "data.piece_starts": Call(
             nr.data.piece_starts,

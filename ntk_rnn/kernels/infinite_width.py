@@ -147,6 +147,6 @@ def weighted_products(x1: Array, x2: Array, weights: Array) -> Float[Array, "N1 
 
 def variances(nu_w: Any, nu_f: Any, nu_c: Any) -> tuple[Array, Array, Array]:
     """The variances of the entries of ``W``, ``F`` and ``C``, checked, as arrays of JAX."""
-    _checks.positive(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
+    _checks.variance(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
     dtype = jnp.result_type(float)
     return jnp.asarray(nu_w, dtype), jnp.asarray(nu_f, dtype), jnp.asarray(nu_c, dtype)
