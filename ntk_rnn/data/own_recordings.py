@@ -17,7 +17,8 @@ from jaxtyping import Shaped
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.batches import host_rows
-from ntk_rnn.data.csv_files import MISSING, Table, read_table
+from ntk_rnn.data.csv_files import MISSING, read_columns, read_table
+from ntk_rnn.data.csv_source import file_path
 from ntk_rnn.data.recordings import Recording
 
 # Where an entry is not finite.
@@ -36,9 +37,11 @@ def from_csv(
 
     The first line names the columns, every other one is a time step, in the order of time.
     Commas, semicolons and tabs may separate them. Columns that are not asked for may hold anything.
+    Comment lines above the first begin with ``#``. Between semicolons, numbers may have decimal
+    commas.
 
     Args:
-      path: the file, UTF-8 text, as spreadsheet programs export it.
+      path: the file, UTF-8 text, as spreadsheet programs export it; it may be compressed by gzip.
       inputs: names of the input columns, in the order that ``x`` is to have; their units are kept.
       outputs: names of the output columns.
       seq_len: number ``T`` of inputs that explain an output: how far back a model looks. Nothing
@@ -79,10 +82,10 @@ def from_csv(
             f"group must be the name of a column, got {_checks.shown(group)}; leave it out for one "
             "continuous recording"
         )
-    table = read_table(_checks.path("path", path))
-    labels = None if group is None else table.text(group)
-    x, y = table.numbers(columns_in), table.numbers(columns_out)
-    return _recording(x, y, seq_len, labels, table)
+    file = file_path(path)
+    values, labels = read_columns(file, columns_in + columns_out, group)
+    x, y = np.split(values, [len(columns_in)], axis=1)
+    return _recording(x, y, seq_len, labels, file)
 
 
 def from_arrays(
@@ -141,9 +144,9 @@ def from_arrays(
 
 
 def _recording(
-    x: np.ndarray, y: np.ndarray, seq_len: int | None, labels: list[str] | None, table: Table | None
+    x: np.ndarray, y: np.ndarray, seq_len: int | None, labels: list[str] | None, file: Path | None
 ) -> Recording:
-    """The rows in pieces, one for each run of labels; ``table`` says where rows are in a file."""
+    """The rows in pieces, one for each run of labels; ``file`` is where they are from."""
     if seq_len is not None:
         seq_len = _checks.integer("seq_len", seq_len)
     if labels is None:
@@ -154,15 +157,15 @@ def _recording(
             )
         runs = [("", 0, len(x))]
     else:
-        runs = _runs(labels, table)
+        runs = _runs(labels, file)
     if seq_len is None:
-        _check_equal(runs, table)
+        _check_equal(runs, file)
     for label, first, end in runs:
         if seq_len is not None and end - first < seq_len:
             what = "the recording" if labels is None else f"group {label!r}"
             raise ValueError(
                 f"seq_len must be at most the rows that there are of each, got {seq_len} where "
-                f"{what} has {end - first} ({_where(table, first, end)}); take a smaller seq_len"
+                f"{what} has {end - first} ({_where(file, first, end)}); take a smaller seq_len"
                 + ("" if labels is None else ", or remove that group")
             )
     return Recording(x, y, np.asarray([first for _, first, _ in runs]), seq_len)
@@ -181,7 +184,7 @@ def _labels(groups: Any) -> list[str]:
     return labels
 
 
-def _runs(labels: list[str], table: Table | None) -> list[tuple[str, int, int]]:
+def _runs(labels: list[str], file: Path | None) -> list[tuple[str, int, int]]:
     """Label, first row and the row after the last, of each group."""
     bounds = [i for i in range(len(labels)) if i == 0 or labels[i] != labels[i - 1]]
     runs, seen = [], {}
@@ -190,7 +193,7 @@ def _runs(labels: list[str], table: Table | None) -> list[tuple[str, int, int]]:
         if label in seen:
             raise ValueError(
                 f"the rows of a group must follow each other, got group {label!r} at "
-                f"{_where(table, *seen[label])} and again at {_where(table, first, end)}; sort the "
+                f"{_where(file, *seen[label])} and again at {_where(file, first, end)}; sort the "
                 "rows by group, and by time within each"
             )
         seen[label] = (first, end)
@@ -198,23 +201,24 @@ def _runs(labels: list[str], table: Table | None) -> list[tuple[str, int, int]]:
     return runs
 
 
-def _check_equal(runs: list[tuple[str, int, int]], table: Table | None) -> None:
+def _check_equal(runs: list[tuple[str, int, int]], file: Path | None) -> None:
     sizes = [end - first for _, first, end in runs]
     other = next((run for run, size in zip(runs, sizes, strict=True) if size != sizes[0]), None)
     if other is not None:
         raise ValueError(
             f"groups must have equal lengths, got {sizes[0]} rows in {runs[0][0]!r} "
-            f"({_where(table, *runs[0][1:])}) and {other[2] - other[1]} in {other[0]!r} "
-            f"({_where(table, *other[1:])}); say seq_len={min(sizes)}, the length of the shortest, "
+            f"({_where(file, *runs[0][1:])}) and {other[2] - other[1]} in {other[0]!r} "
+            f"({_where(file, *other[1:])}); say seq_len={min(sizes)}, the length of the shortest, "
             "to take the rows of each as they are, or remove the groups that are too short"
         )
 
 
-def _where(table: Table | None, first: int, end: int) -> str:
+def _where(file: Path | None, first: int, end: int) -> str:
     """Lines of a file or rows of an array, the first and the last."""
-    places = (first, end - 1) if table is None else (table.lines[first], table.lines[end - 1])
-    kind = "row" if table is None else f"{table.path.name}, line"
-    one, last = places
+    kind, one, last = "row", first, end - 1
+    if file is not None:
+        lines = read_table(file).lines  # read once more, for a message alone
+        kind, one, last = f"{file.name}, line", lines[first], lines[end - 1]
     return f"{kind} {one}" if one == last else f"{kind}s {one} to {last}"
 
 
