@@ -17,6 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+# Entries of an array that is not copied from its device in order to look at it.
+_LARGE = 2**20
+
 
 def is_traced(tree: Any) -> bool:
     """Whether ``tree``, or an array in it, is a tracer, whose entries cannot be looked at."""
@@ -61,11 +64,14 @@ def finite(name: str, value: Any, remedy: str = "remove or impute the affected e
     """Raises ``ValueError`` if an array has NaN or infinite entries, saying how many and where."""
     if is_traced(value):
         return
-    if isinstance(value, jax.Array) and not value.is_fully_addressable:
-        # Spread over processes: none of them can say where.
-        if not jnp.all(jnp.isfinite(value)):
-            raise ValueError(f"{name} must be finite, got NaN or infinite entries; {remedy}")
-        return
+    spread = isinstance(value, jax.Array) and not value.is_fully_addressable
+    if spread or (isinstance(value, jax.Array) and value.size > _LARGE):
+        # Looked at where it is, also while something else is traced.
+        with jax.ensure_compile_time_eval():
+            if jnp.all(jnp.isfinite(value)):
+                return
+    if spread:  # over processes, none of which can say where
+        raise ValueError(f"{name} must be finite, got NaN or infinite entries; {remedy}")
     array = np.asarray(value)
     bad = ~np.isfinite(array)
     if bad.any():
@@ -112,7 +118,7 @@ def sequences(name: str, x: Any) -> jax.Array:
 def real(name: str, value: Any) -> jax.Array:
     """``value`` as a floating array, whose entries must be finite in its own type."""
     try:
-        array = jnp.asarray(value)
+        array = jnp.asarray(native(value))
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be an array of numbers, got {value!r}") from None
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
@@ -121,6 +127,13 @@ def real(name: str, value: Any) -> jax.Array:
         array = array.astype(jnp.result_type(float))
     finite(name, array)
     return array
+
+
+def native(value: Any) -> Any:
+    """``value``, a NumPy array in the byte order of this machine, for JAX takes no other."""
+    if isinstance(value, np.ndarray | np.generic) and not value.dtype.isnative:
+        return value.astype(value.dtype.newbyteorder("="))
+    return value
 
 
 def batch(name: str, x: Any) -> jax.Array:
@@ -133,6 +146,7 @@ def batch(name: str, x: Any) -> jax.Array:
         )
     if 0 in shape:
         raise ValueError(f"{name} must not be empty, got shape {shape}")
+    x = native(x)
     finite(name, x)
     return jnp.asarray(x)
 
