@@ -22,7 +22,8 @@ from ntk_rnn.loss import Loss, check_loss
 from ntk_rnn.objective import Data, DataSet, Sequences, matching_data
 from ntk_rnn.training.checkpoints.fingerprints import configuration
 from ntk_rnn.training.checkpoints.folder import Checkpoints
-from ntk_rnn.training.chunks import Trainer, run_in_chunks
+from ntk_rnn.training.chunks import Trainer
+from ntk_rnn.training.course import run_in_chunks
 from ntk_rnn.training.method import Method, Problem, check_optimizer
 from ntk_rnn.training.records import TrainingPath, record_steps
 from ntk_rnn.training.stability import divergence_warning, refuse_unstable

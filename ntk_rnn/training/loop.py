@@ -55,8 +55,8 @@ def between_records(
 ) -> tuple[State, Observation]:
     """Trains up to each of ``ends``, and makes a record there.
 
-    No further step is taken once a loss is not finite. What a step computes does not depend on
-    where records are made.
+    No further step is taken once a loss is not finite. What a step computes here does not depend
+    on where records are made; ``every_step`` may differ from it by rounding.
 
     Args:
       method: the model and how it is trained.
@@ -169,8 +169,7 @@ def _updated(
         method.optimizer, problem.rate, state.params, state.opt_state,
         partial(_loss, method, data), loss, gradient,
     )  # fmt: skip
-    # From the first loss that is not finite on, no step counts.
-    loss = jnp.where(jnp.isfinite(state.loss), loss, state.loss)
+    # A step whose loss is not finite does not count.
     step = state.step + jnp.isfinite(loss).astype(state.step.dtype)
     return state._replace(params=params, opt_state=opt_state, step=step, loss=loss)
 

@@ -13,8 +13,9 @@ import pytest
 import ntk_rnn as nr
 from ntk_rnn._networks import separated
 from ntk_rnn.objective import as_data_set
-from ntk_rnn.training import chunks
-from ntk_rnn.training.chunks import Trainer, run_in_chunks
+from ntk_rnn.training import course
+from ntk_rnn.training.chunks import Trainer
+from ntk_rnn.training.course import run_in_chunks
 from ntk_rnn.training.long_runs import train
 from ntk_rnn.training.method import Method, Problem
 
@@ -224,8 +225,8 @@ def test_divergence_of_mini_batches_keeps_the_last_good_step():
 
 def test_divergence_goes_back_to_the_last_copy_that_was_good(monkeypatch):
     """The last of all, of the bad step itself, does not take the place of the one before it."""
-    monkeypatch.setattr(chunks, "_CHUNK_SECONDS", 0.0)  # chunks of one step
-    monkeypatch.setattr(chunks, "_SNAPSHOT_SECONDS", -1.0)  # and a copy after each
+    monkeypatch.setattr(course, "_CHUNK_SECONDS", 0.0)  # chunks of one step
+    monkeypatch.setattr(course, "_SNAPSHOT_SECONDS", -1.0)  # and a copy after each
     model, params, data, _ = small_problem()
 
     class Counting(Trainer):
