@@ -22,6 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+# Entries of an array that is not copied from its device in order to look at it.
+_LARGE = 2**20
+
 
 def is_traced(tree: Any) -> bool:
     """Whether ``tree``, or an array in it, is a tracer, whose entries cannot be looked at."""
@@ -181,11 +184,14 @@ def finite(name: str, value: Any, remedy: str = "remove or impute the affected e
     """Raises ``ValueError`` if an array has NaN or infinite entries, saying how many and where."""
     if is_traced(value):
         return
-    if isinstance(value, jax.Array) and not value.is_fully_addressable:
-        # Spread over processes: none of them can say where.
-        if not jnp.all(jnp.isfinite(value)):
-            raise ValueError(f"{name} must be finite, got NaN or infinite entries; {remedy}")
-        return
+    spread = isinstance(value, jax.Array) and not value.is_fully_addressable
+    if spread or (isinstance(value, jax.Array) and value.size > _LARGE):
+        # Looked at where it is, also while something else is traced.
+        with jax.ensure_compile_time_eval():
+            if jnp.all(jnp.isfinite(value)):
+                return
+    if spread:  # over processes, none of which can say where
+        raise ValueError(f"{name} must be finite, got NaN or infinite entries; {remedy}")
     array = np.asarray(value)
     bad = ~np.isfinite(array)
     if bad.any():
@@ -239,7 +245,8 @@ def numbers(name: str, value: Any, *, or_complex: bool = False) -> np.ndarray | 
             array = np.asarray(value)
         except (TypeError, ValueError, RuntimeError):
             raise ValueError(
-                f"{name} must be an array of numbers, got {shown(value)}; give all rows one length"
+                f"{name} must be one array, got {type(value).__name__} of unequal lengths, "
+                f"{shown(value)}; pad or cut its parts to one length"
             ) from None
     if array.dtype == object and array.size and all(type(entry) is int for entry in array.flat):
         with contextlib.suppress(OverflowError):
@@ -247,9 +254,11 @@ def numbers(name: str, value: Any, *, or_complex: bool = False) -> np.ndarray | 
     if jnp.issubdtype(array.dtype, jnp.complexfloating) and not or_complex:
         raise ValueError(f"{name} must be real, got dtype {array.dtype}; pass its real part")
     if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
+        what, found = "be an array of numbers", shown(value)
+        if array.ndim:
+            what, found = "hold real numbers", f"dtype {array.dtype}"
         raise ValueError(
-            f"{name} must be an array of numbers, got {shown(value)}; convert it, e.g. by "
-            f"np.asarray({name}, float)"
+            f"{name} must {what}, got {found}; convert it, e.g. by np.asarray({name}, float)"
         )
     if isinstance(array, np.ndarray):
         native = array.dtype.newbyteorder("=")

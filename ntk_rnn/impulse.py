@@ -7,7 +7,6 @@ columns, however many sequences there are.
 
 from __future__ import annotations
 
-import operator
 from functools import partial
 from typing import Literal
 
@@ -146,7 +145,9 @@ def rnn_matrices(params: Params) -> tuple[Array, Array, Array]:
       ValueError: if ``params`` lack one of them or their shapes do not fit together.
     """
     try:
-        w, f, c = map(jnp.asarray, operator.itemgetter("W", "F", "C")(params["params"]))
+        w, f, c = (
+            _checks.real(f"params['params'][{name!r}]", params["params"][name]) for name in "WFC"
+        )
     except (KeyError, TypeError, IndexError):
         raise ValueError(
             'params must be those of a LinearRNN, {"params": {"W", "F", "C"}}, got '

@@ -180,10 +180,11 @@ class ScaledConv(nn.Module):
 def _param(module: nn.Module, name: str, variance: Any, shape: tuple[int, ...], x: Array) -> Array:
     """A parameter with entries ``N(0, variance)`` at the start, in the type of the inputs."""
     given = module.get_variable("params", name)
-    if given is not None and jnp.shape(given) != shape:
+    found = getattr(given, "shape", type(given).__name__)
+    if given is not None and found != shape:
         raise ValueError(
             f"params must hold {name} of shape {shape} for this {type(module).__name__} and x of "
-            f"shape {x.shape}, got {jnp.shape(given)}; pass what init returned for such x"
+            f"shape {x.shape}, got {found}; pass what init returned for such x"
         )
     deviation = jnp.sqrt(jnp.asarray(variance, x.dtype))
     return module.param(name, nn.initializers.normal(deviation), shape, x.dtype)

@@ -7,7 +7,6 @@ impulses, since the impulse response says all there is to know of a causal linea
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -15,9 +14,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ntk_rnn import _checks
-from ntk_rnn._functions import as_apply_fn
 from ntk_rnn._namespace import float64, namespace
-from ntk_rnn._types import AnyArray, ApplyFn
+from ntk_rnn._networks import Network, separated
+from ntk_rnn._types import AnyArray
 from ntk_rnn.compression import least_squares
 from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.loss import Loss, loss_scale
@@ -165,7 +164,7 @@ def host_data_set(data: Any) -> DataSet:
     return Sequences(float64(data[0]), float64(data[1]))
 
 
-def matching_data(name: str, apply_fn: ApplyFn, params: Any, data: Any) -> DataSet:
+def matching_data(name: str, apply_fn: Network, params: Any, data: Any) -> DataSet:
     """Data as ``as_data_set`` has them, with targets of the shape of the model's outputs.
 
     Raises:
@@ -185,21 +184,19 @@ def matching_data(name: str, apply_fn: ApplyFn, params: Any, data: Any) -> DataS
     _checks.same(
         f"impulses of {name}", (in_dim, seq_len, out_dim), "apply_fn's response", shape, "shape"
     )
-    if not _checks.is_traced((params, checked)):
+    if not _checks.is_traced((apply_fn, params, checked)):
         # At the start, where a small model may seem linear, and at parameters of order 1.
-        departure = max(
-            float(_departure(apply_fn, p, checked.inputs)) for p in (params, _moved(params))
-        )
-        if not departure <= _LINEAR_TO:
+        each = [_departure(apply_fn, p, checked.inputs) for p in (params, _moved(params))]
+        if not _checks.is_traced(each) and not max(map(float, each)) <= _LINEAR_TO:
             raise ValueError(
                 f"{name} may be compressed for causal linear models only, got an apply_fn that is "
-                f"off by {departure:.2g} from the convolution with its impulse response; pass the "
-                "sequences (x, y) themselves"
+                f"off by {max(map(float, each)):.2g} from the convolution with its impulse "
+                "response; pass the sequences (x, y) themselves"
             )
     return checked
 
 
-def output_of(apply_fn: ApplyFn, params: Any, x: Float[AnyArray, "N T n_x"]) -> Any:
+def output_of(apply_fn: Network, params: Any, x: Float[AnyArray, "N T n_x"]) -> Any:
     """Shape and type of a model's outputs; raises ``ValueError`` unless they are one array."""
     outputs = jax.eval_shape(apply_fn, params, x)
     if not hasattr(outputs, "shape"):
@@ -210,27 +207,27 @@ def output_of(apply_fn: ApplyFn, params: Any, x: Float[AnyArray, "N T n_x"]) -> 
     return outputs
 
 
-def check_linear_rnn(apply_fn: ApplyFn, params: Any, data: DataSet) -> None:
+def check_linear_rnn(apply_fn: Network, params: Any, data: DataSet) -> None:
     """Raises ``ValueError`` unless a model is the linear RNN that its parameters are those of."""
-    if _checks.is_traced((params, data)):
+    if _checks.is_traced((apply_fn, params, data)):
         return
     seq_len, out_dim, in_dim = data.shape
     impulses = unit_impulses(seq_len, in_dim, data.inputs.dtype)
-    own = as_apply_fn(LinearRNN(len(params["params"]["W"]), out_dim))
-    departure = float(_departure(apply_fn, params, impulses, own))
-    if not departure <= _LINEAR_TO:
+    own, _ = separated(LinearRNN(len(params["params"]["W"]), out_dim), params)
+    departure = _departure(apply_fn, params, impulses, own)
+    if not _checks.is_traced(departure) and not float(departure) <= _LINEAR_TO:
         raise ValueError(
             "kernel_drift is of a LinearRNN, got an apply_fn that is off by "
-            f"{departure:.2g} from the LinearRNN of its parameters; leave kernel_drift out"
+            f"{float(departure):.2g} from the LinearRNN of its parameters; leave kernel_drift out"
         )
 
 
-@partial(jax.jit, static_argnums=(0, 3))
+@jax.jit
 def _departure(
-    apply_fn: ApplyFn,
+    apply_fn: Network,
     params: Any,
     impulses: Float[Array, "n_x T n_x"],
-    reference: ApplyFn | None = None,
+    reference: Network | None = None,
 ) -> Float[Array, ""]:
     """The relative distance of outputs from the convolution with the impulse response (eq. 5).
 
@@ -256,8 +253,6 @@ def _moved(params: Any) -> Any:
     """Parameters moved at random, by numbers of order 1."""
 
     def move(index: int, leaf: Array) -> Array:
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            return leaf
         key = jax.random.fold_in(jax.random.key(1), index)
         return leaf + jax.random.normal(key, leaf.shape, leaf.dtype)
 

@@ -15,7 +15,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh
 
 import ntk_rnn as nr
-from ntk_rnn._functions import as_apply_fn
+from ntk_rnn._networks import separated
 from ntk_rnn.compression.parts import compress_shards
 from ntk_rnn.objective import as_data_set
 from ntk_rnn.sharding import shard_params, shard_sequences
@@ -103,7 +103,7 @@ def check_long_runs(split, x, y):
             return
         raise AssertionError("no error")
     rule = optax.adam(1e-3)
-    method = Method(as_apply_fn(MODEL), rule, "sum", None)
+    method = Method(separated(MODEL, split)[0], rule, "sum", None)
     run = Trainer(method, Problem(as_data_set("data", (x, y)), None, None, None))
     moments = optax.tree.get(run.start(split).opt_state, "mu")
     assert local_shapes(moments) == local_shapes(split)

@@ -126,13 +126,13 @@ def from_arrays(
     sizes = {"inputs": len(x), "outputs": len(y)}
     if groups is not None:
         try:
-            one_each = np.ndim(groups) == 1
+            shape = np.shape(groups)
         except ValueError:  # lists of unequal lengths
-            one_each = False
-        if not one_each:
             raise ValueError(
                 f"groups must have shape (rows,), got {_checks.shown(groups)}; pass one label a row"
-            )
+            ) from None
+        if len(shape) != 1:
+            raise ValueError(f"groups must have shape (rows,), got shape {shape}")
         sizes["groups"] = len(groups)
     if len(set(sizes.values())) > 1:
         found = ", ".join(f"{size} in {name}" for name, size in sizes.items())

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Shaped
 
 from ntk_rnn import _checks, _neural_tangents
-from ntk_rnn._functions import as_apply_fn
+from ntk_rnn._networks import Network, separated
 from ntk_rnn._types import AnyArray, ApplyFn
 
 
@@ -83,11 +83,13 @@ def empirical_ntk(
         batch_size = _checks.integer("batch_size", batch_size)
     axes = _axes(trace_axes)
     member = _neural_tangents.implementation(implementation)
-    kernel_fn = _kernel_fn(as_apply_fn(apply_fn), axes, member)
+    network, params = separated(apply_fn, params)
+    kernel_fn = _kernel_fn(jax.tree.structure(network), axes, member)
+    variables = network, params
     with jax.default_matmul_precision("highest"):
         if batch_size is None:
-            return kernel_fn(first, second, params)
-        return _blockwise(kernel_fn, first, second, params, batch_size)
+            return kernel_fn(first, second, variables)
+        return _blockwise(kernel_fn, first, second, variables, batch_size)
 
 
 def _axes(trace_axes: int | Iterable[int]) -> tuple[int, ...]:
@@ -104,11 +106,16 @@ def _axes(trace_axes: int | Iterable[int]) -> tuple[int, ...]:
 
 
 @functools.lru_cache(maxsize=32)
-def _kernel_fn(network: ApplyFn, trace_axes: tuple[int, ...], implementation: Any) -> Any:
-    """``kernel_fn(x1, x2, params)``, compiled once for each shape of its arguments."""
+def _kernel_fn(_: Any, trace_axes: tuple[int, ...], implementation: Any) -> Any:
+    """``kernel_fn(x1, x2, (network, params))``, compiled once for each shape of its arguments.
+
+    There is one for each structure of a network, its function with it, so that what is compiled for
+    a network is dropped when others have taken its place.
+    """
 
     @jax.jit
-    def kernel_fn(x1: Array, x2: Array | None, params: Any) -> Array:
+    def kernel_fn(x1: Array, x2: Array | None, variables: tuple[Network, Any]) -> Array:
+        network, params = variables
         for x in (x1,) if x2 is None else (x1, x2):
             _check_output(jax.eval_shape(network, params, x), x, trace_axes)
         # neural-tangents relies on implicit promotion; the network keeps the user's settings.
@@ -154,7 +161,9 @@ def _check_output(output: Any, x: Array, trace_axes: tuple[int, ...]) -> None:
         )
 
 
-def _blockwise(kernel_fn: Any, x1: Array, x2: Array | None, params: Any, batch_size: int) -> Array:
+def _blockwise(
+    kernel_fn: Any, x1: Array, x2: Array | None, variables: Any, batch_size: int
+) -> Array:
     """The kernel in square blocks: `neural_tangents.batch` takes no others.
 
     It would reduce the blocks to a common divisor of both numbers of inputs. Repeating the last
@@ -164,9 +173,9 @@ def _blockwise(kernel_fn: Any, x1: Array, x2: Array | None, params: Any, batch_s
     sizes = len(x1), len(x1 if x2 is None else x2)
     size = min(batch_size, *sizes)
     if size == max(sizes):
-        return kernel_fn(x1, x2, params)
+        return kernel_fn(x1, x2, variables)
     batched = _neural_tangents.load().batch(kernel_fn, batch_size=size, device_count=0)
-    kernel = batched(_pad(x1, size), None if x2 is None else _pad(x2, size), params)
+    kernel = batched(_pad(x1, size), None if x2 is None else _pad(x2, size), variables)
     return kernel[: sizes[0], : sizes[1]]
 
 

@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float, Shaped
 
 from ntk_rnn import _checks
-from ntk_rnn._functions import as_apply_fn
+from ntk_rnn._networks import Network, separated
 from ntk_rnn._types import AnyArray, ApplyFn
 
 
@@ -90,7 +90,7 @@ def monte_carlo_ntk(
       >>> bool(np.all(np.abs(K - exact) < 6 * error))
       True
     """
-    network = as_apply_fn(apply_fn)
+    network, params = separated(apply_fn, params)
     num_samples = _checks.integer("num_samples", num_samples)
     if num_samples < 2:
         raise ValueError(
@@ -105,20 +105,19 @@ def monte_carlo_ntk(
         _checks.same("x1.shape[1:]", first.shape[1:], "x2.shape[1:]", second.shape[1:], "shape")
         _checks.same_devices(x1=first, x2=second)
         x = jnp.concatenate(_checks.common_type(first, second))
-    params = _floating(params)
     _checks.same_devices(params=params, x1=x, key=key)
     num1 = None if x2 is None else len(first)
     with jax.default_matmul_precision("highest"):
-        return _estimate(network, num_samples, batch_size, num1, full, params, x, key)
+        return _estimate(num_samples, batch_size, num1, full, network, params, x, key)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _estimate(
-    network: ApplyFn,
     num_samples: int,
     batch_size: int,
     num1: int | None,
     full: bool,
+    network: Network,
     params: Any,
     x: Array,
     key: Array,
@@ -175,20 +174,3 @@ def _normal(key: Array, params: Any) -> Any:
     keys = jax.random.split(key, len(leaves))
     draws = [jax.random.normal(k, p.shape, p.dtype) for k, p in zip(keys, leaves, strict=True)]
     return jax.tree.unflatten(tree, draws)
-
-
-def _floating(params: Any) -> Any:
-    """The parameters as JAX arrays, floating and finite."""
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    if not leaves:
-        raise ValueError("params must hold at least one array, got none")
-    for path, leaf in leaves:
-        name = f"params{jax.tree_util.keystr(path)}"
-        dtype = jnp.result_type(leaf)
-        if not jnp.issubdtype(dtype, jnp.floating):
-            raise ValueError(
-                f"{name} must be a floating array, got dtype {dtype}; hold what is not a "
-                "parameter fixed inside apply_fn"
-            )
-        _checks.finite(name, leaf)
-    return jax.tree.map(jnp.asarray, params)

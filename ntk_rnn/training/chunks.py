@@ -98,7 +98,7 @@ def first_opt_state(
     return jax.tree.unflatten(structure, leaves)
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
+@partial(jax.jit, donate_argnums=1)
 def _advance(
     method: Method,
     state: State,

@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from ntk_rnn import _checks
-from ntk_rnn._functions import as_apply_fn
+from ntk_rnn._networks import separated
 from ntk_rnn._types import AnyArray, ApplyFn
 from ntk_rnn.kernels.finite_width import finite_width_gram
 from ntk_rnn.loss import Loss, check_loss
@@ -93,21 +93,21 @@ def gradient_descent(
       >>> bool(path.train_loss[-1] < path.train_loss[0])
       True
     """
-    apply_fn = as_apply_fn(apply_fn)
+    network, params = separated(apply_fn, params)
     steps = _checks.integer("steps", steps, least=0)
-    checked = matching_data("data", apply_fn, params, data)
-    checked_test = None if test is None else matching_data("test", apply_fn, params, test)
+    checked = matching_data("data", network, params, data)
+    checked_test = None if test is None else matching_data("test", network, params, test)
     records = record_steps(record_at, steps, checked)
     compiled_in, rate = check_optimizer(learning_rate, optimizer)
     _checks.flag("kernel_drift", kernel_drift)
     _checks.flag("allow_unstable", allow_unstable)
-    method = Method(apply_fn, compiled_in, check_loss(loss), None)
+    method = Method(network, compiled_in, check_loss(loss), None)
     if rate is not None and not allow_unstable:
         refuse_unstable(method, params, checked, rate)
     gram = None
     if kernel_drift:
         gram = finite_width_gram(params, checked.shape[0])
-        check_linear_rnn(apply_fn, params, checked)
+        check_linear_rnn(network, params, checked)
     problem = Problem(checked, checked_test, rate, None, gram)
     every = len(records) == steps + 1
     with jax.default_matmul_precision("highest"):
@@ -124,10 +124,11 @@ def gradient_descent(
             made = jax.tree.map(lambda rows: rows[first], made)
             text = divergence_warning(method, problem, params, diverged_at)
             warnings.warn(text, RuntimeWarning, stacklevel=2)
-    return TrainingPath(step=records, params=end.params, diverged_at=diverged_at, **made._asdict())
+    final = network.joined(end.params)
+    return TrainingPath(step=records, params=final, diverged_at=diverged_at, **made._asdict())
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=1)
 def _descend(
     method: Method, every: bool, problem: Problem, params: Any, records: Int[Array, " R"]
 ) -> tuple[State, Observation]:

@@ -10,13 +10,12 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Int, Shaped
 
 from ntk_rnn import _checks
-from ntk_rnn._functions import as_apply_fn
+from ntk_rnn._networks import separated
 from ntk_rnn._terminal import interrupts, progress_bar
 from ntk_rnn._types import ApplyFn
 from ntk_rnn.loss import Loss, check_loss
@@ -25,7 +24,7 @@ from ntk_rnn.training.checkpoints.fingerprints import configuration
 from ntk_rnn.training.checkpoints.folder import Checkpoints
 from ntk_rnn.training.chunks import Trainer
 from ntk_rnn.training.course import run_in_chunks
-from ntk_rnn.training.method import Method, Problem, check_optimizer, of_own_type
+from ntk_rnn.training.method import Method, Problem, check_optimizer
 from ntk_rnn.training.records import TrainingPath, record_steps
 from ntk_rnn.training.stability import divergence_warning, refuse_unstable
 
@@ -123,7 +122,6 @@ def train(
       >>> path.step.tolist()  # where epochs begin
       [0, 2, 4, 6]
     """
-    apply_fn = as_apply_fn(apply_fn)
     arrays = jax.tree.leaves((params, data, test, key))
     if _checks.is_traced(arrays):
         raise ValueError(
@@ -137,16 +135,16 @@ def train(
             "train must have all arrays on devices of its own process, got some that are spread "
             "over several processes; use gradient_descent there, compiled with jax.jit"
         )
-    params = jax.tree.map(of_own_type, jax.tree.map(jnp.asarray, params))
-    checked = matching_data("data", apply_fn, params, data)
-    checked_test = None if test is None else matching_data("test", apply_fn, params, test)
+    network, params = separated(apply_fn, params)
+    checked = matching_data("data", network, params, data)
+    checked_test = None if test is None else matching_data("test", network, params, test)
     compiled_in, rate = check_optimizer(learning_rate, optimizer)
     _checks.flag("progress", progress)
     _checks.flag("allow_unstable", allow_unstable)
     if checkpoint is not None:
         _checks.path("checkpoint", checkpoint)
     steps_an_epoch = 1 if batch_size is None else _check_batches(batch_size, key, checked)
-    method = Method(apply_fn, compiled_in, check_loss(loss), batch_size)
+    method = Method(network, compiled_in, check_loss(loss), batch_size)
     if batch_size is None and rate is not None and not allow_unstable:
         refuse_unstable(method, params, checked, rate)
     if (steps is None) == (epochs is None):
@@ -193,7 +191,7 @@ def train(
             RuntimeWarning,
             stacklevel=2,
         )
-    return path
+    return path._replace(params=network.joined(path.params))
 
 
 def _check_batches(batch_size: Any, key: Any, data: DataSet) -> int:

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import optax
+from flax import struct
 from jax import lax
 from jaxtyping import Array, Float, Shaped
 
 from ntk_rnn import _checks
-from ntk_rnn._types import ApplyFn
+from ntk_rnn._networks import Network
 from ntk_rnn.kernels.finite_width import FiniteWidthGram
 from ntk_rnn.loss import Loss
 from ntk_rnn.objective import DataSet
@@ -22,20 +23,21 @@ from ntk_rnn.objective import DataSet
 Optimizer: TypeAlias = optax.GradientTransformation | Callable[[Any], Any] | None
 
 
-class Method(NamedTuple):
-    """A model, and how it is trained: what is compiled in.
+@struct.dataclass
+class Method:
+    """A model, and how it is trained: all that is compiled in, with what the model holds fixed.
 
     Attributes:
-      apply_fn: the model.
+      apply_fn: the model, as a function of its trainable parameters.
       optimizer: what is compiled in of the optimizer.
       loss: ``"sum"`` or ``"mean"``.
       batch_size: sequences a step, or ``None`` for all.
     """
 
-    apply_fn: ApplyFn
-    optimizer: Optimizer
-    loss: Loss
-    batch_size: int | None
+    apply_fn: Network
+    optimizer: Optimizer = struct.field(pytree_node=False)
+    loss: Loss = struct.field(pytree_node=False)
+    batch_size: int | None = struct.field(pytree_node=False)
 
 
 class Problem(NamedTuple):

@@ -101,7 +101,7 @@ def observe(
         _, seq_len, in_dim = inputs[0].shape
         inputs.append(unit_impulses(seq_len, in_dim, inputs[0].dtype))
     groups: dict[Any, list[int]] = {}
-    linear = isinstance(getattr(method.apply_fn, "owner", None), LinearRNN | ScaledConv)
+    linear = isinstance(getattr(method.apply_fn.function, "owner", None), LinearRNN | ScaledConv)
     for i, x in enumerate(inputs):
         apart = with_gradient and i > 0 and (len(x) > len(inputs[0]) or not linear)
         groups.setdefault((x.shape[1:], x.dtype, apart), []).append(i)

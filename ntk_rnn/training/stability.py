@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -13,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
-from ntk_rnn._functions import as_apply_fn
+from ntk_rnn._networks import separated
 from ntk_rnn._types import AnyArray, ApplyFn
 from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.loss import Loss, check_loss
@@ -63,13 +62,13 @@ def max_learning_rate(
       >>> bool(1e-3 < nr.max_learning_rate(model, params, (x, y)) < 1e-1)
       True
     """
-    apply_fn = as_apply_fn(apply_fn)
+    network, params = separated(apply_fn, params)
     if not isinstance(data, tuple | list | CompressedData):  # inputs alone
         x = _checks.sequences("data", data)
-        outputs = output_of(apply_fn, params, x)
+        outputs = output_of(network, params, x)
         data = x, jnp.zeros(outputs.shape, outputs.dtype)
-    checked = matching_data("data", apply_fn, params, data)
-    method = Method(apply_fn, None, check_loss(loss), None)
+    checked = matching_data("data", network, params, data)
+    method = Method(network, None, check_loss(loss), None)
     key = jax.random.key(0) if key is None else _checks.random_key("key", key)
     with jax.default_matmul_precision("highest"):
         return 2 / _largest_eigenvalue(method, params, checked, key, _MOST)
@@ -81,10 +80,12 @@ def refuse_unstable(method: Method, params: Any, data: DataSet, learning_rate: A
     Power iteration finds an eigenvalue that is not above the largest, so what is refused is
     unstable for certain; a few iterations, the cost of a few steps each, come near enough.
     """
-    if _checks.is_traced((params, data, learning_rate)):
+    if _checks.is_traced((method, params, data, learning_rate)):
         return
     with jax.default_matmul_precision("highest"):
         eigenvalue = _largest_eigenvalue(method, params, data, jax.random.key(0), _TRIAL)
+    if _checks.is_traced(eigenvalue):  # by what apply_fn closes over
+        return
     # Where nothing has a gradient, as at zero parameters, no rate is too large.
     largest = 2 / float(eigenvalue) if eigenvalue > 0 else math.inf
     if learning_rate > largest:
@@ -117,7 +118,7 @@ def divergence_warning(method: Method, problem: Problem, params: Any, step: int)
     )
 
 
-@partial(jax.jit, static_argnums=0)
+@jax.jit
 def _largest_eigenvalue(
     method: Method, params: Any, data: DataSet, key: Array, most: int | Array
 ) -> Array:

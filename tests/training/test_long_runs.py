@@ -11,6 +11,7 @@ import optax
 import pytest
 
 import ntk_rnn as nr
+from ntk_rnn._networks import separated
 from ntk_rnn.objective import as_data_set
 from ntk_rnn.training import course
 from ntk_rnn.training.chunks import Trainer
@@ -36,10 +37,11 @@ def small_problem(dtype=np.float32):
     return nr.causal_conv, jax.random.normal(jax.random.key(3), (5, 1, 2), dtype), data, test
 
 
-def trainer(model, optimizer, batch_size, problem, kind=Trainer):
+def trainer(model, params, optimizer, batch_size, problem, kind=Trainer):
     sets = {name: getattr(problem, name) for name in ("data", "test")}
     checked = {n: None if d is None else as_data_set(n, d) for n, d in sets.items()}
-    return kind(Method(model, optimizer, "sum", batch_size), problem._replace(**checked))
+    method = Method(separated(model, params)[0], optimizer, "sum", batch_size)
+    return kind(method, problem._replace(**checked))
 
 
 def assert_same_bits(path, other):
@@ -111,7 +113,7 @@ def test_every_sequence_is_taken_once_an_epoch():
 def test_cuts_change_no_bit():
     model, params, data, test = small_problem()
     rule = optax.adam(optax.linear_schedule(1e-2, 1e-3, 20))
-    run = trainer(model, rule, 3, Problem(data, test, None, jax.random.key(2)))
+    run = trainer(model, params, rule, 3, Problem(data, test, None, jax.random.key(2)))
     records = np.array([0, 4, 5, 17, 24])
 
     def end(stops):
@@ -171,7 +173,7 @@ def test_chunks_are_compiled_once(caplog):
 
 def test_steps_are_counted_to_the_last_of_32_bits():
     model, params, data, _ = small_problem()
-    run = trainer(model, None, 2, Problem(data, None, 1e-3, jax.random.key(2)))
+    run = trainer(model, params, None, 2, Problem(data, None, 1e-3, jax.random.key(2)))
     start = run.start(params)
     last = 2**31 - 2  # and the end of its epoch of 5 steps is past what there is
     state, _ = run.advance(
@@ -233,7 +235,7 @@ def test_divergence_goes_back_to_the_last_copy_that_was_good(monkeypatch):
             return super().start(params)
 
     starts = []
-    run = trainer(model, optax.sgd(1.0), None, Problem(data, None, None, None), Counting)
+    run = trainer(model, params, optax.sgd(1.0), None, Problem(data, None, None, None), Counting)
     end = run_in_chunks(
         run, params, np.array([0, 1000]), None, None, lambda: False, lambda step, loss: None
     )

@@ -29,7 +29,9 @@ def configuration(method: Method, problem: Problem, params: Any) -> dict[str, An
     Arrays are given by shape, type and hash; functions by a hash of the program that JAX traces,
     with all numbers in it.
     """
-    apply_fn, optimizer, loss, batch_size = method
+    apply_fn, optimizer, loss, batch_size = (
+        method.apply_fn, method.optimizer, method.loss, method.batch_size
+    )  # fmt: skip
     data = problem.data
     if batch_size is not None and isinstance(data, Sequences):
         data = data.batch(slice(batch_size))
@@ -46,7 +48,7 @@ def configuration(method: Method, problem: Problem, params: Any) -> dict[str, An
         "loss": loss,
         "batch_size": batch_size,
         "key": None if problem.key is None else _key(problem.key),
-        "params": described(params),
+        "params": described(apply_fn.joined(params)),
         "data": described(problem.data.given),
         "test": None if problem.test is None else described(problem.test.given),
         # What is told by programs comes last: they differ if what goes into them does.

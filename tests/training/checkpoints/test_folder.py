@@ -15,6 +15,7 @@ import optax
 import pytest
 
 import ntk_rnn as nr
+from ntk_rnn._networks import separated
 from ntk_rnn.objective import as_data_set
 from ntk_rnn.training.checkpoints.fingerprints import configuration
 from ntk_rnn.training.checkpoints.folder import Checkpoints
@@ -135,8 +136,9 @@ def store(folder, tx, optax_version=None):
     """A store of a run with an optimizer, and a snapshot of it; as of another version of optax."""
     params = np.ones((5, 1, 2), "float32")
     data = as_data_set("data", problem()["data"])
-    method, run = Method(nr.causal_conv, tx, "sum", None), Problem(data, None, None, None)
-    about = configuration(method, run, jax.numpy.asarray(params))
+    network, start = separated(nr.causal_conv, params)
+    method, run = Method(network, tx, "sum", None), Problem(data, None, None, None)
+    about = configuration(method, run, start)
     if optax_version is not None:
         about["versions"]["optax"] = optax_version
     return Checkpoints(folder, about), take_snapshot(4, params, tx.init(params))
