@@ -124,7 +124,7 @@ def fraction(name: str, value: Any, *, with_zero: bool = False) -> Any:
       ValueError: if it is none; 1 is none, and 0 only if ``with_zero``.
     """
     what = "at least 0 and below 1" if with_zero else "between 0 and 1"
-    found = number(name, value, f"a number {what}")
+    found = number(name, value, what)
     if not is_traced(found) and not (0 <= found < 1 if with_zero else 0 < found < 1):
         raise ValueError(f"{name} must be {what}, got {found:g}; e.g. 0.2")
     return found
@@ -176,7 +176,7 @@ def path(name: str, value: Any) -> Path:
             if error.errno == errno.ENAMETOOLONG:
                 problem = "take a shorter one"
     if problem:
-        raise ValueError(f"{name} must be a path, got {shown(value)}; {problem}")
+        raise ValueError(f"{name} must be the path of a file or folder, got {shown(value)}; {problem}")
     return Path(value)
 
 
@@ -272,7 +272,7 @@ def unmasked(name: str, value: Any) -> None:
     if masked:
         raise ValueError(
             f"{name} must not be masked, got {masked} masked entries; fill them in, or leave their "
-            "rows out (where weights are taken, give them a weight of 0)"
+            "rows out (where weights are taken, give them weights of 0)"
         )
 
 
