@@ -74,6 +74,13 @@ class CompressedData:
         seq_len, out_dim, in_dim = self.centre.shape
         return seq_len, out_dim, in_dim
 
+    def __repr__(self) -> str:
+        # JAX also makes trees of this kind whose leaves are no arrays.
+        triangle, centre = (getattr(x, "shape", x) for x in (self.triangle, self.centre))
+        return (
+            f"CompressedData(triangle {triangle}, centre {centre}, num_targets={self.num_targets})"
+        )
+
     def errors(
         self, impulse_response: Float[AnyArray, "*batch lags n_y n_x"]
     ) -> Float[Array, "*batch K n_y"]:

@@ -143,7 +143,10 @@ def not_csv(file: str, line: int, error: csv.Error) -> ValueError:
 
 
 def _cells(text: str, separator: str) -> list[str]:
-    return next(csv.reader([text], delimiter=separator, skipinitialspace=True), [])
+    try:
+        return next(csv.reader([text], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:  # what is wrong is said where the header is read
+        return [text]
 
 
 def _numeric(cell: str) -> bool:

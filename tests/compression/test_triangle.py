@@ -203,6 +203,15 @@ def test_is_a_tree_that_compiled_functions_take(dtype, tol):
 
 
 @pytest.mark.usefixtures("unannotated")
+def test_is_shown_in_one_line():
+    x, y, _ = problem(np.float32, *SHAPES[0])
+    data = compress(x, y)
+    shown = "CompressedData(triangle (18, 6, 3), centre (6, 2, 3), num_targets=240.0)"
+    assert repr(data) == shown
+    assert "triangle None" in repr(jax.tree.map(lambda _: None, data))
+
+
+@pytest.mark.usefixtures("unannotated")
 def test_bad_arguments_are_refused():
     x, y, responses = problem(np.float32, *SHAPES[0])
     ones = np.ones((20, 6))
