@@ -48,7 +48,9 @@ def positive(**named: Any) -> None:
         if is_traced(value):
             continue
         try:
-            number = None if isinstance(value, str) else float(value)
+            number = (
+                None if isinstance(value, str | bytes) or np.iscomplexobj(value) else float(value)
+            )
         except (TypeError, ValueError):
             number = None
         if number is None:
@@ -83,13 +85,23 @@ def nonnegative(name: str, value: Any, *, whole: bool = False) -> None:
     """
     if is_traced(value):
         return
-    array = np.asarray(value, float)
+    array = numbers(name, value)
     bad = array[~(array >= 0)]
     if bad.size:
         raise ValueError(f"{name} must be at least 0, got {bad.flat[0]:g}")
     broken = array[np.isfinite(array) & (array != np.round(array))] if whole else bad
     if broken.size:
         raise ValueError(f"{name} must be whole numbers, got {broken.flat[0]:g}")
+
+
+def numbers(name: str, value: Any) -> np.ndarray:
+    """``value`` as an array of float64; raises ``ValueError`` for what is no real numbers."""
+    try:
+        if not np.iscomplexobj(value) and np.asarray(value).dtype.kind not in "SUMm":
+            return np.asarray(value, float)
+    except (TypeError, ValueError):
+        pass  # ragged, or of objects
+    raise ValueError(f"{name} must be a real number or an array of them, got {value!r:.60}")
 
 
 def sequences(name: str, x: Any) -> jax.Array:
@@ -123,6 +135,11 @@ def real(name: str, value: Any) -> jax.Array:
     return array
 
 
+def computed(array: jax.Array) -> jax.Array:
+    """An array in the type that is computed in, at least float32: sums of halves overflow."""
+    return array.astype(np.promote_types(array.dtype, np.float32))
+
+
 def batch(name: str, x: Any) -> jax.Array:
     """``x`` as a batch of inputs of any kind, none of its axes empty and all of it finite."""
     shape = np.shape(x)
@@ -138,11 +155,14 @@ def batch(name: str, x: Any) -> jax.Array:
 
 
 def both_sequences(x1: Any, x2: Any) -> tuple[jax.Array, jax.Array]:
-    """The arguments ``x1`` and ``x2`` of a kernel as sequences that match; ``x1`` twice if one."""
+    """The arguments ``x1`` and ``x2`` of a kernel as sequences that match; ``x1`` twice if one.
+
+    They may differ in length, and are of at least float32.
+    """
     x1 = sequences("x1", x1)
     x2 = x1 if x2 is None else sequences("x2", x2)
-    same("x1.shape[1:]", x1.shape[1:], "x2.shape[1:]", x2.shape[1:], "length and number of inputs")
-    return x1, x2
+    same("x1.shape[2]", x1.shape[2], "x2.shape[2]", x2.shape[2], "number of inputs")
+    return computed(x1), computed(x2)
 
 
 def same(name1: str, value1: Any, name2: str, value2: Any, what: str) -> None:
@@ -176,13 +196,16 @@ def random_key(name: str, key: Any) -> None:
 
 
 def impulse_response(name: str, response: Any) -> jax.Array:
-    """``response`` as an array of shape ``(lags, n_y, n_x)`` with nothing empty and all finite."""
+    """``response`` as an array of shape ``(lags, n_y, n_x)`` with nothing empty and all finite.
+
+    It is of at least float32.
+    """
     shape = np.shape(response)
     if len(shape) != 3:
         raise ValueError(f"{name} must have shape (lags, outputs, inputs), got shape {shape}")
     if 0 in shape:
         raise ValueError(f"{name} must not be empty, got shape {shape}")
-    return real(name, response)
+    return computed(real(name, response))
 
 
 def initial_response(initial: Any, shape: tuple[int, int, int], dtype: Any) -> jax.Array:
@@ -218,7 +241,7 @@ def weight_per_lag(name: str, weights: Any) -> Any:
         raise ValueError(f"{name} must have shape (lags,), one weight a lag, got shape {shape}")
     if is_traced(weights) or any(is_traced(w) for w in weights):
         return weights
-    array = np.asarray(weights, float)
+    array = numbers(name, weights)
     bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
     if bad.size:
         raise ValueError(

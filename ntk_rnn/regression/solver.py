@@ -49,8 +49,8 @@ def kernel_regression(
 
     Args:
       kernel: lag weights ``rho``, shape ``(lags,)``; lags beyond them, up to ``T``, weigh 0 and
-        stay at the start, as for a short filter on a long record. Or a symmetric positive semi-definite ``G``,
-        shape ``(T, n_y, n_x, T, n_y, n_x)``.
+        stay at the start, as for a short filter on a long record. Or a symmetric positive
+        semi-definite ``G``, shape ``(T, n_y, n_x, T, n_y, n_x)``.
       data: inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``, or both compressed
         (``compress``), in whose type all is computed, which is at least float32.
       initial: ``L^0``, shape ``(T, n_y, n_x)``; 0 if ``None``.

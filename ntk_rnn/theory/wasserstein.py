@@ -45,7 +45,7 @@ def hidden_state_covariance(
       >>> nr.hidden_state_covariance(params, x).shape
       (2, 3, 2, 3)
     """
-    x = _checks.sequences("x", x)
+    x = _checks.computed(_checks.sequences("x", x))
     q = finite_width_gram(params, x.shape[1]).q
     _checks.same("params F.shape[1]", q.shape[2], "x.shape[2]", x.shape[2], "number of inputs")
     lags = lagged(x, x.shape[1]).astype(q.dtype)
@@ -80,7 +80,7 @@ def hidden_state_limit(
        [1.   1.5  1.5 ]
        [1.   1.5  1.75]]
     """
-    x = _checks.sequences("x", x)
+    x = _checks.computed(_checks.sequences("x", x))
     # The sum of eq. 20, with the variances nu_F nu_W^j of W^j F (eq. 43) in place of lag weights.
     variances = gaussian_limit(x.shape[1], nu_w, nu_f, 1.0).astype(x.dtype)
     return weighted_products(x, x, variances).swapaxes(1, 2)  # eq. 49
@@ -157,6 +157,6 @@ def _square_root(name: str, covariance: Float[AnyArray, "d d"]) -> Float[Array, 
     shape = jnp.shape(covariance)
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
         raise ValueError(f"{name} must be a square matrix, got shape {shape}")
-    matrix = _checks.real(name, covariance)
+    matrix = _checks.computed(_checks.real(name, covariance))
     _checks.symmetric_semidefinite(name, matrix)
     return symmetric_root(matrix)
