@@ -176,7 +176,9 @@ def path(name: str, value: Any) -> Path:
             if error.errno == errno.ENAMETOOLONG:
                 problem = "take a shorter one"
     if problem:
-        raise ValueError(f"{name} must be the path of a file or folder, got {shown(value)}; {problem}")
+        raise ValueError(
+            f"{name} must be the path of a file or folder, got {shown(value)}; {problem}"
+        )
     return Path(value)
 
 
@@ -344,6 +346,11 @@ def real(name: str, value: Any) -> jax.Array:
     return array if isinstance(array, jax.Array) else jnp.asarray(fitting(name, array))
 
 
+def computed(array: jax.Array) -> jax.Array:
+    """An array in the type that is computed in, at least float32: sums of halves overflow."""
+    return array.astype(np.promote_types(array.dtype, np.float32))
+
+
 def batch(name: str, x: Any) -> jax.Array:
     """``x`` as a batch of inputs of any kind, none of its axes empty and all of it finite."""
     array = numbers(name, x, or_complex=True)
@@ -358,12 +365,15 @@ def batch(name: str, x: Any) -> jax.Array:
 
 
 def both_sequences(x1: Any, x2: Any) -> tuple[jax.Array, ...]:
-    """The arguments ``x1`` and ``x2`` of a kernel as sequences that match; ``x1`` twice if one."""
+    """The arguments ``x1`` and ``x2`` of a kernel as sequences that match; ``x1`` twice if one.
+
+    They may differ in length, and are of one type of at least float32.
+    """
     x1 = sequences("x1", x1)
     x2 = x1 if x2 is None else sequences("x2", x2)
-    same("x1.shape[1:]", x1.shape[1:], "x2.shape[1:]", x2.shape[1:], "length and number of inputs")
+    same("x1.shape[2]", x1.shape[2], "x2.shape[2]", x2.shape[2], "number of inputs")
     same_devices(x1=x1, x2=x2)
-    return common_type(x1, x2)
+    return common_type(computed(x1), computed(x2))
 
 
 def common_type(*arrays: jax.Array) -> tuple[jax.Array, ...]:
@@ -432,12 +442,15 @@ def random_key(name: str, key: Any) -> jax.Array:
 
 
 def impulse_response(name: str, response: Any) -> jax.Array:
-    """``response`` as an array of shape ``(lags, n_y, n_x)`` with nothing empty and all finite."""
+    """``response`` as an array of shape ``(lags, n_y, n_x)`` with nothing empty and all finite.
+
+    It is of at least float32.
+    """
     array = numbers(name, response)
     if array.ndim != 3:
         raise ValueError(f"{name} must have shape (lags, outputs, inputs), got shape {array.shape}")
     not_empty(name, array.shape)
-    return real(name, array)
+    return computed(real(name, array))
 
 
 def initial_response(initial: Any, shape: tuple[int, int, int], dtype: Any) -> jax.Array:

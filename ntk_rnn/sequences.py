@@ -139,7 +139,7 @@ def causal_conv(
       [1.   0.5  2.25]
     """
     response = _checks.impulse_response("impulse_response", impulse_response)
-    x = _checks.sequences("x", x)
+    x = _checks.computed(_checks.sequences("x", x))
     _checks.same(
         "impulse_response.shape[2]", response.shape[2], "x.shape[2]", x.shape[2], "number of inputs"
     )

@@ -88,9 +88,9 @@ least-squares fit, which is the same for both if there are more targets than unk
 
 ## Ship
 
-`ntk_rnn.realize` finds an RNN with the fitted impulse response, as small as the tolerance allows.
-It consists of three matrices and the recurrence $h_t = W h_{t-1} / \sqrt n + F x_t$,
-$y_t = C h_t / \sqrt n$, which can be written in any language.
+`ntk_rnn.realize` finds an RNN with the fitted impulse response, as small as the tolerance allows,
+which is stable at every width. It consists of three matrices and the recurrence
+$h_t = W h_{t-1} / \sqrt n + F x_t$, $y_t = C h_t / \sqrt n$, which can be written in any language.
 
 >>> values = nr.hankel_singular_values(L)  # what each further hidden unit adds
 >>> params = nr.realize(L, method="balanced", order=3)

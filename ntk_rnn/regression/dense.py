@@ -12,13 +12,19 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jax import lax
+from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._namespace import compiled, einsum, namespace
 from ntk_rnn._types import AnyArray
 from ntk_rnn.loss import Loss, loss_scale
 from ntk_rnn.objective import DataSet
+from ntk_rnn.regression.symmetric import (
+    eigen_of_diagonal,
+    symmetric_root,
+    with_derivative_of,
+)
 
 
 class Decomposition(NamedTuple):
@@ -29,28 +35,37 @@ class Decomposition(NamedTuple):
       directions: ``G^{1/2} V``, shape ``(T, a, n_x, k)``.
       targets: ``U^T (y - A L^0)``, shape ``(k, b)``.
       irreducible: the loss that no impulse response removes, shape ``()``.
+      curvature: ``U^T A G A^T U``, of value ``diag(S^2)``, shape ``(k, k)``, for derivatives;
+        ``None`` where JAX traces nothing.
     """
 
     singular_values: Float[AnyArray, " k"]
     directions: Float[AnyArray, "T a n_x k"]
     targets: Float[AnyArray, "k b"]
     irreducible: Float[AnyArray, ""]
+    curvature: Float[Array, "k k"] | None = None
 
 
-@partial(compiled, static_argnames="loss")
+@partial(compiled, static_argnames=("loss", "differentiable"))
 def decompose(
     root: Float[AnyArray, " T"] | Float[AnyArray, "T n_y n_x P"],
     data: DataSet,
     initial: Float[AnyArray, "T n_y n_x"],
     loss: Loss,
+    differentiable: bool = False,
 ) -> Decomposition:
     """The directions by QR, then by singular values, on the host if ``root`` is a NumPy array.
+
+    Singular vectors have no derivative where singular values coincide, and paths do not need it:
+    they depend on the functions ``f(F F^T)`` of the features ``F = U S V^T`` alone. So ``U`` is a
+    fixed basis here, and ``V S = F^T U`` and ``U^T F F^T U`` have the derivatives.
 
     Args:
       root: ``sqrt(rho)`` for lag weights, or ``G^{1/2}`` of a Gram matrix.
       data: what is trained on; sequences on the host if ``root`` is.
       initial: ``L^0``, on the host if ``root`` is.
       loss: ``"sum"`` or ``"mean"``, to which directions and losses refer.
+      differentiable: whether to give what derivatives need.
     """
     xp, of_lags = namespace(root), root.ndim == 1
     triangle, residual, remaining, num_targets, rounded_to = data.triangular(initial)
@@ -66,7 +81,17 @@ def decompose(
         goal = goal.reshape(-1, 1)
     if rounded_to is not None:
         features = _without_rounding(np.asarray(features), rounded_to)
-    u, s, vt = xp.linalg.svd(features, full_matrices=False)
+    curvature = None
+    if differentiable:
+        u, s, vt = jnp.linalg.svd(lax.stop_gradient(features), full_matrices=False)
+        sizes = jnp.where(s > 0, s, 1)[:, None]
+        images = with_derivative_of(s[:, None] * vt, einsum("rk,ra->ka", u, features))
+        curvature = with_derivative_of(jnp.diag(s**2), einsum("ka,la->kl", images, images))
+        vt = with_derivative_of(vt, images / sizes)
+        eigenvalues = jnp.where(s > 0, eigen_of_diagonal(curvature)[0], 1)
+        s = with_derivative_of(s, jnp.sqrt(eigenvalues))
+    else:
+        u, s, vt = xp.linalg.svd(features, full_matrices=False)
     if of_lags:
         directions = vt.T.reshape(len(root), 1, -1, len(s)) * root[:, None, None, None]
     else:
@@ -74,7 +99,7 @@ def decompose(
     targets = einsum("rk,rb->kb", u, goal)
     beyond = goal - einsum("rk,kb->rb", u, targets)
     irreducible = scale * remaining + xp.sum(beyond**2) / 2
-    return Decomposition(s, directions, targets, xp.asarray(irreducible))
+    return Decomposition(s, directions, targets, xp.asarray(irreducible), curvature)
 
 
 def _without_rounding(
@@ -105,8 +130,14 @@ def kernel_root(
     if np.ndim(kernel) != 1:
         return _gram_root(kernel, shape, xp)
     rho = xp.asarray(_checks.weight_per_lag("kernel", kernel))
-    _checks.same("len(kernel)", len(rho), "sequence length of data", shape[0], "number of lags")
-    return xp.sqrt(rho)
+    if len(rho) > shape[0]:
+        raise ValueError(
+            f"kernel must have at most as many lags as data have steps, {shape[0]}, got "
+            f"{len(rho)}; pass kernel[:{shape[0]}]"
+        )
+    rho = xp.pad(rho, (0, shape[0] - len(rho)))  # lags beyond them weigh 0
+    # A weight may underflow to 0, where the root has no derivative; such a lag never moves.
+    return xp.where(rho > 0, xp.sqrt(xp.where(rho > 0, rho, 1)), 0)
 
 
 def _gram_root(
@@ -124,7 +155,9 @@ def _gram_root(
     is_float = jnp.issubdtype(matrix.dtype, jnp.floating)
     dtype = matrix.dtype if is_float else xp.result_type(float)
     matrix = matrix.astype(np.promote_types(dtype, np.float32))
-    eigenvalues, vectors = xp.linalg.eigh(matrix)
+    eigenvalues, vectors = xp.linalg.eigh(
+        lax.stop_gradient(matrix) if _checks.is_traced(matrix) else matrix
+    )
     if not _checks.is_traced(matrix):
         _checks.semidefinite_error(
             "kernel",
@@ -136,4 +169,8 @@ def _gram_root(
     # What rounding leaves of an eigenvalue of 0 would be far from 0 after taking its root.
     rounding = size * xp.finfo(matrix.dtype).eps * eigenvalues[-1]
     roots = xp.sqrt(xp.where(eigenvalues > rounding, eigenvalues, 0))
-    return (vectors * roots[None, :]).reshape(*shape, size)
+    root = vectors * roots[None, :]
+    if _checks.is_traced(gram):
+        # G^{1/2} V = V diag(roots), of which G^{1/2} has a derivative where eigenvalues coincide.
+        root = with_derivative_of(root, einsum("ij,jk->ik", symmetric_root(matrix), vectors))
+    return root.reshape(*shape, size)

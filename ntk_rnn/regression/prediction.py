@@ -6,12 +6,14 @@ linear recursion, which one singular value decomposition solves for all steps at
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
 from flax import struct
-from jaxtyping import Float
+from jax import lax
+from jaxtyping import Array, Bool, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._namespace import compiled, einsum, float64, namespace
@@ -19,7 +21,15 @@ from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.loss import Loss
 from ntk_rnn.objective import as_data_set, host_data_set
-from ntk_rnn.regression.eigenmodes import Parts, exceeds_rounding, remaining_and_gained
+from ntk_rnn.regression.eigenmodes import (
+    Duration,
+    duration,
+    exceeds_rounding,
+    gain,
+    remaining,
+    remaining_and_gained,
+)
+from ntk_rnn.regression.symmetric import function_times, with_derivative_of
 from ntk_rnn.sequences import outputs_of_each
 
 #: How it was solved: by factorizations of the size of ``L``, of that of the data, or by products.
@@ -55,6 +65,8 @@ class KernelRegression:
       change: if matrix-free, by how much the path differs from that with half as many directions,
         relative to the largest change of an entry of ``L``: an estimate of its error, as a rule
         from above, but no bound.
+      curvature: ``U^T A G A^T U``, of value ``diag(S^2)``, shape ``(k, k)``. Where JAX traces the
+        kernel or the data, derivatives go through it; ``None`` elsewhere.
 
     Example:
       >>> import jax
@@ -76,6 +88,7 @@ class KernelRegression:
     method: Method = struct.field(pytree_node=False)
     products: int | None = struct.field(pytree_node=False, default=None)
     change: float | None = struct.field(pytree_node=False, default=None)
+    curvature: Float[AnyArray, "k k"] | None = None
 
     @property
     def eigenvalues(self) -> Float[Any, " k"]:
@@ -103,7 +116,8 @@ class KernelRegression:
 
         Args:
           step: number of steps, at least 0.
-          learning_rate: ``eta``, below ``1 + momentum`` times ``max_learning_rate``.
+          learning_rate: ``eta``, below ``1 + momentum`` times ``max_learning_rate``. Infinitely
+            many steps need none.
           momentum: ``beta`` of ``L^{l+1} = L^l - eta grad + beta (L^l - L^{l-1})``, at least 0
             and below 1.
           time: time of gradient flow, ``eta`` times the number of steps in the limit of small
@@ -116,8 +130,13 @@ class KernelRegression:
           ValueError: if neither or both of step and time are given, one is negative, the learning
             rate is missing, not positive or past stability, or the momentum is not as said.
         """
-        _, gained = self._remaining_and_gained(step, learning_rate, momentum, time)
-        return _responses(self.initial, self.directions, self.singular_values, self.targets, gained)
+        given = self._until(step, learning_rate, momentum, time)
+        _, gained = remaining_and_gained(self.eigenvalues, *given)
+        sizes = self._namespace.where(self.singular_values > 0, self.singular_values, 1)
+        goals = einsum("...k,kb->...kb", gained, self.targets / sizes[:, None])
+        if self.curvature is not None:
+            goals = _with_derivative(gain, goals, self, given, lax.stop_gradient(sizes))
+        return _responses(self.initial, self.directions, goals)
 
     def predict(
         self,
@@ -148,10 +167,12 @@ class KernelRegression:
         self, step: Any = None, learning_rate: Any = None, *, momentum: Any = 0.0, time: Any = None
     ) -> Float[Any, "*steps"]:
         """Training loss, in the shape of ``step`` or ``time``."""
-        remaining, _ = self._remaining_and_gained(step, learning_rate, momentum, time)
-        squares = (self.targets**2).sum(axis=1)
-        loss = einsum("...k,k->...", remaining**2, squares) / 2 + self.irreducible
-        return self._namespace.asarray(loss)
+        given = self._until(step, learning_rate, momentum, time)
+        left, _ = remaining_and_gained(self.eigenvalues, *given)
+        left = einsum("...k,kb->...kb", left, self.targets)
+        if self.curvature is not None:
+            left = _with_derivative(remaining, left, self, given)
+        return self._namespace.asarray((left**2).sum(axis=(-2, -1)) / 2 + self.irreducible)
 
     def test_loss(
         self,
@@ -175,26 +196,36 @@ class KernelRegression:
     def _namespace(self) -> ModuleType:
         return namespace(self.singular_values)
 
-    def _remaining_and_gained(
+    def _until(
         self, step: Any, learning_rate: Any, momentum: Any, time: Any
-    ) -> Parts:
-        """The parts of the targets that remain and that are gained, at each step or time."""
+    ) -> tuple[Bool[AnyArray, " k"], Duration]:
+        """Which directions are reached, and how long they are followed."""
         size = max(*self.directions.shape, len(self.targets))
         nonzero = exceeds_rounding(self.singular_values, size)
-        return remaining_and_gained(self.eigenvalues, nonzero, step, learning_rate, momentum, time)
+        return nonzero, duration(self.eigenvalues, step, learning_rate, momentum, time)
+
+
+def _with_derivative(
+    function: Callable[..., Any],
+    value: Float[Array, "*steps k b"],
+    path: KernelRegression,
+    given: tuple[Bool[Array, " k"], Duration],
+    sizes: Float[Array, " k"] | None = None,
+) -> Float[Array, "*steps k b"]:
+    """``f(A G A^T) u`` along the directions, times constants, as found along each on its own."""
+    other = function_times(function, path.curvature, path.targets, given)
+    if sizes is not None:
+        other = einsum("k,...kb->...kb", sizes, other)
+    return with_derivative_of(value, other)
 
 
 @compiled
 def _responses(
     initial: Float[AnyArray, "T n_y n_x"],
     directions: Float[AnyArray, "T a n_x k"],
-    singular_values: Float[AnyArray, " k"],
-    targets: Float[AnyArray, "k b"],
-    gained: Float[AnyArray, "*steps k"],
+    goals: Float[AnyArray, "*steps k b"],
 ) -> Float[AnyArray, "*steps T n_y n_x"]:
     """``L^l = L^0 + G^{1/2} V S^{-1} (1 - (1 - eta S^2)^l) u`` (Appendix B.4)."""
-    xp = namespace(initial)
-    goals = targets / xp.where(singular_values > 0, singular_values, 1)[:, None]  # S^{-1} u
-    change = einsum("taqk,...k,kb->...tabq", directions, gained, goals)
-    shape = (*gained.shape[:-1], *initial.shape)
+    xp, shape = namespace(initial), (*goals.shape[:-2], *initial.shape)
+    change = einsum("taqk,...kb->...tabq", directions, goals)
     return xp.broadcast_to(initial, shape) + change.reshape(shape)

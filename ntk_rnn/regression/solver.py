@@ -23,7 +23,7 @@ _MOST_ENTRIES, _MOST_COLUMNS = 2**27, 2**12
 
 
 def kernel_regression(
-    kernel: Float[AnyArray, " T"] | Float[AnyArray, "T n_y n_x T n_y n_x"],
+    kernel: Float[AnyArray, " lags"] | Float[AnyArray, "T n_y n_x T n_y n_x"],
     data: tuple[Float[AnyArray, "N T n_x"], Float[AnyArray, "N T n_y"]] | CompressedData,
     *,
     initial: Float[AnyArray, "T n_y n_x"] | None = None,
@@ -48,8 +48,9 @@ def kernel_regression(
     In float32, long lags are lost to rounding: `ntk_rnn.guide.accelerators` says how much.
 
     Args:
-      kernel: lag weights ``rho``, shape ``(T,)``, or a symmetric positive semi-definite ``G``,
-        shape ``(T, n_y, n_x, T, n_y, n_x)``.
+      kernel: lag weights ``rho``, shape ``(lags,)``; lags beyond them, up to ``T``, weigh 0 and
+        stay at the start, as for a short filter on a long record. Or a symmetric positive
+        semi-definite ``G``, shape ``(T, n_y, n_x, T, n_y, n_x)``.
       data: inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``, or both compressed
         (``compress``), in whose type all is computed, which is at least float32.
       initial: ``L^0``, shape ``(T, n_y, n_x)``; 0 if ``None``.
@@ -67,7 +68,7 @@ def kernel_regression(
       The path, as functions of the step.
 
     Raises:
-      ValueError: if shapes do not match, an entry is not finite, a lag weight is not positive,
+      ValueError: if shapes do not match, an entry is not finite, a lag weight is negative,
         ``G`` is not symmetric, or a method is unknown or cannot be.
 
     Example:
@@ -102,9 +103,12 @@ def kernel_regression(
         parts, products, change = decompose_matrix_free(
             root, checked, start, loss, tolerance=tolerance, max_rank=max_rank
         )
-        return KernelRegression(start, *parts, loss, chosen, products, change)
-    solved: Decomposition = decompose(root, checked, start, loss)
-    return KernelRegression(start, *solved, loss, chosen)
+        *arrays, _ = parts
+        return KernelRegression(start, *arrays, loss, chosen, products, change)
+    traced = _checks.is_traced((root, checked, start))
+    solved: Decomposition = decompose(root, checked, start, loss, traced)
+    *parts, curvature = solved
+    return KernelRegression(start, *parts, loss, chosen, curvature=curvature)
 
 
 def choose_method(

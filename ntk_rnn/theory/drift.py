@@ -103,7 +103,7 @@ def drift_bound(
       >>> bool(np.all(np.linalg.norm(L, axis=(1, 2)) <= bound))
       True
     """
-    x, y = _checks.data_set("data", data)
+    x, y = map(_checks.computed, _checks.data_set("data", data))
     seq_len, in_dim, out_dim = x.shape[1], x.shape[2], y.shape[2]
     _checks.one_of("b2", b2, "rigorous", "paper")
     weights = lag_weights(seq_len, nu_w, nu_f, nu_c).astype(x.dtype)
