@@ -7,9 +7,13 @@ differentiated and batched.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import math
 import operator
+import os
+import reprlib
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -21,6 +25,17 @@ from jax.core import Tracer
 def is_traced(tree: Any) -> bool:
     """Whether ``tree``, or an array in it, is a tracer, whose entries cannot be looked at."""
     return any(map(isinstance, jax.tree.leaves(tree), itertools.repeat(Tracer)))
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: in one line, and an array by its type and shape."""
+    if np.shape(getattr(value, "shape", ())) and hasattr(value, "dtype"):
+        return f"{type(value).__name__} of {value.dtype} and shape {value.shape}"
+    return " ".join(_SHORT.repr(value).split())
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxother = _SHORT.maxstring = 60
 
 
 def integer(name: str, value: Any, *, least: Literal[0, 1] = 1) -> int:
@@ -55,6 +70,38 @@ def positive(**named: Any) -> None:
             raise ValueError(f"{name} must be a positive number, got {value!r}")
         if not np.isfinite(number) or number <= 0:
             raise ValueError(f"{name} must be positive and finite, got {number:g}")
+
+
+# Of a file or folder, on all common file systems.
+_LONGEST_NAME = 255
+
+
+def path(name: str, value: Any) -> Path:
+    """``value`` as a path that the system can look at, whether or not there is anything.
+
+    Raises:
+      ValueError: if it is none: of another type, empty, too long or with a null character.
+    """
+    problem = ""
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
+        problem = "pass a string or a pathlib.Path"
+    elif not os.fspath(value):
+        problem = 'pass "." for the current folder'
+    elif "\0" in os.fspath(value):
+        problem = "take the null character out"
+    elif any(len(part) > _LONGEST_NAME for part in Path(value).parts):
+        problem = "take a shorter one"
+    else:
+        try:
+            os.lstat(value)
+        except UnicodeEncodeError:
+            problem = "take characters that the file system has"
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                problem = "take a shorter one"
+    if problem:
+        raise ValueError(f"{name} must be a path, got {shown(value)}; {problem}")
+    return Path(value)
 
 
 def finite(name: str, value: Any, remedy: str = "remove or impute the affected entries") -> None:
