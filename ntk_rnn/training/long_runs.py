@@ -84,7 +84,7 @@ def train(
         multiples of a power of 2, 100 to 200 of them. A record costs one evaluation of the model on
         all training data and all of ``test``: the training loss is over all data, also with
         mini-batches.
-      checkpoint: folder for checkpoints, in whose path there is no ``*``, ``?``, ``[`` or backslash.
+      checkpoint: folder for checkpoints; its path has no ``*``, ``?``, ``[`` and no backslash.
         If it has any, the run goes on from the newest, or only reads off the result if it had
         ended. Fewer records or more steps than before may be asked for. The last 3 are kept. One
         run at a time may use a folder.

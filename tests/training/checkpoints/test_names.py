@@ -1,4 +1,4 @@
-"""Names of checkpoint folders: those that orbax takes for something else, and renamed checkpoints."""
+"""Names of checkpoints: folders that orbax takes for something else, and renamed checkpoints."""
 
 import os
 import shutil
@@ -27,14 +27,14 @@ def arguments(folder, steps):
 
 @pytest.mark.parametrize(
     "name",
-    ["run[1]", "run[1]/below", "a*", "a?/below", "a\\b", "**", "gs:/b", "a/xgs:", os.fsdecode(b"\xff")],
+    ["run[1]", "run[1]/below", "a*", "a?/below", "a\\b", "gs:/b", "a/xgs:", os.fsdecode(b"\xff")],
 )
 def test_names_that_orbax_reads_otherwise_are_refused_before_training(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     for folder in (name, tmp_path / name):
-        with pytest.raises(ValueError, match=r"checkpoint must be a path .*; choose another") as told:
+        with pytest.raises(ValueError, match=r"checkpoint must be a path .*; choose another") as e:
             train(**arguments(folder, 30))
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(e.value)
     assert not list(tmp_path.iterdir())
     # The folder that a relative path starts from is part of the name.
     (tmp_path / "[x]").mkdir()
