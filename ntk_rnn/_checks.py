@@ -176,9 +176,7 @@ def path(name: str, value: Any) -> Path:
             if error.errno == errno.ENAMETOOLONG:
                 problem = "take a shorter one"
     if problem:
-        raise ValueError(
-            f"{name} must be the path of a file or folder, got {shown(value)}; {problem}"
-        )
+        raise ValueError(f"{name} must be a path, got {shown(value)}; {problem}")
     return Path(value)
 
 

@@ -100,7 +100,6 @@ def calls() -> dict[str, Call]:
         "optimizer": None, "test": (x, y), "loss": "sum", "record_at": [0, 2],
         "allow_unstable": False,
     }  # fmt: skip
-    model_args = ("apply_fn", "params")
     return {
         "LinearRNN": Call(nr.LinearRNN, {"width": 4, "out_dim": 1, **nu, "evaluation": "auto"}),
         "LinearRNN.apply": Call(
@@ -110,7 +109,7 @@ def calls() -> dict[str, Call]:
         "ScaledConv.apply": Call(lambda x: conv.apply(conv.init(key, x), x), {"x": x}),
         "ScaledConv.params_from": Call(conv.params_from, {"impulse_response": response}),
         "impulse_response": Call(
-            nr.impulse_response, {"params": params, "seq_len": 3}, fixed=("params",)
+            nr.impulse_response, {"params": params, "seq_len": 3}
         ),
         "lagged_inputs": Call(nr.lagged_inputs, {"x": x, "num_lags": 2}),
         "toeplitz": Call(nr.toeplitz, {"impulse_response": response, "seq_len": 3}),
@@ -138,10 +137,13 @@ def calls() -> dict[str, Call]:
         ),
         "realize": Call(
             nr.realize,
-            {"impulse_response": response, "method": "balanced", "order": 1, "tolerance": 0.1},
+            {
+                "impulse_response": response, "method": "balanced", "order": 1, "tolerance": 0.1,
+                "zeros_beyond": None,
+            },
         ),
         "shard_params": Call(
-            nr.shard_params, {"params": params, "mesh": mesh, "axis": "devices"}, fixed=("params",)
+            nr.shard_params, {"params": params, "mesh": mesh, "axis": "devices"}
         ),
         "shard_sequences": Call(
             nr.shard_sequences, {"x": x, "mesh": mesh, "axis": "devices"},
@@ -150,13 +152,14 @@ def calls() -> dict[str, Call]:
         "lag_weights": Call(nr.lag_weights, {"seq_len": 3, **nu}),
         "lag_weight_bound": Call(nr.lag_weight_bound, {"seq_len": 3, **nu}),
         "analytic_ntk": Call(nr.analytic_ntk, {"x1": x, "x2": x, "rho": rho}),
+        "as_matrix": Call(nr.as_matrix, {"kernel": np.ones((2, 3, 4, 5))}),
         "empirical_ntk": Call(
             nr.empirical_ntk,
             {
                 "apply_fn": model, "params": params, "x1": x, "x2": x, "trace_axes": (-1,),
                 "implementation": "jacobian_contraction", "batch_size": 2,
             },
-            fixed=model_args, examples=12, also={"x1": "x", "x2": "x"},
+            examples=12, also={"x1": "x", "x2": "x"},
         ),
         "monte_carlo_ntk": Call(
             nr.monte_carlo_ntk,
@@ -164,10 +167,10 @@ def calls() -> dict[str, Call]:
                 "apply_fn": model, "params": params, "x1": x, "x2": x, "key": key,
                 "num_samples": 2, "full": False, "batch_size": 1,
             },
-            fixed=model_args, examples=12, also={"x1": "x", "x2": "x"},
+            examples=12, also={"x1": "x", "x2": "x"},
         ),
         "finite_width_gram": Call(
-            nr.finite_width_gram, {"params": params, "seq_len": 3}, fixed=("params",)
+            nr.finite_width_gram, {"params": params, "seq_len": 3}
         ),
         "FiniteWidthGram.ntk": Call(gram.ntk, {"x1": x, "x2": x, "full": False}),
         "FiniteWidthGram.drift": Call(gram.drift, {"initial": gram}),
@@ -191,7 +194,7 @@ def calls() -> dict[str, Call]:
         "KernelRegression.test_loss": Call(solved.test_loss, {"data": (x, y), **path_at}),
         "gradient_descent": Call(
             nr.gradient_descent, {**training, "steps": 3, "kernel_drift": False},
-            fixed=model_args, examples=12, also={"data": "x", "test": "x"},
+            examples=12, also={"data": "x", "test": "x"},
         ),
         "train": Call(
             nr.train,
@@ -199,7 +202,7 @@ def calls() -> dict[str, Call]:
                 **training, "steps": 3, "epochs": None, "batch_size": 2, "key": key,
                 "checkpoint": None, "checkpoint_every": None, "progress": False,
             },
-            fixed=model_args, examples=12, also={"data": "x", "test": "x"},
+            examples=12, also={"data": "x", "test": "x"},
         ),
         "ensemble": Call(
             nr.ensemble,
@@ -209,7 +212,7 @@ def calls() -> dict[str, Call]:
         "max_learning_rate": Call(
             nr.max_learning_rate,
             {"apply_fn": model, "params": params, "data": x, "loss": "sum", "key": key},
-            fixed=model_args, examples=12, also={"data": "x"},
+            examples=12, also={"data": "x"},
         ),
         "drift_bound": Call(
             nr.drift_bound,
@@ -251,7 +254,7 @@ def calls() -> dict[str, Call]:
             nr.delay_errors(rho, x, np.array([0, 3])).steps_needed, {"error": 0.5}
         ),
         "hidden_state_covariance": Call(
-            nr.hidden_state_covariance, {"params": params, "x": x}, fixed=("params",)
+            nr.hidden_state_covariance, {"params": params, "x": x}
         ),
         "hidden_state_limit": Call(nr.hidden_state_limit, {"x": x, "nu_w": 0.3, "nu_f": 1.0}),
         "gaussian_wasserstein": Call(

@@ -70,7 +70,9 @@ def write(out: Path, left_out: Mapping[str, str]) -> list[Entry]:
     def make() -> dict[str, str]:
         entries.extend(_entry(study, out, left_out) for study in STUDIES.values())
         text = markdown(entries, reasons(left_out))
-        return {MARKDOWN: text, PAGE: html_page.render(_TITLE, text, out)}
+        addresses = [_picture(entry.study) for entry in entries if entry.found]
+        pictures = {address: (out / address).read_bytes() for address in addresses}
+        return {MARKDOWN: text, PAGE: html_page.render(_TITLE, text, pictures)}
 
     results.write_texts(out, make)
     return entries
@@ -90,7 +92,7 @@ def markdown(entries: Sequence[Entry], remarks: Sequence[str] = ()) -> str:
         [
             f"[{entry.study.name}](#{entry.study.name})" if entry.found else entry.study.name,
             plain(entry.study.title),
-            entry.run,
+            plain(entry.run),
             *map(entry.tally, VERDICTS),
         ]
         for entry in entries
@@ -104,10 +106,12 @@ def markdown(entries: Sequence[Entry], remarks: Sequence[str] = ()) -> str:
 
 
 def plain(text: str) -> str:
-    """Text in which Markdown finds nothing to mark up."""
+    """Text in one line, in which Markdown finds nothing to mark up."""
+    line = " ".join(text.split()).replace("+-", "±")
     # An underscore within a word marks nothing up, and is easier to read as it is.
-    marks = r"[\\`*<>|\[\]~&]|(?<![^\W_])_|_(?![^\W_])"
-    return re.sub(marks, r"\\\g<0>", text).replace("+-", "±")
+    line = re.sub(r"[\\`*<>|\[\]~&]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
+    # What makes a heading or an item of a line that it begins.
+    return re.sub(r"^(\d*)([-+#=]|(?<=\d)[.)])(?=[-+#=]*( |$))", r"\1\\\2", line)
 
 
 def _entry(study: Study, out: Path, left_out: Mapping[str, str]) -> Entry:
@@ -124,7 +128,7 @@ def _section(study: Study, found: results.Finished) -> Iterator[str]:
     yield f"**{plain(study.title)}**"
     if config["preset"] == "smoke":
         yield "*A smoke run, at sizes that show only that it works.*"
-    yield f"![{study.name}: {plain(study.title)}]({study.name}/figure.png)"
+    yield f"![{study.name}: {plain(study.title)}]({_picture(study)})"
     yield "### In the paper"
     yield _items(config["paper"])
     yield "### Numbers"
@@ -141,6 +145,11 @@ def _section(study: Study, found: results.Finished) -> Iterator[str]:
     yield _items(config["choices"])
     yield "### Configuration"
     yield _items(_settings(config))
+
+
+def _picture(study: Study) -> str:
+    """The address of a study's figure, from the folder of the report."""
+    return f"{study.name}/{results.PICTURE}"
 
 
 def _claim(claim: Claim) -> list[str]:

@@ -84,9 +84,10 @@ def train(
         multiples of a power of 2, 100 to 200 of them. A record costs one evaluation of the model on
         all training data and all of ``test``: the training loss is over all data, also with
         mini-batches.
-      checkpoint: folder for checkpoints. If it has any, the run goes on from the newest, or only
-        reads off the result if it had ended. Fewer records or more steps than before may be asked
-        for. The last 3 are kept. One run at a time may use a folder.
+      checkpoint: folder for checkpoints; its path has no ``*``, ``?``, ``[`` and no backslash.
+        If it has any, the run goes on from the newest, or only reads off the result if it had
+        ended. Fewer records or more steps than before may be asked for. The last 3 are kept. One
+        run at a time may use a folder.
       checkpoint_every: number of steps between checkpoints; about a minute's if ``None``. One
         more is written at the end, and where the run is interrupted.
       progress: whether to show a bar on stderr if that is a terminal, once 2 seconds have passed.
@@ -104,8 +105,8 @@ def train(
         both of ``steps`` and ``epochs`` or of ``learning_rate`` and ``optimizer`` are given,
         ``batch_size`` is larger than the data, comes without ``key`` or with compressed data, the
         learning rate is not positive or not stable, ``record_at`` is out of
-        range, the loss is not finite to begin with, or ``checkpoint`` cannot be written to, or
-        has the checkpoints of another run.
+        range, the loss is not finite to begin with, or ``checkpoint`` is no path of a folder that
+        can be written to, has the checkpoints of another run, or one that has been renamed.
       OSError: if a checkpoint cannot be written, as on a full disk, or read; those that are there
         stay as they are.
 

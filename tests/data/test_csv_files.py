@@ -111,9 +111,9 @@ def test_paths_and_names_are_checked(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe.csv")
     for path, message in (
         (tmp_path / "pipe.csv", "path must be a file on disk, got .*pipe.csv', a pipe or device"),
-        (None, "path must be the path of a file or folder, got None"),
-        ("", "path must be the path of a file or folder, got ''"),
-        ("a\0b", "path must be the path of a file or folder, got"),
+        (None, "path must be a path, got None"),
+        ("", "path must be a path, got ''"),
+        ("a\0b", "path must be a path, got"),
         ("~nobody-here/r.csv", "path must be a file that is there"),
     ):
         with pytest.raises(ValueError, match=message):
