@@ -370,6 +370,14 @@ def variations(value) -> tuple[dict[str, Any], dict[str, Any]]:
         }  # fmt: skip
     elif isinstance(value, list) and value and all(isinstance(each, int | float) for each in value):
         return variations(np.asarray(value))
+    elif isinstance(value, dict):
+        params = value["params"]
+        own = {
+            "of nothing": {"params": {}}, "bare": params, "nested": {"params": {"params": params}},
+            "of another": {"params": {"a": np.ones(3)}}, "all in a list": list(params.values()),
+        }  # fmt: skip
+        for kind, changed in zip((own, lost), variations(params["W"]), strict=True):
+            kind |= {f"W {n}": {"params": {**params, "W": other}} for n, other in changed.items()}
     elif isinstance(value, nr.GaussianRows):
         for kind, place in ((own, 0), (own, 1), (lost, 0), (lost, 1)):
             for name, other in variations(value[place])[kind is lost].items():

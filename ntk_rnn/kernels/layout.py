@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
+from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 
 
@@ -41,12 +42,13 @@ def as_matrix(
       >>> bool(np.linalg.eigvalsh(matrix)[0] > 0)
       True
     """
-    array: Any = kernel if isinstance(kernel, jax.Array | np.ndarray) else np.asarray(kernel)
+    array: Any = _checks.numbers("kernel", kernel)
     if array.ndim not in (4, 6):
         raise ValueError(
             "kernel must have shape (N1, N2, T1, T2), or (N1, N2, T1, T2, m, m) with all pairs of "
             f"outputs, got shape {array.shape}"
         )
+    _checks.not_empty("kernel", array.shape)
     axes = (0, 2, 1, 3) if array.ndim == 4 else (0, 2, 4, 1, 3, 5)
     rows = math.prod(array.shape[axis] for axis in axes[: array.ndim // 2])
     return array.transpose(axes).reshape(rows, -1)
