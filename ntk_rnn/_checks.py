@@ -126,7 +126,7 @@ def fraction(name: str, value: Any, *, with_zero: bool = False) -> Any:
     what = "at least 0 and below 1" if with_zero else "between 0 and 1"
     found = number(name, value, what)
     if not is_traced(found) and not (0 <= found < 1 if with_zero else 0 < found < 1):
-        raise ValueError(f"{name} must be {what}, got {found:g}; e.g. 0.2")
+        raise ValueError(f"{name} must be {what}, got {shown(value)}; e.g. 0.2")
     return found
 
 

@@ -104,7 +104,11 @@ def s1(path: str | Path | None = None) -> S1:
       (35129, 52)
     """
     if path is not None:
-        source, contents = _read("path", _checks.path("path", path))
+        try:
+            file = _checks.path("path", path)
+        except ValueError as error:
+            raise DataUnavailable(f"{error}; {_REMEDY}") from None
+        source, contents = _read("path", file)
     elif os.environ.get(VARIABLE):
         source, contents = _read(VARIABLE, os.environ[VARIABLE])
     else:
