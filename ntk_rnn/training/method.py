@@ -70,6 +70,8 @@ def check_optimizer(
             "give either learning_rate or optimizer, got "
             f"learning_rate={learning_rate!r}, optimizer={optimizer!r}"
         )
+    if isinstance(optimizer, optax.MultiSteps):
+        optimizer = optimizer.gradient_transformation()
     if optimizer is not None and not isinstance(optimizer, optax.GradientTransformation):
         raise ValueError(
             f"optimizer must be one of optax, as optax.adam(1e-3), got {optimizer!r}; a plain "
@@ -121,6 +123,15 @@ def _transformation(optimizer: Optimizer, rate: Any) -> optax.GradientTransforma
     if not isinstance(optimizer, optax.GradientTransformation):
         optimizer = optax.sgd(rate if optimizer is None else optimizer)
     return optax.with_extra_args_support(optimizer)
+
+
+def refuse_traced(tree: Any) -> None:
+    """Raises ``ValueError`` if what ``train`` is given, or has computed, is traced."""
+    if _checks.is_traced(tree):
+        raise ValueError(
+            "train cannot be compiled, differentiated or batched, got traced arguments, or a "
+            "function that closes over traced arrays; use gradient_descent there"
+        )
 
 
 def of_own_type(array: Array) -> Array:

@@ -309,6 +309,28 @@ def test_traced_arguments_are_refused():
     model, params, data, _ = small_problem()
     with pytest.raises(ValueError, match="use gradient_descent there"):
         jax.jit(lambda p: train(model, p, data, steps=3, learning_rate=1e-3).params)(params)
+    with pytest.raises(ValueError, match="use gradient_descent there"):
+        jax.grad(
+            lambda rate: train(model, params, data, steps=3, learning_rate=rate).train_loss[-1]
+        )(1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:Some donated buffers")
+@pytest.mark.parametrize("given", ["apply_fn", "optimizer"])
+@pytest.mark.parametrize("folder", [None, "run"])
+def test_functions_that_close_over_traced_arrays_are_refused(given, folder, tmp_path):
+    model, params, data, _ = small_problem()
+    folder = folder and tmp_path / folder
+
+    def losses(factor):
+        functions = {
+            "apply_fn": lambda p, x: factor * model(p, x) if given == "apply_fn" else model(p, x),
+            "optimizer": optax.sgd(1e-3 * factor if given == "optimizer" else 1e-3),
+        }
+        return train(params=params, data=data, steps=3, checkpoint=folder, **functions).train_loss
+
+    with pytest.raises(ValueError, match="use gradient_descent there"):
+        jax.vmap(losses)(jnp.ones(2, np.float32))
 
 
 def test_start_with_infinite_loss_is_refused():
