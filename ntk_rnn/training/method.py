@@ -12,14 +12,33 @@ from jax import lax
 from jaxtyping import Array, Float, Shaped
 
 from ntk_rnn import _checks
+from ntk_rnn._functions import content
 from ntk_rnn._networks import Network
 from ntk_rnn.kernels.finite_width import FiniteWidthGram
 from ntk_rnn.loss import Loss
 from ntk_rnn.objective import DataSet
 
-#: What is compiled in of an optimizer: one of optax, a schedule of learning rates for plain
-#: gradient descent, or ``None`` where the learning rate is a number.
-Optimizer: TypeAlias = optax.GradientTransformation | Callable[[Any], Any] | None
+#: What is compiled in of an optimizer: one of optax, or ``None`` where it is plain gradient descent
+#: whose learning rate is a number.
+Optimizer: TypeAlias = optax.GradientTransformation | None
+
+
+class _Compared(optax.GradientTransformationExtraArgs):
+    """An optimizer that equals another one of the same content.
+
+    So what was compiled for ``optax.adam(1e-3)`` is found again by a call that makes another one.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Compared) and content(tuple(self)) == content(tuple(other))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(content(tuple(self)))
 
 
 @struct.dataclass
@@ -77,9 +96,10 @@ def check_optimizer(
             f"optimizer must be one of optax, as optax.adam(1e-3), got {optimizer!r}; a plain "
             "learning rate goes in as learning_rate"
         )
-    if learning_rate is None or callable(learning_rate):
-        # A schedule, like an optimizer, is compiled in, and found again if it is the same object.
-        return learning_rate or optimizer, None
+    if callable(learning_rate):
+        optimizer = optax.sgd(learning_rate)
+    if optimizer is not None:
+        return _Compared(*optax.with_extra_args_support(optimizer)), None
     _checks.positive(learning_rate=learning_rate)
     # A Python number traces without a type of its own, so it suits parameters of any type.
     return None, learning_rate if _checks.is_traced(learning_rate) else float(learning_rate)
@@ -120,9 +140,7 @@ def updated(
 
 
 def _transformation(optimizer: Optimizer, rate: Any) -> optax.GradientTransformationExtraArgs:
-    if not isinstance(optimizer, optax.GradientTransformation):
-        optimizer = optax.sgd(rate if optimizer is None else optimizer)
-    return optax.with_extra_args_support(optimizer)
+    return optax.with_extra_args_support(optax.sgd(rate) if optimizer is None else optimizer)
 
 
 def refuse_traced(tree: Any) -> None:
