@@ -34,7 +34,7 @@ def gradient_descent(
     *,
     steps: int,
     learning_rate: float | Float[AnyArray, ""] | Callable[[Any], Any] | None = None,
-    optimizer: optax.GradientTransformation | None = None,
+    optimizer: optax.GradientTransformation | optax.MultiSteps | None = None,
     test: Data | None = None,
     loss: Loss = "sum",
     record_at: Sequence[int] | Int[np.ndarray, " R"] | None = None,

@@ -39,7 +39,7 @@ def train(
     batch_size: int | None = None,
     key: Shaped[Array, "*key"] | None = None,
     learning_rate: float | Callable[[Any], Any] | None = None,
-    optimizer: optax.GradientTransformation | None = None,
+    optimizer: optax.GradientTransformation | optax.MultiSteps | None = None,
     test: Data | None = None,
     loss: Loss = "sum",
     record_at: Sequence[int] | Int[np.ndarray, " R"] | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import jax
 import optax
@@ -77,7 +77,7 @@ class Problem(NamedTuple):
 
 
 def check_optimizer(
-    learning_rate: Any, optimizer: optax.GradientTransformation | None
+    learning_rate: Any, optimizer: optax.GradientTransformation | optax.MultiSteps | None
 ) -> tuple[Optimizer, Any]:
     """What is compiled in of an optimizer, and the learning rate, if it is a number.
 
@@ -96,8 +96,8 @@ def check_optimizer(
             f"optimizer must be one of optax, as optax.adam(1e-3), got {optimizer!r}; a plain "
             "learning rate goes in as learning_rate"
         )
-    if callable(learning_rate):
-        optimizer = optax.sgd(learning_rate)
+    if optimizer is None and callable(learning_rate):
+        optimizer, learning_rate = optax.sgd(cast(Any, learning_rate)), None
     if optimizer is not None:
         return _Compared(*optax.with_extra_args_support(optimizer)), None
     _checks.positive(learning_rate=learning_rate)
