@@ -458,15 +458,34 @@ def initial_response(initial: Any, shape: tuple[int, int, int], dtype: Any) -> j
     return initial.astype(dtype)
 
 
-def data_set(name: str, data: Any) -> tuple[jax.Array, jax.Array]:
-    """``data`` as a pair of sequences ``x (N, T, n_x)`` and ``y (N, T, n_y)`` that match."""
+def pair(name: str, data: Any) -> tuple[Any, Any]:
+    """``data`` if it is a pair; raises ``ValueError`` for anything else."""
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise ValueError(
             f"{name} must be a pair (inputs, targets), got {type(data).__name__}"
             + (f" of length {len(data)}" if isinstance(data, tuple | list) else "")
             + "; pass (x, y)"
         )
-    x, y = sequences(f"{name}[0]", data[0]), sequences(f"{name}[1]", data[1])
+    return data[0], data[1]
+
+
+def inputs_and_targets(name: str, data: Any) -> tuple[jax.Array, jax.Array]:
+    """``data`` as a pair of sequences ``x (N, T, n_x)`` and ``N`` targets of any shape."""
+    given_x, given_y = pair(name, data)
+    x, y = sequences(f"{name}[0]", given_x), real(f"{name}[1]", given_y)
+    same(
+        f"len({name}[0])", len(x), f"len({name}[1])", y.shape[0] if y.ndim else 0,
+        "number of sequences",
+    )  # fmt: skip
+    same_devices(**{f"{name}[0]": x, f"{name}[1]": y})
+    inputs, targets = common_type(x, y)
+    return inputs, targets
+
+
+def data_set(name: str, data: Any) -> tuple[jax.Array, jax.Array]:
+    """``data`` as a pair of sequences ``x (N, T, n_x)`` and ``y (N, T, n_y)`` that match."""
+    given_x, given_y = pair(name, data)
+    x, y = sequences(f"{name}[0]", given_x), sequences(f"{name}[1]", given_y)
     same(
         f"{name}[0].shape[:2]", x.shape[:2], f"{name}[1].shape[:2]", y.shape[:2],
         "number and length of sequences",

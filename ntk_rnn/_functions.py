@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import MethodType
+from functools import partial
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 from ntk_rnn._types import ApplyFn
@@ -86,6 +87,36 @@ def as_apply_fn(model: Any) -> ApplyFn:
         # A module with an array among its fields has no hash, but its methods are themselves.
         return method if _has_hash(method) else function
     return _hashable(function)
+
+
+def content(value: Any, within: tuple[Any, ...] = ()) -> Any:
+    """What functions of optax are made of, equal for those that two equal calls returned.
+
+    They compute the same if their code is the same, and so are the numbers and functions that they
+    close over. All else is itself alone: functions of others, which may read names that change
+    their meaning; what may change itself, as a list; and what is met again within itself.
+    """
+    if any(value is outer for outer in within):
+        return id(value)
+    inner = partial(content, within=(*within, value))
+    if isinstance(value, FunctionType) and _of_optax(value):
+        cells = value.__closure__ or ()
+        parts = (value.__defaults__, tuple((value.__kwdefaults__ or {}).items()), cells)
+        return value.__code__, *map(inner, parts)
+    if isinstance(value, CellType):
+        try:
+            return inner(value.cell_contents)
+        except ValueError:  # an empty cell
+            return id(value)
+    if isinstance(value, tuple):
+        return type(value), *map(inner, value)
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        return type(value), repr(value)
+    return id(value)
+
+
+def _of_optax(function: FunctionType) -> bool:
+    return function.__globals__.get("__name__", "").partition(".")[0] == "optax"
 
 
 def _hashable(function: Callable[..., Any]) -> ApplyFn:

@@ -98,7 +98,7 @@ def separated(model: Any, params: Any) -> tuple[Network, Any]:
         )
     names = [f"params{jax.tree_util.keystr(path)}" for path, _ in entries]
     arrays = [_array(name, leaf) for name, (_, leaf) in zip(names, entries, strict=True)]
-    kinds = tuple(
+    kinds: tuple[_Kind, ...] = tuple(
         _kind(array, is_param)
         for array, is_param in zip(arrays, _are_params(function, params), strict=True)
     )

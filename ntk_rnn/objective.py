@@ -19,27 +19,29 @@ from ntk_rnn._networks import Network, separated
 from ntk_rnn._types import AnyArray
 from ntk_rnn.compression import least_squares
 from ntk_rnn.compression.triangle import CompressedData
+from ntk_rnn.impulse import rnn_matrices
 from ntk_rnn.loss import Loss, loss_scale
 from ntk_rnn.models import LinearRNN
 from ntk_rnn.sequences import causal_conv, outputs_of_each, unit_impulses
 
 #: Inputs ``(N, T, n_x)`` and targets ``(N, T, n_y)``, or both compressed. Sizes are not bound to
-#: those of other arguments, for test data differ in them.
-Data: TypeAlias = tuple[Float[AnyArray, "_ _ _"], Float[AnyArray, "_ _ _"]] | CompressedData
+#: those of other arguments, for test data differ in them. Models whose outputs have another shape
+#: ``(N, ...)`` than the linear ones are trained on targets of that shape.
+Data: TypeAlias = tuple[Float[AnyArray, "_ _ _"], Float[AnyArray, "_ ..."]] | CompressedData
 # A linear model is off by rounding from the convolution with its own impulse response.
 _LINEAR_TO = 1e-3
 
 
 class Sequences(NamedTuple):
-    """Sequences with targets at all times.
+    """Sequences with targets, at all times unless a model has outputs of another shape.
 
     Attributes:
       inputs: ``x``, on which a model is evaluated, shape ``(N, T, n_x)``.
-      targets: ``y``, shape ``(N, T, n_y)``.
+      targets: ``y``, shape ``(N, T, n_y)``, or ``(N, ...)`` as the outputs of a model are.
     """
 
     inputs: Float[AnyArray, "N T n_x"]
-    targets: Float[AnyArray, "N T n_y"]
+    targets: Float[AnyArray, "N ..."]
 
     @property
     def given(self) -> Data:
@@ -47,15 +49,18 @@ class Sequences(NamedTuple):
         return self.inputs, self.targets
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape ``(T, n_y, n_x)`` of the impulse responses that the data are about."""
-        return self.inputs.shape[1], self.targets.shape[2], self.inputs.shape[2]
+    def shape(self) -> tuple[int, ...]:
+        """Shape ``(T, n_y, n_x)`` of the impulse responses that the data are about.
 
-    def loss(self, outputs: Float[Array, "N T n_y"], loss: Loss) -> Float[Array, ""]:
+        It is ``(..., n_x)`` where targets are of shape ``(N, ...)``.
+        """
+        return *self.targets.shape[1:], self.inputs.shape[2]
+
+    def loss(self, outputs: Float[Array, "N ..."], loss: Loss) -> Float[Array, ""]:
         """The loss of a model with such outputs on ``inputs``."""
         return jnp.sum(self.errors(outputs, loss) ** 2) / 2
 
-    def errors(self, outputs: Float[Array, "N T n_y"], loss: Loss) -> Float[Array, "N T n_y"]:
+    def errors(self, outputs: Float[Array, "N ..."], loss: Loss) -> Float[Array, "N ..."]:
         """Outputs minus targets, half of whose squared norm is the loss."""
         return loss_scale(loss, self.targets.size) ** 0.5 * (outputs - self.targets)
 
@@ -165,13 +170,16 @@ def host_data_set(data: Any) -> DataSet:
 
 
 def matching_data(name: str, apply_fn: Network, params: Any, data: Any) -> DataSet:
-    """Data as ``as_data_set`` has them, with targets of the shape of the model's outputs.
+    """Data as ``as_data_set`` has them, but with targets of the shape of the model's outputs.
 
     Raises:
       ValueError: if data are empty, not finite or do not match, or if they are compressed and the
         model is not a causal linear map of sequences.
     """
-    checked = as_data_set(name, data)
+    if isinstance(data, CompressedData):
+        checked = Impulses(data)
+    else:
+        checked = Sequences(*_checks.inputs_and_targets(name, data))
     _checks.same_devices(params=params, **{name: checked})
     shape = output_of(apply_fn, params, checked.inputs).shape
     if isinstance(checked, Sequences):
@@ -209,11 +217,16 @@ def output_of(apply_fn: Network, params: Any, x: Float[AnyArray, "N T n_x"]) -> 
 
 def check_linear_rnn(apply_fn: Network, params: Any, data: DataSet) -> None:
     """Raises ``ValueError`` unless a model is the linear RNN that its parameters are those of."""
+    if isinstance(data, Sequences):
+        _checks.same(
+            "with kernel_drift, data[1].shape[:-1]", data.targets.shape[:-1],
+            "data[0].shape[:2]", data.inputs.shape[:2], "number and length of sequences",
+        )  # fmt: skip
     if _checks.is_traced((apply_fn, params, data)):
         return
     seq_len, out_dim, in_dim = data.shape
     impulses = unit_impulses(seq_len, in_dim, data.inputs.dtype)
-    own, _ = separated(LinearRNN(len(params["params"]["W"]), out_dim), params)
+    own, _ = separated(LinearRNN(len(rnn_matrices(params)[0]), out_dim), params)
     departure = _departure(apply_fn, params, impulses, own)
     if not _checks.is_traced(departure) and not float(departure) <= _LINEAR_TO:
         raise ValueError(

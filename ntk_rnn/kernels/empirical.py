@@ -34,14 +34,18 @@ def empirical_ntk(
     last one, will do), not a new lambda.
 
     Args:
-      apply_fn: ``apply_fn(params, x)``, outputs of shape ``(N, ...)``, e.g. ``(N, T, n_y)``, or a
-        Flax module, whose ``apply`` is taken.
-      params: its parameters, any pytree of floating arrays.
+      apply_fn: ``apply_fn(params, x)``, real outputs of shape ``(N, ...)``, e.g. ``(N, T, n_y)``;
+        or a Flax module, of Linen with what ``init`` returned as ``params``, of NNX with its state.
+      params: its parameters, any pytree of arrays: floating ones, and complex ones by their real
+        and imaginary parts. What else there is is held fixed: integers, booleans, random keys;
+        collections of a Linen module other than ``"params"``; variables of an NNX module other than
+        ``nnx.Param``.
       x1: inputs, shape ``(N1, ...)``, e.g. ``(N1, T, n_x)``.
       x2: other inputs, shape ``(N2, ...)``; ``None`` means ``x1``.
       trace_axes: axes of the output over which the kernel is averaged (its trace there, divided
         by their size). The default averages over the outputs, which gives ``(N1, N2, T, T)``;
-        ``()`` keeps everything, which gives ``(N1, N2, T, T, n_y, n_y)``.
+        ``()`` keeps everything, which gives ``(N1, N2, T, T, n_y, n_y)``, and ``(N1, N2)`` for
+        outputs of shape ``(N,)``.
       implementation: how neural-tangents computes it; the result is the same.
         ``"jacobian_contraction"`` works for everything; ``"ntk_vector_products"`` suits cheap
         forward passes and many outputs; ``"structured_derivatives"`` is the fastest for networks
@@ -56,7 +60,8 @@ def empirical_ntk(
       Kernel, every axis of the output that is left twice in a row: ``(N1, N2, T, T)`` by default.
 
     Raises:
-      ValueError: if an input is empty or not finite, the inputs do not fit together, an axis is
+      ValueError: if an input is empty or not finite, the inputs do not fit together, ``params``
+        hold nothing to be trained or something that is not finite, outputs are not real, an axis is
         not one of the output, or the implementation is unknown or cannot do this network.
       ImportError: if neural-tangents cannot be loaded.
 
@@ -153,6 +158,11 @@ def _check_output(output: Any, x: Array, trace_axes: tuple[int, ...]) -> None:
             f"{jax.tree.map(jnp.shape, output)} for inputs of shape {x.shape}"
         )
     ndim = len(shape)
+    if ndim == 1 and trace_axes:
+        raise ValueError(
+            f"trace_axes must be () where apply_fn returns one number a sequence, shape {shape}, "
+            f"got {trace_axes}; pass trace_axes=(), or return shape (N, 1)"
+        )
     allowed = all(axis != 0 and abs(axis) < ndim for axis in trace_axes)
     if not allowed or len({axis % ndim for axis in trace_axes}) < len(trace_axes):
         raise ValueError(

@@ -58,10 +58,14 @@ def monte_carlo_ntk(
     kernel it is ``sqrt((K(x, x) K(x', x') + K(x, x')^2) / num_samples)``, up to its own noise.
 
     Args:
-      apply_fn: ``apply_fn(params, x)``, outputs of shape ``(N, ..., n_y)``, e.g. ``(N, T, n_y)``,
-        or a Flax module, whose ``apply`` is taken. Pass the same one again, not a new lambda, to
-        use again what was compiled for it.
-      params: its parameters, any pytree of floating arrays.
+      apply_fn: ``apply_fn(params, x)``, real outputs of shape ``(N, ..., n_y)``, e.g.
+        ``(N, T, n_y)``; or a Flax module, of Linen with what ``init`` returned as ``params``, of
+        NNX with its state. Pass the same one again, not a new lambda, to use again what was
+        compiled for it.
+      params: its parameters, any pytree of arrays: floating ones, and complex ones by their real
+        and imaginary parts. What else there is is held fixed: integers, booleans, random keys;
+        collections of a Linen module other than ``"params"``; variables of an NNX module other than
+        ``nnx.Param``.
       x1: inputs, shape ``(N1, ...)``, e.g. ``(N1, T, n_x)``.
       x2: other inputs, shape ``(N2, ...)``, alike but for their number; ``None`` means ``x1``.
       key: random key of the samples.
@@ -75,8 +79,8 @@ def monte_carlo_ntk(
       ``(N1, N2, T, T)``, or ``(N1, N2, T, T, n_y, n_y)`` if ``full``.
 
     Raises:
-      ValueError: if ``num_samples`` is less than 2, shapes do not fit, an entry is not finite, or
-        a parameter is not a floating array.
+      ValueError: if ``num_samples`` is less than 2, shapes do not fit, an entry is not finite,
+        ``params`` hold nothing to be trained, or ``key`` is no random key.
 
     Example:
       >>> import jax

@@ -24,7 +24,7 @@ from ntk_rnn.training.checkpoints.fingerprints import configuration
 from ntk_rnn.training.checkpoints.folder import Checkpoints
 from ntk_rnn.training.chunks import Trainer
 from ntk_rnn.training.course import run_in_chunks
-from ntk_rnn.training.method import Method, Problem, check_optimizer
+from ntk_rnn.training.method import Method, Problem, check_optimizer, refuse_traced
 from ntk_rnn.training.records import TrainingPath, record_steps
 from ntk_rnn.training.stability import divergence_warning, refuse_unstable
 
@@ -39,7 +39,7 @@ def train(
     batch_size: int | None = None,
     key: Shaped[Array, "*key"] | None = None,
     learning_rate: float | Callable[[Any], Any] | None = None,
-    optimizer: optax.GradientTransformation | None = None,
+    optimizer: optax.GradientTransformation | optax.MultiSteps | None = None,
     test: Data | None = None,
     loss: Loss = "sum",
     record_at: Sequence[int] | Int[np.ndarray, " R"] | None = None,
@@ -64,11 +64,16 @@ def train(
     once it has lasted for 10 seconds, and two for the time of a chunk.
 
     Args:
-      apply_fn: ``apply_fn(params, x) -> y``, as ``LinearRNN(...).apply``, or a Flax module;
-        sequences must not depend on each other.
-      params: where to start, any pytree of arrays. They are left as they are.
-      data: training inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``; or both compressed,
-        for a causal linear model and full batches.
+      apply_fn: ``apply_fn(params, x) -> y``, as ``LinearRNN(...).apply``; or a Flax module, of
+        Linen with what ``init`` returned as ``params``, of NNX with its state. Sequences must not
+        depend on each other.
+      params: where to start, any pytree of arrays: floating ones, and complex ones by their real
+        and imaginary parts. What else there is is held fixed: integers, booleans, random keys;
+        collections of a Linen module other than ``"params"``; variables of an NNX module other than
+        ``nnx.Param``. They are left as they are.
+      data: training inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``, or of another shape
+        ``(N, ...)`` if the outputs of the model have it, as those at the last step alone; or both
+        compressed, for a causal linear model and full batches.
       steps: number of steps.
       epochs: number of epochs, instead of ``steps``: each has ``N // batch_size`` steps, or one
         without mini-batches.
@@ -124,11 +129,7 @@ def train(
       [0, 2, 4, 6]
     """
     arrays = jax.tree.leaves((params, data, test, key))
-    if _checks.is_traced(arrays):
-        raise ValueError(
-            "train cannot be compiled, differentiated or batched, got traced arguments; use "
-            "gradient_descent there"
-        )
+    refuse_traced((arrays, learning_rate))
     if jax.process_count() > 1 and not all(
         a.is_fully_addressable for a in arrays if isinstance(a, jax.Array)
     ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +13,33 @@ from jax import lax
 from jaxtyping import Array, Float, Shaped
 
 from ntk_rnn import _checks
+from ntk_rnn._functions import content
 from ntk_rnn._networks import Network
 from ntk_rnn.kernels.finite_width import FiniteWidthGram
 from ntk_rnn.loss import Loss
 from ntk_rnn.objective import DataSet
 
-#: What is compiled in of an optimizer: one of optax, a schedule of learning rates for plain
-#: gradient descent, or ``None`` where the learning rate is a number.
-Optimizer: TypeAlias = optax.GradientTransformation | Callable[[Any], Any] | None
+#: What is compiled in of an optimizer: one of optax, or ``None`` where it is plain gradient descent
+#: whose learning rate is a number.
+Optimizer: TypeAlias = optax.GradientTransformation | None
+
+
+class _Compared(optax.GradientTransformationExtraArgs):
+    """An optimizer that equals another one of the same content.
+
+    So what was compiled for ``optax.adam(1e-3)`` is found again by a call that makes another one.
+    """
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Compared) and content(tuple(self)) == content(tuple(other))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(content(tuple(self)))
 
 
 @struct.dataclass
@@ -59,7 +78,7 @@ class Problem(NamedTuple):
 
 
 def check_optimizer(
-    learning_rate: Any, optimizer: optax.GradientTransformation | None
+    learning_rate: Any, optimizer: optax.GradientTransformation | optax.MultiSteps | None
 ) -> tuple[Optimizer, Any]:
     """What is compiled in of an optimizer, and the learning rate, if it is a number.
 
@@ -71,16 +90,18 @@ def check_optimizer(
             "give either learning_rate or optimizer, got "
             f"learning_rate={_checks.shown(learning_rate)}, optimizer={_checks.shown(optimizer)}"
         )
+    if isinstance(optimizer, optax.MultiSteps):
+        optimizer = optimizer.gradient_transformation()
     if optimizer is not None and not isinstance(optimizer, optax.GradientTransformation):
         raise ValueError(
             f"optimizer must be one of optax, as optax.adam(1e-3), got "
             f"{_checks.shown(optimizer)}; a plain learning rate goes in as learning_rate"
         )
-    if callable(learning_rate):
+    if optimizer is None and callable(learning_rate):
         _check_schedule(learning_rate)
-    if learning_rate is None or callable(learning_rate):
-        # A schedule, like an optimizer, is compiled in, and found again if it is the same object.
-        return learning_rate or optimizer, None
+        optimizer, learning_rate = optax.sgd(cast(Any, learning_rate)), None
+    if optimizer is not None:
+        return _Compared(*optax.with_extra_args_support(optimizer)), None
     _checks.positive(learning_rate=learning_rate)
     # A Python number traces without a type of its own, so it suits parameters of any type.
     return None, learning_rate if _checks.is_traced(learning_rate) else float(learning_rate)
@@ -139,9 +160,16 @@ def updated(
 
 
 def _transformation(optimizer: Optimizer, rate: Any) -> optax.GradientTransformationExtraArgs:
-    if not isinstance(optimizer, optax.GradientTransformation):
-        optimizer = optax.sgd(rate if optimizer is None else optimizer)
-    return optax.with_extra_args_support(optimizer)
+    return optax.with_extra_args_support(optax.sgd(rate) if optimizer is None else optimizer)
+
+
+def refuse_traced(tree: Any) -> None:
+    """Raises ``ValueError`` if what ``train`` is given, or has computed, is traced."""
+    if _checks.is_traced(tree):
+        raise ValueError(
+            "train cannot be compiled, differentiated or batched, got traced arguments, or a "
+            "function that closes over traced arrays; use gradient_descent there"
+        )
 
 
 def of_own_type(array: Array) -> Array:

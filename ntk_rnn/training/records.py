@@ -26,7 +26,7 @@ class TrainingPath(NamedTuple):
       train_loss: training loss before each of these steps is taken, shape ``(R,)``.
       test_loss: test loss, shape ``(R,)``; ``None`` without a test set.
       impulse_response: response to unit impulses, ``L`` of a causal linear model, shape
-        ``(R, T, n_y, n_x)``.
+        ``(R, T, n_y, n_x)``, or ``(R, ..., n_x)`` for outputs of shape ``(N, ...)``.
       kernel_drift: ``||G^l - G^0||_F / ||G^0||_F`` of the finite-width Gram matrix, 0 at step 0,
         shape ``(R,)``; ``None`` if not asked for.
       params: the parameters at the last of these steps, which is the end.
@@ -112,7 +112,7 @@ def observe(
         parts = jnp.split(method.apply_fn(params, jnp.concatenate(sets)), ends)
         outputs |= zip(members, parts, strict=True)
     response, drift = outputs[len(inputs) - 1 if isinstance(data, Sequences) else 0], None
-    response = response.transpose(1, 2, 0)
+    response = jnp.moveaxis(response, 0, -1)
     if problem.initial_gram is not None:
         drift = finite_width_gram(params, len(response)).drift(problem.initial_gram)
     train_loss = data.loss(outputs[0], method.loss)

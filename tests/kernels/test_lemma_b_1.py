@@ -250,6 +250,7 @@ def test_second_call_does_not_compile_again():
         ({"apply_fn": lambda p, x: (x @ p["w"], x)}, "apply_fn must return one array"),
         ({"apply_fn": lambda p, x: (x @ p["w"])[:1]}, "the batch axis of its input first"),
         ({"apply_fn": 3}, "apply_fn must be a function"),
+        ({"key": 0}, r"key must be a single random key, .* got int 0"),
     ],
 )
 def test_errors_name_the_argument(change, message):

@@ -162,6 +162,27 @@ def test_second_call_compiles_nothing(caplog):
     assert compiled_for(steps=7, batch_size=4, learning_rate=1e-3, record_at=range(8)) == []
 
 
+RATE = 1e-3
+
+
+def test_optimizers_made_alike_share_what_is_compiled():
+    model, params, data, _ = small_problem()
+
+    def compiled(optimizer=None, learning_rate=None):
+        before = chunks._advance._cache_size()
+        train(model, params, data, steps=2, optimizer=optimizer, learning_rate=learning_rate)
+        return chunks._advance._cache_size() - before
+
+    for made, others in [
+        (lambda r: {"optimizer": optax.adam(r)}, [1e-2]),
+        (lambda r: {"optimizer": optax.chain(optax.clip(1.0), optax.sgd(r, 0.9))}, [1e-2]),
+        (lambda r: {"learning_rate": optax.linear_schedule(r, 0.0, 5)}, [2e-3]),
+    ]:
+        assert [compiled(**made(r)) for r in (1e-3, 1e-3, *others, 1e-3)] == [1, 0, 1, 0]
+    # What a function of others computes may depend on names, so it is like itself alone.
+    assert [compiled(learning_rate=lambda step: RATE) for _ in range(2)] == [1, 1]
+
+
 def test_chunks_are_compiled_once(caplog):
     """Also where data are bound to a device, and with them what is trained on them."""
     model, params, data, _ = small_problem()
@@ -309,6 +330,28 @@ def test_traced_arguments_are_refused():
     model, params, data, _ = small_problem()
     with pytest.raises(ValueError, match="use gradient_descent there"):
         jax.jit(lambda p: train(model, p, data, steps=3, learning_rate=1e-3).params)(params)
+    with pytest.raises(ValueError, match="use gradient_descent there"):
+        jax.grad(
+            lambda rate: train(model, params, data, steps=3, learning_rate=rate).train_loss[-1]
+        )(1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:Some donated buffers")
+@pytest.mark.parametrize("given", ["apply_fn", "optimizer"])
+@pytest.mark.parametrize("folder", [None, "run"])
+def test_functions_that_close_over_traced_arrays_are_refused(given, folder, tmp_path):
+    model, params, data, _ = small_problem()
+    folder = folder and tmp_path / folder
+
+    def losses(factor):
+        functions = {
+            "apply_fn": lambda p, x: factor * model(p, x) if given == "apply_fn" else model(p, x),
+            "optimizer": optax.sgd(1e-3 * factor if given == "optimizer" else 1e-3),
+        }
+        return train(params=params, data=data, steps=3, checkpoint=folder, **functions).train_loss
+
+    with pytest.raises(ValueError, match="use gradient_descent there"):
+        jax.vmap(losses)(jnp.ones(2, np.float32))
 
 
 def test_start_with_infinite_loss_is_refused():

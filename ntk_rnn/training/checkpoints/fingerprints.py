@@ -17,7 +17,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from ntk_rnn.objective import Sequences
 from ntk_rnn.training.checkpoints.snapshots import plain
-from ntk_rnn.training.method import Method, Problem, initial_state, updated
+from ntk_rnn.training.method import Method, Problem, initial_state, refuse_traced, updated
 
 # Functions are told apart by what JAX traces of them, which depends on versions.
 _PROGRAMS = ("apply_fn", "optimizer")
@@ -114,6 +114,7 @@ def digest(arrays: list[np.ndarray]) -> str:
 def _program(function: Callable[..., Any], *args: Any) -> str:
     """A hash of what JAX traces of a function, but for where it lies in memory."""
     traced = jax.make_jaxpr(function)(*args)
+    refuse_traced(traced.consts)
     text = re.sub(r" at 0x[0-9a-f]+", "", str(traced))
     return hashlib.sha256((text + _numbers(traced, {})).encode()).hexdigest()[:16]
 
