@@ -18,7 +18,7 @@ from ntk_rnn._namespace import float64, namespace
 from ntk_rnn._networks import Network, separated
 from ntk_rnn._types import AnyArray
 from ntk_rnn.compression import least_squares
-from ntk_rnn.compression.triangle import CompressedData
+from ntk_rnn.compression.triangle import CompressedData, for_jax
 from ntk_rnn.impulse import rnn_matrices
 from ntk_rnn.loss import Loss, loss_scale
 from ntk_rnn.models import LinearRNN
@@ -155,14 +155,14 @@ def as_data_set(name: str, data: Any) -> DataSet:
       ValueError: if data are empty, not finite or do not match each other.
     """
     if isinstance(data, CompressedData):
-        return Impulses(data)
+        return Impulses(for_jax(data))
     return Sequences(*_checks.data_set(name, data))
 
 
 def host_data_set(data: Any) -> DataSet:
     """Data that ``as_data_set`` has checked, for float64 on the host.
 
-    Sequences are taken as they were passed, before JAX could round them.
+    They are taken as they were passed, before JAX could round them.
     """
     if isinstance(data, CompressedData):
         return Impulses(data)
@@ -177,7 +177,7 @@ def matching_data(name: str, apply_fn: Network, params: Any, data: Any) -> DataS
         model is not a causal linear map of sequences.
     """
     if isinstance(data, CompressedData):
-        checked = Impulses(data)
+        checked = Impulses(for_jax(data))
     else:
         checked = Sequences(*_checks.inputs_and_targets(name, data))
     _checks.same_devices(params=params, **{name: checked})

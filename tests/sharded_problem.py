@@ -243,7 +243,7 @@ def local_shapes(params):
 
 def assert_same(actual, expected):
     def compare(a, b):
-        if not a.is_fully_addressable:
+        if isinstance(a, jax.Array) and not a.is_fully_addressable:
             a = multihost_utils.process_allgather(a, tiled=True)
         assert a.shape == b.shape and a.dtype == b.dtype
         error = np.linalg.norm(a - np.asarray(b)) / np.linalg.norm(b)

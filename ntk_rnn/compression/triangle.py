@@ -48,6 +48,8 @@ class CompressedData:
       constant: loss of targets that ``Q`` does not span, which no ``L`` changes, shape ``()``.
       num_targets: what the mean loss divides by: ``n_y`` times the sum of the weights, shape
         ``()``.
+      dtype: the type in which JAX computes with the data. The arrays are in float64 on the host,
+        for what is computed there.
 
     Example:
       >>> import jax
@@ -62,11 +64,12 @@ class CompressedData:
       True
     """
 
-    triangle: Float[Array, "K T n_x"]
-    centre: Float[Array, "T n_y n_x"]
-    residual: Float[Array, "K n_y"]
-    constant: Float[Array, ""]
-    num_targets: Float[Array, ""]
+    triangle: Float[AnyArray, "K T n_x"]
+    centre: Float[AnyArray, "T n_y n_x"]
+    residual: Float[AnyArray, "K n_y"]
+    constant: Float[AnyArray, ""]
+    num_targets: Float[AnyArray, ""]
+    dtype: np.dtype = struct.field(pytree_node=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -106,7 +109,8 @@ class CompressedData:
                 f"{self.shape}, with any axes in front, got {shape}"
             )
         _checks.same_devices(**{"impulse_response": response, "these data": self})
-        return _errors(self, _checks.real("impulse_response", response).astype(self.centre.dtype))
+        data = for_jax(self)
+        return _errors(data, _checks.real("impulse_response", response).astype(data.centre.dtype))
 
     def loss(
         self, impulse_response: Float[AnyArray, "*batch lags n_y n_x"], loss: Loss = "sum"
@@ -127,11 +131,17 @@ class CompressedData:
         """
         scale = self.scale(loss)
         squares = jnp.sum(self.errors(impulse_response) ** 2, axis=(-2, -1))
-        return scale * (squares / 2 + self.constant)
+        return scale * (squares / 2 + for_jax(self).constant)
 
     def scale(self, loss: Loss) -> float | Float[Array, ""]:
         """What the sum loss is multiplied by: 1, or ``2 / num_targets`` for the mean."""
-        return loss_scale(check_loss(loss), self.num_targets)
+        return loss_scale(check_loss(loss), for_jax(self).num_targets)
+
+
+def for_jax(data: CompressedData) -> CompressedData:
+    """The data rounded to the type in which JAX computes with them."""
+    dtype = jax.dtypes.canonicalize_dtype(data.dtype)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), data)
 
 
 def compress(
@@ -160,8 +170,9 @@ def compress(
       chunk_size: number of sequences that are factorized at once; some 10,000 rows if ``None``.
 
     Returns:
-      The compressed data, in the type of ``x`` and ``y`` as JAX has it, and at least float32:
-      float64 where JAX's float64 is enabled and ``x`` or ``y`` is of that type.
+      The compressed data, in float64. JAX computes with them in the type of ``x`` and ``y`` as it
+      has it, and at least float32: float64 where JAX's float64 is enabled and ``x`` or ``y`` is of
+      that type.
 
     Raises:
       ValueError: if shapes do not match, anything is empty or not finite, a weight is negative or
@@ -216,9 +227,9 @@ def centred(factor: Block) -> CompressedData:
     norms = np.linalg.norm(triangle, axis=0)
     norms = np.where(norms > 0, norms, 1)
     fit = np.linalg.lstsq(triangle / norms, goal, rcond=_CENTRE_CUTOFF)[0] / norms[:, None]
-    # The residual is that of the centre as it is stored, so rounding it costs nothing.
-    fit = fit.astype(dtype)
-    residual = goal - triangle @ fit.astype(np.float64)
+    # The residual is that of the centre as JAX has it, so rounding it costs nothing.
+    fit = fit.astype(dtype).astype(np.float64)
+    residual = goal - triangle @ fit
     parts = (
         triangle.reshape(-1, seq_len, in_dim),
         fit.reshape(seq_len, in_dim, out_dim).swapaxes(1, 2),
@@ -226,10 +237,9 @@ def centred(factor: Block) -> CompressedData:
         np.sum(rows[columns:, columns:] ** 2) / 2,
         np.float64(total_weight * out_dim),
     )
-    stored = [np.asarray(part, dtype) for part in parts]
-    for part in stored:
-        _check_finite(part)
-    return CompressedData(*map(jnp.asarray, stored))
+    for part in parts:
+        _check_finite(np.asarray(part, dtype))
+    return CompressedData(*map(np.asarray, parts), dtype=dtype)
 
 
 def _check_finite(part: np.ndarray) -> None:

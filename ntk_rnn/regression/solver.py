@@ -149,7 +149,7 @@ def choose_method(
     if choice == "auto" and isinstance(data, Sequences) and not traced:
         choice = method_by_size(rows, columns)
         if choice == "compress" and not on_host:
-            return dense, Impulses(compress(data.inputs, data.targets))
+            return dense, as_data_set("data", compress(data.inputs, data.targets))
     return ("matrix_free" if choice == "matrix_free" and not only_dense else dense), data
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
 
@@ -129,3 +130,18 @@ def test_what_cannot_be_is_refused():
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_a_network_is_trained_on_a_recording(dtype, tol):
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(2, 300, 2)).astype(dtype)
+    train, test = nr.data.from_arrays(x, y, seq_len=4).split()
+    model = nr.LinearRNN(8, 2)
+    params = model.init(jax.random.key(0), np.zeros((1, 4, 2), dtype))
+    path = nr.train(
+        model, params, train.compress(), test=test.compress(), steps=3, learning_rate=1e-4
+    )
+    for part, losses in ((train, path.train_loss), (test, path.test_loss)):
+        errors = (part.y - part.predict(nr.impulse_response(params, 4)))[3:]
+        np.testing.assert_allclose(losses[0], np.sum(errors**2) / 2, rtol=10 * tol)
+    assert path.train_loss[-1] < path.train_loss[0]
