@@ -79,8 +79,6 @@ def decompose(
     else:
         features = einsum("rtq,taqk->rak", triangle, root).reshape(goal.size, -1)
         goal = goal.reshape(-1, 1)
-    if rounded_to is not None:
-        features = _without_rounding(np.asarray(features), rounded_to)
     curvature = None
     if differentiable:
         u, s, vt = jnp.linalg.svd(lax.stop_gradient(features), full_matrices=False)
@@ -90,8 +88,10 @@ def decompose(
         vt = with_derivative_of(vt, images / sizes)
         eigenvalues = jnp.where(s > 0, eigen_of_diagonal(curvature)[0], 1)
         s = with_derivative_of(s, jnp.sqrt(eigenvalues))
+    elif xp is np:
+        u, s, vt = graded_svd(np.asarray(features), rounded_to or features.dtype)
     else:
-        u, s, vt = xp.linalg.svd(features, full_matrices=False)
+        u, s, vt = jnp.linalg.svd(features, full_matrices=False)
     if of_lags:
         directions = vt.T.reshape(len(root), 1, -1, len(s)) * root[:, None, None, None]
     else:
@@ -102,22 +102,43 @@ def decompose(
     return Decomposition(s, directions, targets, xp.asarray(irreducible), curvature)
 
 
-def _without_rounding(
-    features: Float[np.ndarray, "K P"], rounded_to: np.dtype
-) -> Float[np.ndarray, "K P"]:
-    """Features without the directions that only the rounding of the data has made.
+def graded_svd(
+    matrix: Float[np.ndarray, "K P"], rounded_to: np.dtype
+) -> tuple[Float[np.ndarray, "K r"], Float[np.ndarray, " r"], Float[np.ndarray, "r P"]]:
+    """``U S V^T`` without the directions that only rounding has made, however small others are.
 
-    Rounding is relative in every column, whose weights may differ by orders of magnitude.
+    Columns of long lags are smaller than others by orders of magnitude, and rounding is relative
+    in each of them. So what is rounding is decided for columns of one length, and singular values
+    far below the largest are found by one-sided Jacobi rotations, whose relative accuracy does not
+    depend on the lengths of rows and columns (Drmac and Veselic, 2008).
     """
-    norms = np.linalg.norm(features, axis=0)
+    norms = np.linalg.norm(matrix, axis=0)
     norms = np.where(norms > 0, norms, 1)
-    u, s, vt = np.linalg.svd(features / norms, full_matrices=False)
-    kept = s > np.finfo(rounded_to).eps * max(features.shape) * s[0]
-    return (u[:, kept] * s[kept]) @ (vt[kept] * norms)
+    u, s, vt = np.linalg.svd(matrix / norms, full_matrices=False)
+    kept = s > np.finfo(rounded_to).eps * max(matrix.shape) * s[0]
+    if not s[0] > 0:
+        return u[:, :1], s[:1], vt[:1]
+    basis, reduced = u[:, kept], (s[kept, None] * vt[kept]) * norms
+    if s[kept][-1] >= 1e-3 * s[0] and norms.min() >= 1e-3 * norms.max():
+        left, values, right = np.linalg.svd(reduced, full_matrices=False)
+        return basis @ left, values, right
+    from scipy.linalg import lapack
+
+    # With pivoted rows, for both sides graded ("F"), both bases (0), and nothing set to 0 (0).
+    values, right, left, scales, _, failed = lapack.dgejsv(
+        reduced.T, joba=2, jobu=0, jobv=0, jobr=0, jobt=0, jobp=0
+    )
+    if failed:
+        raise np.linalg.LinAlgError(f"singular values were not found, LAPACK says {failed}")
+    return basis @ left, values * (scales[0] / scales[1]), right.T
 
 
 def check_kernel(kernel: Any) -> None:
     """Raises ``ValueError`` for an object or numbers that can be no kernel, before any work."""
+    try:
+        np.shape(kernel)
+    except (TypeError, ValueError):
+        raise ValueError(f"kernel must be an array of numbers, got {kernel!r:.60}") from None
     if hasattr(kernel, "dense"):
         raise ValueError(f"kernel must be an array, got {type(kernel).__name__}; pass .dense()")
     _checks.numbers("kernel", kernel)

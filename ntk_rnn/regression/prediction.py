@@ -49,7 +49,9 @@ class KernelRegression:
     with. Steps and times are numbers or arrays, whose shape leads that of the result; ``jnp.inf``
     gives the least-squares fit. Directions whose singular value is below rounding, relative to
     the largest, count as not reached by the data and stay where they are: in float32 with
-    ``nu_w = 0.3`` those are lags beyond about 20, in float64 beyond about 55.
+    ``nu_w = 0.3`` those are lags beyond about 20, in float64 beyond about 55. There the fit at
+    infinity is refused. With ``on_host=True`` and factorizations, only what the data do not
+    determine stays, however small its lag weight.
 
     Attributes:
       initial: ``L^0``, shape ``(T, n_y, n_x)``.
@@ -65,6 +67,8 @@ class KernelRegression:
       change: if matrix-free, by how much the path differs from that with half as many directions,
         relative to the largest change of an entry of ``L``: an estimate of its error, as a rule
         from above, but no bound.
+      lags_reached: how many lags the path can follow to infinity, if the kernel has more; ``None``
+        if it can follow all of them.
       curvature: ``U^T A G A^T U``, of value ``diag(S^2)``, shape ``(k, k)``. Where JAX traces the
         kernel or the data, derivatives go through it; ``None`` elsewhere.
 
@@ -88,6 +92,7 @@ class KernelRegression:
     method: Method = struct.field(pytree_node=False)
     products: int | None = struct.field(pytree_node=False, default=None)
     change: float | None = struct.field(pytree_node=False, default=None)
+    lags_reached: int | None = struct.field(pytree_node=False, default=None)
     curvature: Float[AnyArray, "k k"] | None = None
 
     @property
@@ -128,7 +133,8 @@ class KernelRegression:
 
         Raises:
           ValueError: if neither or both of step and time are given, one is negative, the learning
-            rate is missing, not positive or past stability, or the momentum is not as said.
+            rate is missing, not positive or past stability, the momentum is not as said, or a step
+            or time is infinite where ``lags_reached`` is not ``None``.
         """
         given = self._until(step, learning_rate, momentum, time)
         _, gained = remaining_and_gained(self.eigenvalues, *given)
@@ -200,9 +206,24 @@ class KernelRegression:
         self, step: Any, learning_rate: Any, momentum: Any, time: Any
     ) -> tuple[Bool[AnyArray, " k"], Duration]:
         """Which directions are reached, and how long they are followed."""
+        until = duration(self.eigenvalues, step, learning_rate, momentum, time)
+        if self.lags_reached is not None:
+            _refuse_infinity("step" if time is None else "time", until, self.lags_reached)
+        if self._namespace is np:  # where rounding has been left out already
+            return self.singular_values > 0, until
         size = max(*self.directions.shape, len(self.targets))
-        nonzero = exceeds_rounding(self.singular_values, size)
-        return nonzero, duration(self.eigenvalues, step, learning_rate, momentum, time)
+        return exceeds_rounding(self.singular_values, size), until
+
+
+def _refuse_infinity(name: str, until: Duration, lags: int) -> None:
+    """Raises ``ValueError`` for the end of a path that cannot be followed to it."""
+    given = until.steps if until.times is None else until.times
+    if not _checks.is_traced(given) and np.any(np.isinf(np.asarray(given, float))):
+        raise ValueError(
+            f"{name} must be finite here, got infinity: the weights of lags from {lags} on are "
+            "below rounding beside the first ones, so the least-squares fit is out of reach; pass "
+            'on_host=True and method="dense" to kernel_regression, or fewer lags'
+        )
 
 
 def _with_derivative(
