@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+from ntk_rnn._terminal import UserError
 from ntk_rnn.reproduction import html_page, results
 from ntk_rnn.reproduction.claims import Claim, Verdict
 from ntk_rnn.reproduction.registry import STUDIES, Study
@@ -50,6 +51,22 @@ class Entry(NamedTuple):
         if self.found is None:
             return ""
         return str(sum(claim.verdict == verdict for claim in self.found.claims))
+
+
+def prepare(out: Path) -> None:
+    """Makes the folder of all results, to which the report can be written.
+
+    Raises:
+      ValueError: if it cannot, or if something else is where the report is to be.
+    """
+    results.prepare(out)
+    for path in (out / MARKDOWN, out / PAGE):
+        ours = not path.exists() or (path.is_file() and _TITLE.encode() in path.read_bytes())
+        if not ours:
+            raise UserError(
+                f"out must be where results can be written, but {path} is not the report of an "
+                "earlier run; move it, or choose another --out"
+            )
 
 
 def write(out: Path, left_out: Mapping[str, str]) -> list[Entry]:

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -140,6 +141,18 @@ def recover(out: Path, names: Sequence[str]) -> None:
         with _as_user_error(out), locked(out):
             for name in names:
                 _files.recover(out / name)
+
+
+def prepare(out: Path) -> None:
+    """Makes the folder of all results, and tries whether it can be written to.
+
+    Raises:
+      ValueError: if it cannot.
+    """
+    with _as_user_error(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
 
 
 def write_texts(out: Path, make: Callable[[], dict[str, str]]) -> None:
