@@ -239,7 +239,7 @@ def numbers(name: str, value: Any, *, or_complex: bool = False) -> np.ndarray | 
     if isinstance(value, list | tuple) and is_traced(value):
         value = jnp.asarray(value)
     unmasked(name, value)
-    array = value
+    array: Any = value
     if not isinstance(value, jax.Array):
         try:
             array = np.asarray(value)
@@ -285,12 +285,14 @@ def _masked(value: Any) -> int:
     return 0
 
 
-def fitting(name: str, array: np.ndarray) -> np.ndarray:
-    """An array of numbers in the type that JAX has for it.
+def fitting(name: str, array: np.ndarray | jax.Array) -> np.ndarray | jax.Array:
+    """An array of numbers in the type that JAX has for it, on the host if it is there.
 
     Raises:
       ValueError: if an entry is out of the range of that type, or all of them vanish in it.
     """
+    if isinstance(array, jax.Array):
+        return array
     dtype = jax.dtypes.canonicalize_dtype(array.dtype)
     with np.errstate(over="ignore"):
         rounded = array.astype(dtype)
@@ -341,7 +343,7 @@ def real(name: str, value: Any) -> jax.Array:
         if isinstance(array, jax.Array):
             return array.astype(jnp.result_type(float))
         array = array.astype(np.float64)
-    return array if isinstance(array, jax.Array) else jnp.asarray(fitting(name, array))
+    return jnp.asarray(fitting(name, array))
 
 
 def computed(array: jax.Array) -> jax.Array:
@@ -359,7 +361,7 @@ def batch(name: str, x: Any) -> jax.Array:
         )
     not_empty(name, array.shape)
     finite(name, array)
-    return array if isinstance(array, jax.Array) else jnp.asarray(fitting(name, array))
+    return jnp.asarray(fitting(name, array))
 
 
 def both_sequences(x1: Any, x2: Any) -> tuple[jax.Array, ...]:

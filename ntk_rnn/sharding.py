@@ -97,9 +97,8 @@ def shard_sequences(x: Any, mesh: Mesh, *, axis: str | tuple[str, ...] | None = 
     size = math.prod(mesh.shape[name] for name in names)
 
     def split(array: Any) -> jax.Array:
-        array = _checks.numbers("x", array, or_complex=True)
-        if isinstance(array, np.ndarray):  # which no device is to hold as a whole
-            array = _checks.fitting("x", array)
+        # Arrays of NumPy remain what they are, for no device is to hold them as a whole.
+        array = _checks.fitting("x", _checks.numbers("x", array, or_complex=True))
         if not array.ndim or 0 in array.shape:
             raise ValueError(
                 f"x must have shape (N, ...) and not be empty, got shape {array.shape}"

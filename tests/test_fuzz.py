@@ -37,7 +37,6 @@ class Call(NamedTuple):
     Attributes:
       function: what is called, by keywords alone.
       arguments: those of the call.
-      fixed: names of arguments that are not replaced.
       also: for an argument, other names by which messages may call it.
       examples: how many values are tried, fewer where what works is compiled for seconds.
       kept: names of values of ``LOST`` of which an argument loses nothing.
@@ -45,7 +44,6 @@ class Call(NamedTuple):
 
     function: Any
     arguments: dict[str, Any]
-    fixed: tuple[str, ...] = ()
     also: Mapping[str, str] = MappingProxyType({})
     kept: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     examples: int = 24
@@ -394,13 +392,12 @@ def trials(call: Call) -> list[tuple[str, str, Any, bool]]:
     """All that is tried: argument, name of the value, value, and whether it loses a part."""
     found = []
     for argument, value in call.arguments.items():
-        if argument not in call.fixed:
-            own, lost = variations(value)
-            for lossy, values in ((False, VALUES | own), (True, LOST | lost)):
-                found += [
-                    (argument, name, other, lossy and name not in call.kept.get(argument, ()))
-                    for name, other in values.items()
-                ]
+        own, lost = variations(value)
+        for lossy, values in ((False, VALUES | own), (True, LOST | lost)):
+            found += [
+                (argument, name, other, lossy and name not in call.kept.get(argument, ()))
+                for name, other in values.items()
+            ]
     return found
 
 
