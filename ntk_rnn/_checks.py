@@ -42,8 +42,12 @@ _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 60
 
 
-def integer(name: str, value: Any, *, least: Literal[0, 1] = 1) -> int:
-    """``value`` as an ``int`` of at least ``least``; raises ``ValueError`` for anything else."""
+# Sizes and steps are counted in 32 bits, and one more step than there are must be, too.
+_MOST = 2**31 - 2
+
+
+def integer(name: str, value: Any, *, least: Literal[0, 1] = 1, most: int = _MOST) -> int:
+    """``value`` as an ``int`` from ``least`` to ``most``; ``ValueError`` for anything else."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -51,13 +55,9 @@ def integer(name: str, value: Any, *, least: Literal[0, 1] = 1) -> int:
     if number is None or isinstance(value, bool) or number < least:
         what = "a positive integer" if least else "an integer of at least 0"
         raise ValueError(f"{name} must be {what}, got {shown(value)}")
-    if number > _MOST:
-        raise ValueError(f"{name} must be at most {_MOST}, got {shown(number)}; take a smaller one")
+    if number > most:
+        raise ValueError(f"{name} must be at most {most}, got {shown(number)}; take a smaller one")
     return number
-
-
-# Sizes and steps are counted in 32 bits, and one more step than there are must be, too.
-_MOST = 2**31 - 2
 
 
 def flag(name: str, value: Any) -> bool:

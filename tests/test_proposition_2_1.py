@@ -244,7 +244,7 @@ def test_the_zero_response_is_realized(method):
             "zeros_beyond must be None for method",
         ),
         ((draw((3, 1, 1)), "balanced", 3, None, False), "zeros_beyond must be True for"),
-        ((draw((3, 1, 1)), "balanced", 3, None, "no"), "must be True, False or None, got 'no'"),
+        ((draw((3, 1, 1)), "balanced", 3, None, "no"), "must be True or False, got 'no'"),
         ((np.ones((3, 1)),), r"must have shape \(lags, outputs, inputs\), got shape \(3, 1\)"),
         ((np.ones((0, 1, 1)),), "must not be empty"),
         ((np.array([[[1.0]], [[np.nan]]]),), "impulse_response must be finite"),

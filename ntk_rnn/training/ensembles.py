@@ -66,7 +66,7 @@ def ensemble(run: Callable[..., Any], members: PyTree, *, max_bytes: int | None 
     ((count,),) = rows
     if max_bytes is None:
         max_bytes = int(_SHARE * free_bytes())
-    max_bytes = _checks.integer("max_bytes", max_bytes)
+    max_bytes = _checks.integer("max_bytes", max_bytes, most=2**63 - 1)
     one = jax.tree.map(lambda leaf: jax.eval_shape(lambda a: a[0], leaf), members)
     batch = min(count, max(1, max_bytes // _bytes_of(run, one)))
     return _batched(run, members, batch)
