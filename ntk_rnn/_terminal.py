@@ -41,6 +41,14 @@ class UserError(ValueError):
     """
 
 
+class Unwritable(Exception):
+    """What a command prints cannot be written to stdout; ``errno`` says why."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.strerror or str(error))
+        self.errno = error.errno
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console; where it is not a terminal it is wide enough that tables keep their lines."""
     stream = sys.stderr if stderr else sys.stdout
@@ -61,13 +69,6 @@ def table(*columns: str) -> Table:
 def note(line: str) -> None:
     """Prints one line on stderr."""
     console(stderr=True).print(line, soft_wrap=True)
-
-
-@contextlib.contextmanager
-def loading() -> Iterator[None]:
-    """Shows on a terminal that libraries are being loaded, for as long as the block takes."""
-    with console(stderr=True).status("loading"):
-        yield
 
 
 @contextlib.contextmanager
@@ -159,7 +160,7 @@ def leave(code: int) -> NoReturn:
     """
     if code == INTERRUPTED:
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, Unwritable):
                 stream.flush()
         os._exit(code)
     sys.exit(code)

@@ -7,7 +7,6 @@ columns, however many sequences there are.
 
 from __future__ import annotations
 
-import operator
 from functools import partial
 from typing import Literal
 
@@ -40,7 +39,8 @@ def impulse_response(params: Params, seq_len: int) -> Float[Array, "T n_y n_x"]:
       ``L``, shape ``(T, n_y, n_x)``.
 
     Raises:
-      ValueError: if ``params`` are not those of a linear RNN or ``seq_len`` is not positive.
+      ValueError: if ``params`` are not those of a linear RNN or not finite, or ``seq_len`` is not
+        positive.
 
     Example:
       >>> import jax
@@ -143,10 +143,13 @@ def rnn_matrices(params: Params) -> tuple[Array, Array, Array]:
     """The matrices ``W (n, n)``, ``F (n, n_x)``, ``C (n_y, n)`` of a linear RNN's parameters.
 
     Raises:
-      ValueError: if ``params`` lack one of them or their shapes do not fit together.
+      ValueError: if ``params`` lack one of them, their shapes do not fit together, or an entry is
+        not finite.
     """
     try:
-        w, f, c = map(jnp.asarray, operator.itemgetter("W", "F", "C")(params["params"]))
+        w, f, c = (
+            _checks.real(f"params['params'][{name!r}]", params["params"][name]) for name in "WFC"
+        )
     except (KeyError, TypeError, IndexError):
         raise ValueError(
             'params must be those of a LinearRNN, {"params": {"W", "F", "C"}}, got '
@@ -159,4 +162,6 @@ def rnn_matrices(params: Params) -> tuple[Array, Array, Array]:
             f"{w.shape}, {f.shape} and {c.shape}"
         )
     _checks.one_dtype("params", W=w, F=f, C=c)
-    return w, f, c
+    for name, matrix in (("W", w), ("F", f), ("C", c)):
+        _checks.finite(f'params["params"]["{name}"]', matrix, "take those of an earlier step")
+    return _checks.computed(w), _checks.computed(f), _checks.computed(c)

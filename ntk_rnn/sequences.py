@@ -139,11 +139,12 @@ def causal_conv(
       [1.   0.5  2.25]
     """
     response = _checks.impulse_response("impulse_response", impulse_response)
-    x = _checks.sequences("x", x)
+    x = _checks.computed(_checks.sequences("x", x))
     _checks.same(
         "impulse_response.shape[2]", response.shape[2], "x.shape[2]", x.shape[2], "number of inputs"
     )
-    return convolved(response, x)
+    _checks.same_devices(impulse_response=response, x=x)
+    return convolved(*_checks.common_type(response, x))
 
 
 @compiled
@@ -199,7 +200,7 @@ def unit_impulses(
       Shape ``(n_x, T, n_x)``.
 
     Raises:
-      ValueError: if a size is not a positive integer.
+      ValueError: if a size is not a positive integer, or ``dtype`` no type of numbers.
 
     Example:
       >>> import numpy as np
@@ -213,5 +214,6 @@ def unit_impulses(
     """
     seq_len = _checks.integer("seq_len", seq_len)
     in_dim = _checks.integer("in_dim", in_dim)
+    dtype = None if dtype is None else _checks.number_type("dtype", dtype)
     impulses = jnp.zeros((in_dim, seq_len, in_dim), dtype)
     return impulses.at[:, 0, :].set(jnp.eye(in_dim, dtype=dtype))

@@ -97,10 +97,13 @@ def shard_sequences(x: Any, mesh: Mesh, *, axis: str | tuple[str, ...] | None = 
     size = math.prod(mesh.shape[name] for name in names)
 
     def split(array: Any) -> jax.Array:
-        shape = np.shape(array)
-        if not shape or 0 in shape:
-            raise ValueError(f"x must have shape (N, ...) and not be empty, got shape {shape}")
-        num = shape[0]
+        # Arrays of NumPy remain what they are, for no device is to hold them as a whole.
+        array = _checks.fitting("x", _checks.numbers("x", array, or_complex=True))
+        if not array.ndim or 0 in array.shape:
+            raise ValueError(
+                f"x must have shape (N, ...) and not be empty, got shape {array.shape}"
+            )
+        num = array.shape[0]
         if num % size:
             raise ValueError(
                 f"mesh must divide the number of sequences N, got {size} devices along {names} and "
@@ -109,15 +112,28 @@ def shard_sequences(x: Any, mesh: Mesh, *, axis: str | tuple[str, ...] | None = 
             )
         return _placed(array, mesh, PartitionSpec(names))
 
+    if not jax.tree.leaves(x):
+        raise ValueError(
+            f"x must hold at least one array of sequences, got {_checks.shown(x)}; leave out what "
+            "there is not"
+        )
     return jax.tree.map(split, x)
 
 
 def _axis_names(mesh: Mesh, axis: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    names = mesh.axis_names if axis is None else (axis,) if isinstance(axis, str) else tuple(axis)
-    missing = [name for name in names if name not in mesh.axis_names]
-    if missing:
-        raise ValueError(f"axis must be among those of the mesh, {mesh.axis_names}, got {axis!r}")
-    return names
+    if not isinstance(mesh, Mesh) or not mesh.axis_names:
+        raise ValueError(
+            f"mesh must be a jax.sharding.Mesh with an axis, got {_checks.shown(mesh)}; e.g. "
+            'jax.sharding.Mesh(jax.devices(), ("devices",))'
+        )
+    names = mesh.axis_names if axis is None else (axis,) if isinstance(axis, str) else axis
+    good = isinstance(names, tuple | list) and names and all(n in mesh.axis_names for n in names)
+    if not good or len(set(names)) < len(names):
+        raise ValueError(
+            f"axis must be among those of the mesh, {mesh.axis_names}, got {_checks.shown(axis)}; "
+            "leave it out for all of them"
+        )
+    return tuple(names)
 
 
 def _placed(array: Any, mesh: Mesh, spec: PartitionSpec) -> jax.Array:

@@ -14,7 +14,7 @@ from ntk_rnn._neural_tangents import loading, trying
 def run(code):
     """Runs code in a Python of its own, where nothing has been imported."""
     result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
     return result.stdout

@@ -34,7 +34,7 @@ def start(devices, *args):
 def assert_end_well(*processes):
     try:
         for process in processes:
-            output, _ = process.communicate(timeout=240)
+            output, _ = process.communicate()
             assert process.returncode == 0, output
     finally:
         for process in processes:

@@ -17,7 +17,7 @@ from typing import Any
 
 from jax.extend import core
 
-from ntk_rnn._neural_tangents.adapting import adapt
+from ntk_rnn._neural_tangents.adapting import adapt, adapt_predict
 
 
 def _safe_map(fun: Callable[..., Any], *args: Any) -> list[Any]:
@@ -71,6 +71,7 @@ def load() -> types.ModuleType:
                 module = importlib.import_module("neural_tangents")
                 empirical = importlib.import_module("neural_tangents._src.empirical")
             adapt(empirical)
+            adapt_predict(importlib.import_module("neural_tangents._src.predict"))
         except Exception as error:
             raise ImportError(
                 "empirical kernels need neural-tangents, which cannot be loaded "

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_rnn import _checks
 from ntk_rnn._neural_tangents.loading import load
 
 _LOCK = threading.RLock()
@@ -37,10 +38,12 @@ def implementation(value: str | int) -> enum.IntEnum:
         if isinstance(value, str):
             member = members[value.strip().upper().replace("-", "_")]
         else:
-            member = members(value)
+            member = members(_checks.integer("implementation", value, least=0))
     except (KeyError, ValueError):
         names = ", ".join(repr(m.name.lower()) for m in members)
-        raise ValueError(f"implementation must be one of {names}, got {value!r}") from None
+        raise ValueError(
+            f"implementation must be one of {names}, got {_checks.shown(value)}"
+        ) from None
     failure = _failure(member)
     if failure is not None:
         working = ", ".join(repr(m.name.lower()) for m in members if _failure(m) is None)

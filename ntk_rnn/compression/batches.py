@@ -137,22 +137,8 @@ def host_array(name: str, value: Any) -> tuple[np.ndarray, np.dtype]:
             f"{name} must be concrete, got a tracer; compress data outside of what is compiled or "
             "differentiated, and pass the compressed data in"
         )
-    _checks.unmasked(name, value)
-    try:
-        array = value if isinstance(value, jax.Array) else np.asarray(value)
-    except ValueError:
-        raise ValueError(
-            f"{name} must be one array, got {type(value).__name__} of unequal lengths; pad or cut "
-            "its parts to one length"
-        ) from None
-    if jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise ValueError(f"{name} must be real, got dtype {array.dtype}; pass its real part")
+    array = _checks.numbers(name, value)
     floating = jnp.issubdtype(array.dtype, jnp.floating)
-    if not floating and array.dtype.kind not in "biu":
-        raise ValueError(
-            f"{name} must hold real numbers, got dtype {array.dtype}; convert it, e.g. by "
-            f"np.asarray({name}, float)"
-        )
     narrow = floating and array.dtype.itemsize <= 4
     dtype = np.dtype(np.float32) if narrow else jnp.result_type(float)
     return np.asarray(array, np.float64), dtype

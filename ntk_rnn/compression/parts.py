@@ -46,7 +46,8 @@ def merge_compressed(parts: Iterable[CompressedData]) -> CompressedData:
       >>> np.allclose(nr.merge_compressed(parts).loss(L), nr.compress(x, y).loss(L), rtol=1e-5)
       True
     """
-    if isinstance(parts, CompressedData) or not isinstance(parts, Iterable):
+    no_parts = CompressedData | np.ndarray | jax.Array
+    if isinstance(parts, no_parts) or not isinstance(parts, Iterable):
         raise TypeError(
             f"parts must be an iterable of CompressedData, got {type(parts).__name__}; pass a "
             "list of results of compress"
@@ -113,6 +114,7 @@ def compress_shards(
                 f"{name} must be an array on devices, got {type(array).__name__}; pass it through "
                 "shard_sequences, or use compress"
             )
+        _checks.numbers(name, array)
     if jax.process_count() == 1:
         return compress(_batches(arrays))
     here = _padded(_compressed_here(arrays))

@@ -82,7 +82,7 @@ def compress_recording(
 
 def piece_rows(pieces: Any, num_rows: int | None = None) -> Int[np.ndarray, " P"]:
     """The argument ``pieces``, checked; raises ``ValueError`` unless rows rise from 0."""
-    array = np.asarray(pieces)
+    array = np.asarray(_checks.numbers("pieces", pieces))
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise ValueError(
             f"pieces must be whole numbers of shape (P,), got dtype {array.dtype} and shape "

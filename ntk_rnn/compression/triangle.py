@@ -101,15 +101,16 @@ class CompressedData:
         Raises:
           ValueError: if the shape does not match, or an entry is not finite.
         """
-        shape = np.shape(impulse_response)
+        response = _checks.numbers("impulse_response", impulse_response)
+        shape = response.shape
         if len(shape) < 3 or shape[-3] == 0 or shape[-2:] != self.shape[-2:]:
             raise ValueError(
                 "impulse_response must have the shape (T, n_y, n_x) of the data, "
                 f"{self.shape}, with any axes in front, got {shape}"
             )
-        _checks.finite("impulse_response", impulse_response)
+        _checks.same_devices(**{"impulse_response": response, "these data": self})
         data = for_jax(self)
-        return _errors(data, jnp.asarray(impulse_response, data.centre.dtype))
+        return _errors(data, _checks.real("impulse_response", response).astype(data.centre.dtype))
 
     def loss(
         self, impulse_response: Float[AnyArray, "*batch lags n_y n_x"], loss: Loss = "sum"

@@ -9,11 +9,12 @@ import csv
 import difflib
 import gzip
 import itertools
-import os
 from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ntk_rnn import _checks
 
 _SEPARATORS = ",;\t"
 
@@ -94,10 +95,9 @@ def open_text(path: Path) -> TextIOWrapper:
 
 def file_path(path: Any) -> Path:
     """The argument ``path``, with ``~`` for the home folder; ``ValueError`` if it is no path."""
-    if not isinstance(path, str | os.PathLike) or "\0" in os.fspath(path) or not os.fspath(path):
-        raise ValueError(f"path must be the name of a CSV file, got {path!r}")
+    file = _checks.path("path", path)
     try:
-        return Path(path).expanduser()
+        return file.expanduser()
     except RuntimeError as error:  # ~ and a user who does not exist
         raise ValueError(f"path must be a file that is there, got {str(path)!r}; {error}") from None
 

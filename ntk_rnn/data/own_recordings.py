@@ -7,7 +7,7 @@ they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +78,11 @@ def from_csv(
             f"inputs and outputs must be different columns, got {both[0]!r} as both: it would "
             "predict itself; leave it out of the inputs"
         )
-    if group is not None:
-        _columns("group", group)
+    if group is not None and not isinstance(group, str):
+        raise ValueError(
+            f"group must be the name of a column, got {_checks.shown(group)}; leave it out for one "
+            "continuous recording"
+        )
     file = file_path(path)
     values, labels = read_columns(file, columns_in + columns_out, group)
     x, y = np.split(values, [len(columns_in)], axis=1)
@@ -123,8 +126,14 @@ def from_arrays(
     (x, _), (y, _) = host_rows("inputs", inputs, _REMEDY), host_rows("outputs", outputs, _REMEDY)
     sizes = {"inputs": len(x), "outputs": len(y)}
     if groups is not None:
-        if np.ndim(groups) != 1:
-            raise ValueError(f"groups must have shape (rows,), got shape {np.shape(groups)}")
+        try:
+            shape = np.shape(groups)
+        except ValueError:  # lists of unequal lengths
+            raise ValueError(
+                f"groups must have shape (rows,), got {_checks.shown(groups)}; pass one label a row"
+            ) from None
+        if len(shape) != 1:
+            raise ValueError(f"groups must have shape (rows,), got shape {shape}")
         sizes["groups"] = len(groups)
     if len(set(sizes.values())) > 1:
         found = ", ".join(f"{size} in {name}" for name, size in sizes.items())
@@ -216,12 +225,14 @@ def _where(file: Path | None, first: int, end: int) -> str:
 
 
 def _columns(name: str, value: Any) -> list[str]:
-    columns = [value] if isinstance(value, str) else value
-    columns = list(columns) if isinstance(columns, Iterable) else []
+    try:
+        columns = [value] if isinstance(value, str) else list(value)
+    except TypeError:
+        columns = []
     if not columns or not all(isinstance(column, str) for column in columns):
         raise ValueError(
-            f"{name} must be the name of a column or a list of names, got {value!r}; e.g. "
-            f'{name}=["force"]'
+            f"{name} must be the name of a column or a list of names, got "
+            f'{_checks.shown(value)}; e.g. {name}=["force"]'
         )
     twice = next((column for column in columns if columns.count(column) > 1), None)
     if twice is not None:

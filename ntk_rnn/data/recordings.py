@@ -129,6 +129,10 @@ class Recording:
                 "standardize the one from from_csv or from_arrays"
             )
         units = training_units(self.x[None], self.y[None]) if units is None else units
+        if not isinstance(units, Units):
+            raise ValueError(
+                f"units must be Units, got {_checks.shown(units)}; pass those of another recording"
+            )
         x, y = units.standardize(self.x, self.y)
         return replace(self, x=x, y=y, units=units)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
@@ -69,10 +69,9 @@ def teacher(
         _checks.integer("seq_len", seq_len),
         _checks.integer("in_dim", in_dim),
     )
-    _checks.random_key("key", key)
+    key_x, key_params, key_noise = jax.random.split(_checks.random_key("key", key), 3)
     if snr_db is not None:
-        _check_decibels(snr_db)
-    key_x, key_params, key_noise = jax.random.split(key, 3)
+        _decibels(snr_db)
     x = jax.random.normal(key_x, shape)
     params = LinearRNN(width, out_dim, nu_w, nu_f, nu_c).init(key_params, x)
     y = convolved(impulse_response(params, seq_len), x)  # (eq. 5, 9)
@@ -95,31 +94,28 @@ def add_noise(key: Array, y: Float[AnyArray, "N T n_y"], snr_db: float) -> Float
 
     Example:
       >>> import jax
-      >>> import numpy as np
-      >>> import ntk_rnn as nr
+      >>>       >>> import ntk_rnn as nr
       >>> y = np.ones((100, 10, 1))
       >>> noise = nr.data.add_noise(jax.random.key(0), y, snr_db=20.0) - y
       >>> print(f"{np.std(noise):.1f}")  # a tenth of the signal's root mean square
       0.1
     """
     y = _checks.sequences("y", y)
-    _checks.random_key("key", key)
-    _check_decibels(snr_db)
+    key, snr_db = _checks.random_key("key", key), _decibels(snr_db)
     power = jnp.mean(y**2, axis=(0, 1), keepdims=True)
     scale = jnp.sqrt(power) * 10.0 ** (-snr_db / 20)
     return y + scale * jax.random.normal(key, y.shape, y.dtype)
 
 
-def _check_decibels(snr_db: Any) -> None:
-    """Raises ``ValueError`` unless noise of this ratio is a number in float32."""
-    if _checks.is_traced(snr_db):
-        return
-    number = np.asarray(snr_db)
-    if number.ndim or number.dtype.kind not in "iuf" or not _LEAST_DECIBELS <= number < np.inf:
+def _decibels(snr_db: Any) -> Any:
+    """``snr_db``, if noise of this ratio is a number in float32."""
+    found = _checks.number("snr_db", snr_db, "a finite number of decibels")
+    if not _checks.is_traced(found) and not _LEAST_DECIBELS <= found < math.inf:
         raise ValueError(
             f"snr_db must be a finite number of decibels, at least {_LEAST_DECIBELS}, got "
-            f"{snr_db!r}; use None for no noise where that is offered"
+            f"{found:g}; use None for no noise where that is offered"
         )
+    return found
 
 
 def delay(y: Float[AnyArray, "N T n_y"], steps: int) -> Float[Array, "N T n_y"]:
@@ -136,8 +132,7 @@ def delay(y: Float[AnyArray, "N T n_y"], steps: int) -> Float[Array, "N T n_y"]:
       ValueError: if ``y`` is not such an array, or ``steps`` is negative or not below ``T``.
 
     Example:
-      >>> import numpy as np
-      >>> import ntk_rnn as nr
+      >>>       >>> import ntk_rnn as nr
       >>> y = np.array([1.0, 2.0, 3.0]).reshape(1, 3, 1)
       >>> print(nr.data.delay(y, steps=1)[0, :, 0])
       [0. 1. 2.]

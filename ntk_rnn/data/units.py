@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.compression.batches import host_array
+from ntk_rnn.compression.batches import checked_batches, host_array
 
 
 class Units(NamedTuple):
@@ -79,10 +79,8 @@ def training_units(x: Float[AnyArray, "N T n_x"], y: Float[AnyArray, "N T n_y"])
       >>> units.x_mean.tolist(), units.y_mean.tolist(), units.y_scale.tolist()
       ([3.5], [5.0], [1.0])
     """
-    for name, value in (("x", x), ("y", y)):
-        host_array(name, value)
-    _checks.data_set("(x, y)", (x, y))
-    return Units(*_mean_and_scale(x), *_mean_and_scale(y))
+    batch = next(checked_batches(x, y))
+    return Units(*_mean_and_scale(batch.inputs), *_mean_and_scale(batch.targets))
 
 
 def _matching(name: str, value: Any, mean: np.ndarray) -> np.ndarray:

@@ -171,6 +171,8 @@ def chronological_split(
             f"num_train must be at most {end}, the bins that are not for test, got {used}; leave "
             "it out for all of them"
         )
+    for name, array in zip(("inputs", "targets"), recording, strict=True):
+        _checks.finite(name, array[:used], "fill them in, or leave out the piece that has them")
     units = training_units(*(array[None, :used] for array in recording))
     x, y = units.standardize(*recording)
     parts = []

@@ -97,6 +97,8 @@ def decompose_matrix_free(
             f"with half as many, more than tolerance = {tolerance:.1g}; raise max_rank",
             stacklevel=3,
         )
+    if len(s):
+        s = np.where(exceeds_rounding(s, max(directions.shape)), s, 0)
     if len(s) == 0 or largest > (1 + 1e-6) * s[0]:
         # No target lies along the steepest direction, but it limits the learning rate.
         s, targets = np.append(largest, s), np.pad(targets, ((1, 0), (0, 0)))

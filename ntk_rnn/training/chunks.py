@@ -17,7 +17,14 @@ from jaxtyping import Array, Bool, Int
 from ntk_rnn.objective import Sequences
 from ntk_rnn.sharding import bound_together, split_like
 from ntk_rnn.training.loop import State, between_records, epoch_order, start
-from ntk_rnn.training.method import Method, Optimizer, Problem, initial_state, of_own_type
+from ntk_rnn.training.method import (
+    Method,
+    Optimizer,
+    Problem,
+    initial_state,
+    of_own_type,
+    refuse_traced,
+)
 from ntk_rnn.training.records import Observation
 
 # How many numbers the records of one chunk may hold, and how many records there may be.
@@ -77,6 +84,7 @@ class Trainer(NamedTuple):
         ends[: len(some)] = some
         recorded = np.arange(len(ends)) < len(some)
         state, made = _advance(self.method, state, self.problem, ends, recorded)
+        refuse_traced((state, made))
         step, made = jax.device_get((state.step, made))
         # Copied, because a view of a few rows would keep the memory of all for which there was
         # room.
@@ -99,7 +107,7 @@ def first_opt_state(
     return jax.tree.unflatten(structure, leaves)
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
+@partial(jax.jit, donate_argnums=1)
 def _advance(
     method: Method,
     state: State,

@@ -111,9 +111,9 @@ def test_paths_and_names_are_checked(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe.csv")
     for path, message in (
         (tmp_path / "pipe.csv", "path must be a file on disk, got .*pipe.csv', a pipe or device"),
-        (None, "path must be the name of a CSV file, got None"),
-        ("", "path must be the name of a CSV file, got ''"),
-        ("a\0b", "path must be the name of a CSV file, got"),
+        (None, "path must be a path, got None"),
+        ("", "path must be a path, got ''"),
+        ("a\0b", "path must be a path, got"),
         ("~nobody-here/r.csv", "path must be a file that is there"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -121,7 +121,7 @@ def test_paths_and_names_are_checked(tmp_path, monkeypatch):
     for changed, message in (
         ({"inputs": 1}, "inputs must be the name of a column or a list of names, got 1"),
         ({"outputs": None}, "outputs must be the name of a column or a list of names, got None"),
-        ({"group": 3}, "group must be the name of a column or a list of names, got 3"),
+        ({"group": 3}, "group must be the name of a column, got 3"),
     ):
         options = {"inputs": "u", "outputs": "y", "seq_len": 2} | changed
         with pytest.raises(ValueError, match=message):

@@ -88,6 +88,20 @@ def test_trace_is_the_mean_over_outputs_and_x2_defaults_to_x1(name):
         assert_close(kernel, np.trace(full, axis1=-2, axis2=-1) / full.shape[-1], 1e-5)
 
 
+def test_one_number_a_sequence():
+    apply_fn, params, x1, x2 = setup("scan", np.float32)
+
+    def last(params, x):
+        return apply_fn(params, x)[:, -1, 0]
+
+    kernel = empirical_ntk(last, params, x1, x2, trace_axes=())
+    assert_close(kernel, jacobian_product(last, params, x1, x2), 1e-5)
+    with pytest.raises(
+        ValueError, match=r"must be \(\) where .* one number .* pass trace_axes=\(\)"
+    ):
+        empirical_ntk(last, params, x1, x2)
+
+
 def test_trace_over_time():
     apply_fn, params, x1, x2 = setup("scan", np.float32)
     kernel = empirical_ntk(apply_fn, params, x1, x2, trace_axes=1)

@@ -241,6 +241,17 @@ def test_the_method_is_chosen_by_size():
     assert by_size(200_000, 10) == by_size(4096, 4096) == by_size(100, 10**5) == "dense"
     assert by_size(10**8, 10) == "compress"
     assert by_size(50_000, 10_000) == by_size(5000, 5000) == by_size(4000, 10**5) == "matrix_free"
+    # Few directions of many are found by products in a small part of the time.
+    assert by_size(1000, 1000, 60) == by_size(4000, 4000, 500) == "matrix_free"
+    assert by_size(1000, 1000, 500) == by_size(300, 300, 20) == by_size(10**5, 100, 60) == "dense"
+    x = np.broadcast_to(np.zeros(()), (1, 1000, 1))
+    rho = nr.lag_weights(1000, 0.3, 1.0, 1.0)
+    for weights, method in (
+        (rho, "matrix_free"),
+        (rho[:50], "matrix_free"),
+        (np.ones(1000), "primal"),
+    ):
+        assert choose_method("auto", weights, Sequences(x, x))[0] == method
     # An array of one number, so large that no factorization fits.
     x = np.broadcast_to(np.zeros(()), (50, 1000, 10))
     assert choose_method("auto", np.ones(1000), Sequences(x, x))[0] == "matrix_free"
@@ -258,8 +269,8 @@ def test_bad_arguments_are_refused():
         regress(rho, nr.compress(*data), method="matrix_free")
     with pytest.raises(ValueError, match="method must be dense for a Gram matrix, got"):
         regress(jnp.eye(4).reshape(4, 1, 1, 4, 1, 1), data, method="matrix_free")
-    with pytest.raises(ValueError, match=r"len\(kernel\) .* got 3 and 4"):
-        regress(rho[:3], data, method="matrix_free")
+    with pytest.raises(ValueError, match=r"kernel must have at most as many lags .* 4, got 5"):
+        regress(np.ones(5), data, method="matrix_free")
     with pytest.raises(ValueError, match="max_rank must be a positive integer, got 0"):
         regress(rho, data, method="matrix_free", max_rank=0)
     with pytest.raises(ValueError, match="tolerance must be positive and finite, got 0"):

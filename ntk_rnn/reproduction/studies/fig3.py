@@ -115,8 +115,8 @@ def numbers(config: DelayConfig, arrays: Arrays) -> list[Number]:
         rows, columns = _trained(arrays[name][:, r])
         errors, delay = arrays[name][:, r][np.ix_(rows, columns)], arrays["delay"][columns]
         for d, samples in ((delay[0], errors[:, 0]), (delay[-1], errors[:, -1])):
-            quantity = f"Error of the {title} at delay {d}, {after} (mean of seeds)"
-            result.append(Number(quantity, "", averages.printed_mean(samples)))
+            quantity = f"Error of the {title} at delay {d}, {after} (median of seeds)"
+            result.append(Number(quantity, "", averages.printed_median(samples)))
         if name != "unscaled":
             ahead = errors - arrays["unscaled"][:, r][np.ix_(rows, columns)]
             where = averages.printed_mean(averages.crossing(delay, ahead))

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 from ntk_rnn.theory.evolution.problem import GaussianRows, RowMap, apply_maps
 from ntk_rnn.theory.evolution.singular_covariances import triangular_root
@@ -68,7 +67,7 @@ def two_quadratures(order: int | None, dim: int, dtype: Any) -> Quadrature:
     """Quadratures of ``order`` and ``order - 1`` points along each axis, checked and stacked."""
     if order is None:
         order = max(2, min(64, int(_DEFAULT_POINTS ** (1 / dim))))
-    if _checks.integer("order", order) < 2 or order**dim > _MOST_POINTS:
+    if order < 2 or order**dim > _MOST_POINTS:
         raise ValueError(
             f"order must be at least 2 and order^{dim} at most {_MOST_POINTS}, got {order}; take "
             'method="monte_carlo" for many dimensions'

@@ -17,7 +17,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from ntk_rnn.objective import Sequences
 from ntk_rnn.training.checkpoints.snapshots import plain
-from ntk_rnn.training.method import Method, Problem, initial_state, updated
+from ntk_rnn.training.method import Method, Problem, initial_state, refuse_traced, updated
 
 # Functions are told apart by what JAX traces of them, which depends on versions.
 _PROGRAMS = ("apply_fn", "optimizer")
@@ -29,7 +29,9 @@ def configuration(method: Method, problem: Problem, params: Any) -> dict[str, An
     Arrays are given by shape, type and hash; functions by a hash of the program that JAX traces,
     with all numbers in it.
     """
-    apply_fn, optimizer, loss, batch_size = method
+    apply_fn, optimizer, loss, batch_size = (
+        method.apply_fn, method.optimizer, method.loss, method.batch_size
+    )  # fmt: skip
     data = problem.data
     if batch_size is not None and isinstance(data, Sequences):
         data = data.batch(slice(batch_size))
@@ -46,7 +48,7 @@ def configuration(method: Method, problem: Problem, params: Any) -> dict[str, An
         "loss": loss,
         "batch_size": batch_size,
         "key": None if problem.key is None else _key(problem.key),
-        "params": described(params),
+        "params": described(apply_fn.joined(params)),
         "data": described(problem.data.given),
         "test": None if problem.test is None else described(problem.test.given),
         # Programs come last, because they differ whenever what goes into them does.
@@ -112,6 +114,7 @@ def digest(arrays: list[np.ndarray]) -> str:
 def _program(function: Callable[..., Any], *args: Any) -> str:
     """A hash of what JAX traces of a function, without addresses in memory."""
     traced = jax.make_jaxpr(function)(*args)
+    refuse_traced(traced.consts)
     text = re.sub(r" at 0x[0-9a-f]+", "", str(traced))
     return hashlib.sha256((text + _numbers(traced, {})).encode()).hexdigest()[:16]
 

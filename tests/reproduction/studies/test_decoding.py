@@ -202,7 +202,7 @@ def test_claims():
     }  # fmt: skip
 
     def verdicts(**changed):
-        arrays = curves(**ends | changed)
+        arrays = curves(**ends | changed) | {"limited_ridge": np.array([0.57, 0.45])}
         claims = [*fig5.claims(DecodingConfig(), arrays),
                   *table1.claims(DecodingConfig(), arrays)]  # fmt: skip
         return [claim.verdict == "holds" for claim in claims]
@@ -221,6 +221,13 @@ def test_claims():
     assert failing(limited_scaled=0.39) == agree_limited | ahead
     assert failing(limited_long_scaled=0.3) == later
     assert failing(full_unscaled=np.array([0.6, 0.3])) == {12, 13}
+    # That ridge regression does better in x is said where the scaled models end ahead.
+    limited = curves(**ends) | {"limited_ridge": np.array([0.57, 0.45])}
+    told = [claim.statement for claim in table1.claims(DecodingConfig(), limited)][2:8]
+    for statement, ridge in zip(told, ["0.570"] * 3 + ["0.450"] * 3, strict=True):
+        assert statement.startswith("With limited data the ")
+        assert f", that of ridge regression {ridge})" in statement
+    assert "its R^2 is 0.5" in told[1]
 
 
 def test_mistakes(recording, tmp_path):
