@@ -65,7 +65,8 @@ def refuse_too_large(shape: tuple[int, ...], dtype: Any) -> None:
 
 def _memory() -> int | None:
     """Bytes of memory of the device where arrays are made, or of this machine."""
-    device = jax.config.jax_default_device or jax.local_devices()[0]
+    settings: Any = jax.config
+    device = settings.jax_default_device or jax.local_devices()[0]
     stats = device.memory_stats() if isinstance(device, jax.Device) else None
     if stats and stats.get("bytes_limit"):
         return int(stats["bytes_limit"])

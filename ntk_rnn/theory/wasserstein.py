@@ -159,4 +159,4 @@ def _square_root(name: str, covariance: Float[AnyArray, "d d"]) -> Float[Array, 
         raise ValueError(f"{name} must be a square matrix, got shape {shape}")
     matrix = _checks.computed(_checks.real(name, covariance))
     _checks.symmetric_semidefinite(name, matrix)
-    return symmetric_root(matrix)
+    return jnp.asarray(symmetric_root(matrix))
