@@ -63,11 +63,12 @@ def finite(name: str, value: Any, remedy: str = "remove or impute the affected e
     """Raises ``ValueError`` if an array has NaN or infinite entries, saying how many and where."""
     if is_traced(value):
         return
-    if isinstance(value, jax.Array) and not value.is_fully_addressable:
-        # Spread over processes: none of them can say where.
-        if not jnp.all(jnp.isfinite(value)):
+    if isinstance(value, jax.Array) and len(value.sharding.device_set) > 1:
+        # Spread over devices: looked at where it is, and over processes none can say where.
+        if jnp.all(jnp.isfinite(value)):
+            return
+        if not value.is_fully_addressable:
             raise ValueError(f"{name} must be finite, got NaN or infinite entries; {remedy}")
-        return
     array = np.asarray(value)
     bad = ~np.isfinite(array)
     if bad.any():

@@ -57,7 +57,7 @@ def impulse_response(params: Params, seq_len: int) -> Float[Array, "T n_y n_x"]:
       True
     """
     seq_len = _checks.integer("seq_len", seq_len)
-    return response(*rnn_matrices(params), seq_len)
+    return response(*map(_checks.computed, rnn_matrices(params)), seq_len)
 
 
 def response(
@@ -163,4 +163,4 @@ def rnn_matrices(params: Params) -> tuple[Array, Array, Array]:
     _checks.one_dtype("params", W=w, F=f, C=c)
     for name, matrix in (("W", w), ("F", f), ("C", c)):
         _checks.finite(f'params["params"]["{name}"]', matrix, "take those of an earlier step")
-    return _checks.computed(w), _checks.computed(f), _checks.computed(c)
+    return w, f, c
