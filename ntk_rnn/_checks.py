@@ -79,6 +79,15 @@ def finite(name: str, value: Any, remedy: str = "remove or impute the affected e
         )
 
 
+def finite_leaves(name: str, tree: Any) -> None:
+    """Raises ``ValueError`` if a floating array in a pytree has NaN or infinite entries."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        dtype = getattr(leaf, "dtype", None)
+        if dtype is not None and jnp.issubdtype(dtype, jnp.inexact):
+            where = name + jax.tree_util.keystr(path)
+            finite(where, leaf, "take those of an earlier step")
+
+
 def nonnegative(name: str, value: Any, *, whole: bool = False) -> None:
     """Raises ``ValueError`` if an entry of ``value`` is negative or NaN (infinity is allowed).
 

@@ -161,6 +161,5 @@ def rnn_matrices(params: Params) -> tuple[Array, Array, Array]:
             f"{w.shape}, {f.shape} and {c.shape}"
         )
     _checks.one_dtype("params", W=w, F=f, C=c)
-    for name, matrix in (("W", w), ("F", f), ("C", c)):
-        _checks.finite(f'params["params"]["{name}"]', matrix, "take those of an earlier step")
+    _checks.finite_leaves("params", {"params": {"W": w, "F": f, "C": c}})
     return w, f, c

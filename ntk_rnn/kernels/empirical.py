@@ -57,8 +57,9 @@ def empirical_ntk(
       Kernel, every axis of the output that is left twice in a row: ``(N1, N2, T, T)`` by default.
 
     Raises:
-      ValueError: if an input is empty or not finite, the inputs do not fit together, an axis is
-        not one of the output, or the implementation is unknown or cannot do this network.
+      ValueError: if an input is empty, an input or a parameter not finite, the inputs do not fit
+        together, an axis is not one of the output, or the implementation is unknown or cannot do
+        this network.
       ImportError: if neural-tangents cannot be loaded.
 
     Example:
@@ -81,6 +82,7 @@ def empirical_ntk(
         _checks.same("x1", first.shape[-1], "x2", second.shape[-1], "number of features")
     if batch_size is not None:
         batch_size = _checks.integer("batch_size", batch_size)
+    _checks.finite_leaves("params", params)
     axes = _axes(trace_axes)
     member = _neural_tangents.implementation(implementation)
     kernel_fn = _kernel_fn(as_apply_fn(apply_fn), axes, member)

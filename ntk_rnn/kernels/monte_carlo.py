@@ -91,6 +91,7 @@ def monte_carlo_ntk(
       True
     """
     network = as_apply_fn(apply_fn)
+    _checks.finite_leaves("params", params)
     num_samples = _checks.integer("num_samples", num_samples)
     if num_samples < 2:
         raise ValueError(

@@ -137,12 +137,12 @@ def graded_svd(
 
 def check_kernel(kernel: Any) -> None:
     """Raises ``ValueError`` for an object or numbers that can be no kernel, before any work."""
+    if hasattr(kernel, "dense"):
+        raise ValueError(f"kernel must be an array, got {type(kernel).__name__}; pass .dense()")
     try:
         np.shape(kernel)
     except (TypeError, ValueError):
         raise ValueError(f"kernel must be an array of numbers, got {kernel!r:.60}") from None
-    if hasattr(kernel, "dense"):
-        raise ValueError(f"kernel must be an array, got {type(kernel).__name__}; pass .dense()")
     if np.iscomplexobj(kernel):
         raise ValueError("kernel must be real, got complex numbers; pass its real part")
 

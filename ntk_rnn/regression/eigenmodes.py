@@ -122,7 +122,10 @@ def gain(
 def _check_momentum(momentum: Any) -> None:
     if _checks.is_traced(momentum):
         return
-    number = _checks.numbers("momentum", momentum)
+    try:
+        number = _checks.numbers("momentum", momentum)
+    except ValueError:
+        number = np.asarray(np.nan)
     if number.ndim or not 0 <= number < 1:
         raise ValueError(f"momentum must be at least 0 and below 1, got {momentum!r}")
 
