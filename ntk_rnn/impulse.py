@@ -57,7 +57,8 @@ def impulse_response(params: Params, seq_len: int) -> Float[Array, "T n_y n_x"]:
       True
     """
     seq_len = _checks.integer("seq_len", seq_len)
-    return response(*map(_checks.computed, rnn_matrices(params)), seq_len)
+    w, f, c = map(_checks.computed, rnn_matrices(params))
+    return response(w, f, c, seq_len)
 
 
 def response(
