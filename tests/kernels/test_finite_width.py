@@ -177,7 +177,9 @@ def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match=r"x2 must have at most 3 steps, .* got 4; .* seq_len=4"):
         gram.ntk(x[:, :3], x)
     with pytest.raises(ValueError, match=r"params\['params'\]\['F'\] must be finite, got 10 NaN"):
-        nr.finite_width_gram({"params": {**params["params"], "F": jnp.full((5, 2), jnp.nan)}}, 3)
+        nr.finite_width_gram(
+            {"params": {**params["params"], "F": jnp.full((5, 2), jnp.nan, "float32")}}, 3
+        )
     with pytest.raises(ValueError, match=r"initial.p.shape .* same shape, got \(2, 2, 1, 1\) and"):
         gram.drift(nr.finite_width_gram(params, 2))
     with pytest.raises(ValueError, match="initial must be a FiniteWidthGram, got dict"):
