@@ -185,7 +185,9 @@ def finite(name: str, value: Any, remedy: str = "remove or impute the affected e
     if is_traced(value):
         return
     spread = isinstance(value, jax.Array) and not value.is_fully_addressable
-    if spread or (isinstance(value, jax.Array) and value.size > _LARGE):
+    if isinstance(value, jax.Array) and (
+        len(value.sharding.device_set) > 1 or value.size > _LARGE
+    ):
         # Looked at where it is, also while something else is traced.
         with jax.ensure_compile_time_eval():
             if jnp.all(jnp.isfinite(value)):
@@ -200,6 +202,15 @@ def finite(name: str, value: Any, remedy: str = "remove or impute the affected e
             f"{name} must be finite, got {int(bad.sum())} NaN or infinite of {array.size} entries, "
             f"the first at index {first}; {remedy}"
         )
+
+
+def finite_leaves(name: str, tree: Any) -> None:
+    """Raises ``ValueError`` if a floating array in a pytree has NaN or infinite entries."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        dtype = getattr(leaf, "dtype", None)
+        if dtype is not None and jnp.issubdtype(dtype, jnp.inexact):
+            where = name + jax.tree_util.keystr(path)
+            finite(where, leaf, "take those of an earlier step")
 
 
 def nonnegative(name: str, value: Any, *, whole: bool = False) -> np.ndarray | jax.Array:

@@ -56,7 +56,8 @@ def impulse_response(params: Params, seq_len: int) -> Float[Array, "T n_y n_x"]:
       True
     """
     seq_len = _checks.integer("seq_len", seq_len)
-    return response(*rnn_matrices(params), seq_len)
+    w, f, c = map(_checks.computed, rnn_matrices(params))
+    return response(w, f, c, seq_len)
 
 
 def response(
@@ -162,6 +163,5 @@ def rnn_matrices(params: Params) -> tuple[Array, Array, Array]:
             f"{w.shape}, {f.shape} and {c.shape}"
         )
     _checks.one_dtype("params", W=w, F=f, C=c)
-    for name, matrix in (("W", w), ("F", f), ("C", c)):
-        _checks.finite(f'params["params"]["{name}"]', matrix, "take those of an earlier step")
-    return _checks.computed(w), _checks.computed(f), _checks.computed(c)
+    _checks.finite_leaves("params", {"params": {"W": w, "F": f, "C": c}})
+    return w, f, c

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -172,7 +173,9 @@ def _transpose(eqn: Any, cotangent: Any, *operands: Any) -> Any:
     if isinstance(cotangent, Zero):
         return [Zero(v.aval) for v in eqn.invars]
     # Without its rules of structure, neural-tangents leaves out axes of length 1.
-    cotangent = jnp.reshape(cotangent, eqn.outvars[0].aval.shape)
+    shape = eqn.outvars[0].aval.shape
+    if math.prod(shape) == math.prod(cotangent.shape):
+        cotangent = jnp.reshape(cotangent, shape)
     linear = [i for i, v in enumerate(operands) if isinstance(v, UndefinedPrimal)]
 
     def apply(*values: Any) -> Any:

@@ -159,7 +159,7 @@ def finite_width_gram(params: Params, seq_len: int) -> FiniteWidthGram:
       (3, 3, 5, 5)
     """
     seq_len = _checks.integer("seq_len", seq_len)
-    return _factors(*rnn_matrices(params), seq_len)
+    return _factors(*map(_checks.computed, rnn_matrices(params)), seq_len)
 
 
 @partial(jax.jit, static_argnames="full")

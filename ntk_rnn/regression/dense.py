@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from ntk_rnn import _checks
 from ntk_rnn._namespace import compiled, einsum, namespace
@@ -43,7 +43,7 @@ class Decomposition(NamedTuple):
     directions: Float[AnyArray, "T a n_x k"]
     targets: Float[AnyArray, "k b"]
     irreducible: Float[AnyArray, ""]
-    curvature: Float[Array, "k k"] | None = None
+    curvature: Float[AnyArray, "k k"] | None = None
 
 
 @partial(compiled, static_argnames=("loss", "differentiable"))
@@ -122,7 +122,9 @@ def graded_svd(
     if s[kept][-1] >= 1e-3 * s[0] and norms.min() >= 1e-3 * norms.max():
         left, values, right = np.linalg.svd(reduced, full_matrices=False)
         return basis @ left, values, right
-    from scipy.linalg import lapack
+    import scipy.linalg
+
+    lapack: Any = scipy.linalg.lapack
 
     # With pivoted rows, for both sides graded ("F"), both bases (0), and nothing set to 0 (0).
     values, right, left, scales, _, failed = lapack.dgejsv(

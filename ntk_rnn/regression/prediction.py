@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from flax import struct
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._namespace import compiled, einsum, float64, namespace
@@ -228,11 +228,11 @@ def _refuse_infinity(name: str, until: Duration, lags: int) -> None:
 
 def _with_derivative(
     function: Callable[..., Any],
-    value: Float[Array, "*steps k b"],
+    value: Float[AnyArray, "*steps k b"],
     path: KernelRegression,
-    given: tuple[Bool[Array, " k"], Duration],
-    sizes: Float[Array, " k"] | None = None,
-) -> Float[Array, "*steps k b"]:
+    given: tuple[Bool[AnyArray, " k"], Duration],
+    sizes: Float[AnyArray, " k"] | None = None,
+) -> Float[AnyArray, "*steps k b"]:
     """``f(A G A^T) u`` along the directions, times constants, as found along each on its own."""
     other = function_times(function, path.curvature, path.targets, given)
     if sizes is not None:

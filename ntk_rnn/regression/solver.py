@@ -105,14 +105,14 @@ def kernel_regression(
         parts, products, change = decompose_matrix_free(
             root, checked, start, loss, tolerance=tolerance, max_rank=max_rank
         )
-        *arrays, _ = parts
         reached = _lags_reached(kernel, start.dtype)
-        return KernelRegression(start, *arrays, loss, chosen, products, change, reached)
+        return KernelRegression(start, *parts[:4], loss, chosen, products, change, reached)
     traced = _checks.is_traced((root, checked, start))
     solved: Decomposition = decompose(root, checked, start, loss, traced)
-    *parts, curvature = solved
     reached = None if on_host or traced else _lags_reached(kernel, start.dtype)
-    return KernelRegression(start, *parts, loss, chosen, lags_reached=reached, curvature=curvature)
+    return KernelRegression(
+        start, *solved[:4], loss, chosen, lags_reached=reached, curvature=solved.curvature
+    )
 
 
 def choose_method(

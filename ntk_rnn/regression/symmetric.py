@@ -15,9 +15,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from ntk_rnn._namespace import einsum
+from ntk_rnn._types import AnyArray
 
 
 @jax.custom_jvp
@@ -32,7 +33,9 @@ def _with_derivative_of_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
 
 
 @jax.custom_jvp
-def eigen_of_diagonal(matrix: Float[Array, "k k"]) -> tuple[Float[Array, " k"], Array]:
+def eigen_of_diagonal(
+    matrix: Float[AnyArray, "k k"],
+) -> tuple[Float[AnyArray, " k"], Float[AnyArray, "k k"]]:
     """Eigenvalues and eigenvectors of a matrix that is diagonal, but whose changes need not be."""
     return jnp.diagonal(matrix), jnp.eye(len(matrix), dtype=matrix.dtype)
 
@@ -47,17 +50,19 @@ def _eigen_of_diagonal_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
     return (eigenvalues, basis), (jnp.diagonal(change), einsum("ij,jk->ik", basis, turn))
 
 
-def _in_basis(basis: Float[Array, "k k"], matrix: Float[Array, "k k"]) -> Float[Array, "k k"]:
+def _in_basis(
+    basis: Float[AnyArray, "k k"], matrix: Float[AnyArray, "k k"]
+) -> Float[AnyArray, "k k"]:
     return einsum("ia,ij,jb->ab", basis, matrix, basis)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def function_times(
-    function: Callable[[Float[Array, " k"], Any], Float[Array, "*batch k"]],
-    matrix: Float[Array, "k k"],
-    vectors: Float[Array, "k b"],
+    function: Callable[[Float[AnyArray, " k"], Any], Float[AnyArray, "*batch k"]],
+    matrix: Float[AnyArray, "k k"],
+    vectors: Float[AnyArray, "k b"],
     options: Any,
-) -> Float[Array, "*batch k b"]:
+) -> Float[AnyArray, "*batch k b"]:
     """``f(M) u`` for a symmetric ``M`` that is diagonal, but whose changes need not be.
 
     Its first derivatives are right at any eigenvalues, the further ones where these are distinct
@@ -103,7 +108,7 @@ def _function_times_jvp(function: Any, primals: Any, tangents: Any) -> tuple[Any
 
 
 @jax.custom_jvp
-def symmetric_root(matrix: Float[Array, "d d"]) -> Float[Array, "d d"]:
+def symmetric_root(matrix: Float[AnyArray, "d d"]) -> Float[AnyArray, "d d"]:
     """The root ``S`` with ``S S = M`` of a positive semi-definite ``M``; see ``root_factors``."""
     roots, vectors = root_factors(matrix)
     return einsum("ik,k,jk->ij", vectors, roots, vectors)
@@ -120,7 +125,9 @@ def _symmetric_root_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
     return symmetric_root(matrix), einsum("ia,ab,jb->ij", vectors, change, vectors)
 
 
-def root_factors(matrix: Float[Array, "d d"]) -> tuple[Float[Array, " d"], Float[Array, "d d"]]:
+def root_factors(
+    matrix: Float[AnyArray, "d d"],
+) -> tuple[Float[AnyArray, " d"], Float[AnyArray, "d d"]]:
     """Roots of eigenvalues, rising, and eigenvectors; eigenvalues that are rounding count as 0."""
     values, vectors = jnp.linalg.eigh((matrix + matrix.T) / 2)
     rounding = len(matrix) * jnp.finfo(matrix.dtype).eps * jnp.max(jnp.abs(values))

@@ -160,4 +160,4 @@ def _square_root(name: str, covariance: Float[AnyArray, "d d"]) -> Float[Array, 
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
         raise ValueError(f"{name} must be a square matrix, got shape {shape}")
     _checks.symmetric_semidefinite(name, matrix)
-    return symmetric_root(matrix)
+    return jnp.asarray(symmetric_root(matrix))

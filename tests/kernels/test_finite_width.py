@@ -81,18 +81,18 @@ def test_the_size_of_the_rest_keeps_its_digits():
     np.testing.assert_allclose(rho, [1 + 1e-6, last], rtol=1e-5)
     expected = np.sqrt(2) * off / np.hypot(1 + 1e-6, last)
     np.testing.assert_allclose(rest, expected, rtol=1e-5)
-    tiny = nr.finite_width_gram({"params": jax.tree.map(lambda a: 1e-12 * a, params)}, 2)
+    tiny = nr.finite_width_gram({"params": jax.tree.map(lambda a: 1e-9 * a, params)}, 2)
     assert 0 < tiny.lag_weights()[1] < 1
 
 
 def test_drift_of_what_has_diverged_is_nan():
     _, params, _, _ = draw(np.float32, 5, 4, 2, 1)
     initial = nr.finite_width_gram(params, 4)
-    for factor in (1e6, 1e15, 1e25, np.inf, np.nan):
+    for factor in (1e3, 1e6, 1e15, 1e25, np.inf, np.nan):
         drift = jax.jit(  # compiled, as in an ensemble, where parameters cannot be refused
             lambda f: nr.finite_width_gram(jax.tree.map(lambda a: f * a, params), 4).drift(initial)
         )(factor)
-        assert np.isnan(drift) if factor > 1e6 or np.isnan(factor) else drift > 1e6
+        assert drift > 1e6 if factor == 1e3 else np.isnan(drift)
 
 
 def test_diagonal_tends_to_the_lag_weights():
@@ -176,8 +176,10 @@ def test_bad_arguments_are_refused():
         gram.ntk(x[:, :3, :1])
     with pytest.raises(ValueError, match=r"x2 must have at most 3 steps, .* got 4; .* seq_len=4"):
         gram.ntk(x[:, :3], x)
-    with pytest.raises(ValueError, match=r'params\["params"\]\["F"\] must be finite, got 10 NaN'):
-        nr.finite_width_gram({"params": {**params["params"], "F": jnp.full((5, 2), jnp.nan)}}, 3)
+    with pytest.raises(ValueError, match=r"params\['params'\]\['F'\] must be finite, got 10 NaN"):
+        nr.finite_width_gram(
+            {"params": {**params["params"], "F": jnp.full((5, 2), jnp.nan, "float32")}}, 3
+        )
     with pytest.raises(ValueError, match=r"initial.p.shape .* same shape, got \(2, 2, 1, 1\) and"):
         gram.drift(nr.finite_width_gram(params, 2))
     with pytest.raises(ValueError, match="initial must be a FiniteWidthGram, got dict"):

@@ -1,6 +1,7 @@
 """Kernel regression on the host, in float64, and from products with Toeplitz matrices alone."""
 
 import tracemalloc
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -235,6 +236,60 @@ def test_largest_rate_does_not_depend_on_targets(direction, lagged):
     np.testing.assert_allclose(kernel.max_learning_rate, 2 / s[0] ** 2, rtol=1e-10)
     remains = 0 if direction is None else 0.5 * (1 - 1e-3 * s[direction] ** 2) ** 20
     np.testing.assert_allclose(kernel.train_loss(10, 1e-3), remains, rtol=1e-10, atol=1e-20)
+
+
+@pytest.mark.parametrize(
+    ("shape", "nu_w"), [((240, 60, 1), 0.3), ((40, 90, 1), 0.1), ((60, 12, 3), 0.9)]
+)
+def test_the_end_on_the_host_is_least_squares_at_any_number_of_lags(shape, nu_w, lagged):
+    """Weights of the last lags are 1e-30 of the first, and the fit does not depend on them."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=shape), rng.normal(size=(*shape[:2], 2))
+    lag = np.arange(shape[1])
+    rho = 2 * nu_w**lag + lag * nu_w ** (lag - 1.0)
+    kernel = nr.kernel_regression(rho, (x, y), on_host=True, method="dense")
+    matrix, goal = lagged(x), y.reshape(-1, 2)
+    fit = np.linalg.lstsq(matrix, goal, rcond=None)[0]
+    expected = fit.reshape(shape[1], shape[2], 2).transpose(0, 2, 1)
+    for until in ({"step": np.inf}, {"time": np.inf}):
+        response = kernel.impulse_response(**until)
+        np.testing.assert_allclose(response, expected, atol=1e-11 * np.max(np.abs(expected)))
+        left = np.sum((matrix @ fit - goal) ** 2) / 2
+        np.testing.assert_allclose(kernel.train_loss(**until), left, rtol=1e-12)
+
+
+def test_the_end_of_few_data_is_nearest_to_the_start_in_the_kernels_norm(lagged):
+    """``L = D A^T (A D A^T)^{-1} y`` in rational numbers, for weights down to 1e-33."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(1, 12, 2)), rng.normal(size=(1, 12, 1))
+    rho = 1e-3 ** np.arange(12.0)
+    kernel = nr.kernel_regression(rho, (x, y), on_host=True)
+    exact = np.vectorize(Fraction)(lagged(x))
+    half = np.vectorize(Fraction)(np.repeat(rho, 2))[:, None] * exact.T
+    rows = np.concatenate([exact @ half, np.vectorize(Fraction)(y[0])], axis=1)
+    for i in range(12):  # Gauss and Jordan
+        rows[i] = rows[i] / rows[i, i]
+        for other in set(range(12)) - {i}:
+            rows[other] = rows[other] - rows[other, i] * rows[i]
+    expected = (half @ rows[:, -1]).astype(float).reshape(12, 1, 2)
+    response = kernel.impulse_response(time=np.inf)
+    np.testing.assert_allclose(response, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["dense", "matrix_free"])
+def test_an_end_out_of_reach_is_refused_with_the_number_of_lags(method):
+    data, _, _ = problem(3, 80, 1, 1, 0.3)
+    lags = 0.3 ** np.arange(80.0)
+    kernel = nr.kernel_regression(lags, data, method=method)
+    for until in ({"step": [1, np.inf], "learning_rate": 1e-4}, {"time": np.inf}):
+        name = next(iter(until))
+        with pytest.raises(
+            ValueError, match=rf"{name} must be finite .* from {kernel.lags_reached}"
+        ):
+            kernel.train_loss(**until)
+    kernel.train_loss(time=1e9)
+    short = nr.kernel_regression(lags[: kernel.lags_reached], data, method=method)
+    assert short.lags_reached is None and np.isfinite(short.train_loss(time=np.inf))
 
 
 def test_the_method_is_chosen_by_size():
