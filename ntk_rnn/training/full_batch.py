@@ -20,10 +20,10 @@ from ntk_rnn._types import AnyArray, ApplyFn
 from ntk_rnn.kernels.finite_width import finite_width_gram
 from ntk_rnn.loss import Loss, check_loss
 from ntk_rnn.objective import Data, check_linear_rnn, matching_data
-from ntk_rnn.training.forward_only import forward_only
 from ntk_rnn.training.loop import State, between_records, every_step, start
 from ntk_rnn.training.method import Method, Problem, check_optimizer, initial_state
 from ntk_rnn.training.records import Observation, TrainingPath, record_steps
+from ntk_rnn.training.reverse_mode import forward_only
 from ntk_rnn.training.stability import divergence_warning, infinite_start, refuse_unstable
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import jax
@@ -24,22 +26,21 @@ from ntk_rnn.objective import DataSet
 Optimizer: TypeAlias = optax.GradientTransformation | None
 
 
-class _Compared(optax.GradientTransformationExtraArgs):
-    """An optimizer that equals another one of the same content.
+@dataclass(frozen=True)
+class _Made:
+    """An optimizer that equals another one of the same content."""
+
+    content: Any
+    optimizer: optax.GradientTransformation = field(compare=False)
+
+
+@lru_cache(maxsize=64)
+def _first_of(made: _Made) -> optax.GradientTransformation:
+    """The first of all optimizers that equal this one, for which some may have been compiled.
 
     So what was compiled for ``optax.adam(1e-3)`` is found again by a call that makes another one.
     """
-
-    __slots__ = ()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Compared) and content(tuple(self)) == content(tuple(other))
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __hash__(self) -> int:
-        return hash(content(tuple(self)))
+    return made.optimizer
 
 
 @struct.dataclass
@@ -101,7 +102,7 @@ def check_optimizer(
         _check_schedule(learning_rate)
         optimizer, learning_rate = optax.sgd(cast(Any, learning_rate)), None
     if optimizer is not None:
-        return _Compared(*optax.with_extra_args_support(optimizer)), None
+        return _first_of(_Made(content(tuple(optimizer)), optimizer)), None
     _checks.positive(learning_rate=learning_rate)
     # A Python number traces without a type of its own, so it suits parameters of any type.
     return None, learning_rate if _checks.is_traced(learning_rate) else float(learning_rate)

@@ -13,7 +13,7 @@ import pytest
 import ntk_rnn as nr
 from ntk_rnn._networks import separated
 from ntk_rnn.objective import as_data_set
-from ntk_rnn.training import course
+from ntk_rnn.training import chunks, course
 from ntk_rnn.training.chunks import Trainer
 from ntk_rnn.training.course import run_in_chunks
 from ntk_rnn.training.long_runs import train
@@ -326,6 +326,7 @@ def test_mini_batches_are_of_sequences():
         )  # fmt: skip
 
 
+@pytest.mark.usefixtures("unannotated")
 def test_traced_arguments_are_refused():
     model, params, data, _ = small_problem()
     with pytest.raises(ValueError, match="use gradient_descent there"):
