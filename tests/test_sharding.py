@@ -39,7 +39,8 @@ def assert_end_well(*processes):
     finally:
         for process in processes:
             process.kill()
-            process.communicate()
+            process.stdout.close()
+            process.wait()
 
 
 def test_eight_devices_give_what_one_does():
