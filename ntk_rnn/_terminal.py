@@ -9,18 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from types import FrameType
 from typing import NoReturn
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 # The exit code of a program that SIGINT has ended, in shells.
@@ -89,25 +83,42 @@ def progress_bar(
     if not (wanted and (screen := console(stderr=True)).is_interactive):
         yield lambda done, note="", total=None: None
         return
+    known = total
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(16), MofNCompleteColumn(), unit,
-        TextColumn("{task.fields[note]}"), TimeElapsedColumn(), "left", TimeRemainingColumn(),
-        console=screen, transient=True, redirect_stdout=False,
+        TextColumn("{task.description}"), BarColumn(16), TextColumn("{task.fields[told]}"),
+        TimeElapsedColumn(), console=screen, transient=True, redirect_stdout=False,
     )  # fmt: skip
-    task = bar.add_task("", total=total, note="")
-    begun = time.perf_counter()
+    task = bar.add_task("", total=total, told=_told(unit, 0, total, 0.0, ""))
+    begun = first = time.perf_counter()
+    start: int | None = None
     if not patience:
         bar.start()
 
     def show(done: int, note: str = "", total: int | None = None) -> None:
-        bar.update(task, completed=done, note=note, total=total)
-        if time.perf_counter() - begun > patience:
+        nonlocal first, start, known
+        now, known = time.perf_counter(), known if total is None else total
+        if start is None:  # a run that goes on from earlier has not done all of it now
+            first, start = now, done
+        speed = (done - start) / (now - first) if now > first else 0.0
+        told = _told(unit, done, known, speed, note)
+        bar.update(task, completed=done, total=known, told=told)
+        if now - begun > patience:
             bar.start()
 
     try:
         yield show
     finally:
         bar.stop()
+
+
+def _told(unit: str, done: int, total: int | None, speed: float, note: str) -> str:
+    """What a bar says beside itself: nothing that is not known."""
+    parts = [f"{done}{'' if total is None else f'/{total}'} {unit}", note]
+    if speed > 0:
+        parts.append(f"{speed:.3g} {unit}/s")
+        if total is not None:
+            parts.append(f"{timedelta(seconds=round((total - done) / speed))} left")
+    return ", ".join(part for part in parts if part)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import enum
+import functools
 import threading
 import warnings
 from collections.abc import Callable
@@ -67,9 +68,9 @@ def _failure(member: enum.IntEnum) -> str | None:
 
 def _try(nt: Any, member: enum.IntEnum) -> str | None:
     """Compares an implementation with the contraction of Jacobians on three small networks."""
-    reference = nt.NtkImplementation.JACOBIAN_CONTRACTION
-    if member == reference:  # the plain product of two Jacobians, which asks nothing unusual
-        return None
+    implementations = nt.NtkImplementation
+    if member == implementations.JACOBIAN_CONTRACTION:
+        return None  # the plain product of two Jacobians, which asks nothing unusual
     with (
         jax.numpy_rank_promotion("allow"),
         jax.numpy_dtype_promotion("standard"),
@@ -77,19 +78,29 @@ def _try(nt: Any, member: enum.IntEnum) -> str | None:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")
-        for name, (network, params, x) in _networks().items():
-
-            def kernel(which: enum.IntEnum, network: Any = network) -> Any:
-                return nt.empirical_ntk_fn(network, (), vmap_axes=0, implementation=which)
-
-            expected = np.asarray(jax.jit(kernel(reference))(x, None, params))
+        for name in _networks():
+            expected = _expected(nt, name)
             try:
-                result = np.asarray(jax.jit(kernel(member))(x, None, params))
+                result = _kernel(nt, name, member)
             except Exception as error:
                 return f"on a small {name} network: {type(error).__name__}: {error}"
             if not np.allclose(result, expected, rtol=0, atol=1e-5 * np.abs(expected).max()):
                 return f"on a small {name} network it does not give the kernel"
+            if member == implementations.AUTO:
+                break  # It compiles the others to choose from them, which are tried on all.
     return None
+
+
+@functools.cache
+def _expected(nt: Any, name: str) -> np.ndarray:
+    """The kernel of a network by the contraction of Jacobians."""
+    return _kernel(nt, name, nt.NtkImplementation.JACOBIAN_CONTRACTION)
+
+
+def _kernel(nt: Any, name: str, implementation: enum.IntEnum) -> np.ndarray:
+    network, params, x = _networks()[name]
+    kernel = nt.empirical_ntk_fn(network, (), vmap_axes=0, implementation=implementation)
+    return np.asarray(jax.jit(kernel)(x, None, params))
 
 
 def _networks() -> dict[str, tuple[Callable[..., jax.Array], Any, np.ndarray]]:

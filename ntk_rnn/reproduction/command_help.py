@@ -27,6 +27,7 @@ Exit code:
   0  no claim fails (one that cannot be told does not), or --smoke
   1  a claim does not hold
   2  a mistake in the arguments, or no data for a study that is named
+  70 a defect of this program, with a traceback
 
 Examples:
   ntk-rnn reproduce fig1 fig2

@@ -197,7 +197,7 @@ class WidthConfig(TeacherConfig):
     """Number of hidden units of the RNN that makes the data."""
     steps: int = 100
     """Number of steps."""
-    seeds: int = 32
+    seeds: int = 64
     """Number of seeds: as many as medians of neighbouring widths need to be in their order."""
 
     def __post_init__(self) -> None:

@@ -37,7 +37,7 @@ CHOICES = (
     "Loss, learning rate and data are those of Fig. 1, but for the teacher.",
     "Widths go on to 1000 and 4000, so that a power law can be fitted.",
     "100 steps are taken: losses are farthest apart in the first 20.",
-    "There are 32 seeds, because the gap in loss differs between them by a factor of 2 to 3.",
+    "There are 64 seeds, because the gap in loss differs between them by a factor of 2 to 3.",
     "Each seed draws a teacher and data, which all widths share, and an RNN of every width; the "
     "convolution starts from the impulse response of the RNN.",
 )
