@@ -88,7 +88,9 @@ def kernel_regression(
     max_rank = _checks.integer("max_rank", max_rank)
     chosen, checked = choose_method(method, kernel, checked, on_host, max_rank)
     _checks.positive(tolerance=tolerance)
-    shape, leaves = checked.shape, jax.tree.leaves(checked)
+    leaves = jax.tree.leaves(checked)
+    seq_len, out_dim, in_dim = checked.shape
+    shape = seq_len, out_dim, in_dim
     dtype = np.promote_types(leaves[0].dtype, np.float32)
     checked = jax.tree.map(lambda leaf: leaf.astype(dtype), checked)
     start = _checks.initial_response(initial, shape, dtype)
@@ -149,11 +151,15 @@ def choose_method(
             f"method must be dense for {only_dense}, got 'matrix_free', which takes lag weights "
             "and concrete data (x, y)"
         )
-    seq_len, _, in_dim = data.shape
+    seq_len, out_dim, in_dim = data.shape
     rows, columns = data.num_rows, seq_len * in_dim
     dense: Method = "primal" if rows >= columns else "dual"
     if choice == "auto" and isinstance(data, Sequences) and not traced:
-        few = None if np.ndim(kernel) > 1 else _directions(kernel, data.shape, max_rank)
+        few = (
+            None
+            if np.ndim(kernel) > 1
+            else _directions(kernel, (seq_len, out_dim, in_dim), max_rank)
+        )
         choice = method_by_size(rows, columns, few)
         if choice == "compress" and not on_host:
             return dense, as_data_set("data", compress(data.inputs, data.targets))
