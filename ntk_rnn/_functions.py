@@ -1,4 +1,4 @@
-"""Functions as keys under which what was compiled for them is found again."""
+"""Functions as keys, under which what was compiled for an equal one is found again."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _Itself:
 
 
 def as_apply_fn(model: Any) -> ApplyFn:
-    """``model`` as ``apply_fn(params, x)``, the same for models that are the same.
+    """``model`` as ``apply_fn(params, x)``, which is the same for equal models.
 
     Python's bound methods are equal only if their owners are one object, so the ``apply`` of each
     ``LinearRNN(8, 1)`` would be compiled anew. Here equal owners give equal functions.

@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeAlias
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from flax.errors import FlaxError
 from jax import lax
@@ -126,14 +125,9 @@ def separated(model: Any, params: Any) -> tuple[Network, Any]:
 
 def _array(name: str, leaf: Any) -> jax.Array:
     """An array of a type of its own, which no other array that it meets decides."""
-    try:
-        array = leaf if isinstance(leaf, jax.Array) else _checks.native(np.asarray(leaf))
-        if not isinstance(array, jax.Array) and array.dtype.kind in "OSUMm":
-            raise TypeError  # objects, text and times
-        array = jnp.asarray(array)
-    except (TypeError, ValueError, OverflowError):
-        found = f"{type(leaf).__name__} {leaf!r}"
-        raise ValueError(f"{name} must be an array of numbers, got {found}") from None
+    if not isinstance(leaf, jax.Array):  # random keys, which are no numbers, are
+        leaf = _checks.fitting(name, _checks.numbers(name, leaf, or_complex=True))
+    array = jnp.asarray(leaf)
     return lax.convert_element_type(array, array.dtype)
 
 

@@ -26,10 +26,10 @@ from rich.table import Table
 # The exit code of a program that SIGINT has ended, in shells.
 INTERRUPTED = 130
 
-# Work that ends before has no bar.
+# Seconds for which no bar is drawn, because most work ends before.
 _PATIENCE_SECONDS = 2.0
 
-# Of all open blocks of `interrupts`, the innermost last.
+# The open blocks of `interrupts`, with the innermost at the end.
 _open: list[threading.Event] = []
 
 
@@ -39,6 +39,14 @@ class UserError(ValueError):
     The command line reports it in one line; any other exception is a defect and keeps its
     traceback.
     """
+
+
+class Unwritable(Exception):
+    """What a command prints cannot be written to stdout; ``errno`` says why."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.strerror or str(error))
+        self.errno = error.errno
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -61,13 +69,6 @@ def table(*columns: str) -> Table:
 def note(line: str) -> None:
     """Prints one line on stderr."""
     console(stderr=True).print(line, soft_wrap=True)
-
-
-@contextlib.contextmanager
-def loading() -> Iterator[None]:
-    """Shows on a terminal that libraries are being loaded, for as long as the block takes."""
-    with console(stderr=True).status("loading"):
-        yield
 
 
 @contextlib.contextmanager
@@ -120,7 +121,7 @@ def interrupts(*, at_once: bool) -> Iterator[Callable[[], bool]]:
     others too, so that they do not go on with what it has ended early.
 
     Signals belong to the main thread, so in any other thread there is never an interrupt to see.
-    Where Ctrl-C is ignored, it stays so.
+    Where Ctrl-C is ignored, it stays ignored.
 
     Args:
       at_once: whether Ctrl-C also does what it did before the block. Otherwise the first one is a
@@ -159,7 +160,7 @@ def leave(code: int) -> NoReturn:
     """
     if code == INTERRUPTED:
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, Unwritable):
                 stream.flush()
         os._exit(code)
     sys.exit(code)

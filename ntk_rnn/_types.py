@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-#: What functions take where they say array.
+#: What functions accept as an array.
 AnyArray: TypeAlias = jax.Array | np.ndarray
 
 #: One real number, which JAX may trace.

@@ -1,8 +1,8 @@
 """What training descends: the squared loss of a model, on sequences or on compressed data.
 
-Both are a data set of one interface: sequences to evaluate a model on, and a loss of its outputs.
-For sequences and targets those are the inputs as they are; for compressed data they are unit
-impulses, since the impulse response says all there is to know of a causal linear model.
+Both have one interface: sequences to evaluate a model on, and the loss of its outputs. For
+sequences and targets those are the inputs as they are; for compressed data they are unit impulses,
+since the impulse response says all there is to know of a causal linear model.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ntk_rnn._namespace import float64, namespace
 from ntk_rnn._networks import Network, separated
 from ntk_rnn._types import AnyArray
 from ntk_rnn.compression import least_squares
-from ntk_rnn.compression.triangle import CompressedData
+from ntk_rnn.compression.triangle import CompressedData, for_jax
 from ntk_rnn.impulse import rnn_matrices
 from ntk_rnn.loss import Loss, loss_scale
 from ntk_rnn.models import LinearRNN
@@ -125,7 +125,7 @@ class Impulses(NamedTuple):
         return self.compressed.loss(outputs.transpose(1, 2, 0), loss)
 
     def errors(self, outputs: Float[Array, "n_x T n_y"], loss: Loss) -> Float[Array, "K n_y"]:
-        """What the loss is half the squared norm of, but for a constant."""
+        """The array whose squared norm is twice the loss, up to a constant."""
         scale = jnp.sqrt(self.compressed.scale(loss))
         return scale * self.compressed.errors(outputs.transpose(1, 2, 0))
 
@@ -155,14 +155,19 @@ def as_data_set(name: str, data: Any) -> DataSet:
       ValueError: if data are empty, not finite or do not match each other.
     """
     if isinstance(data, CompressedData):
-        return Impulses(data)
+        return Impulses(for_jax(data))
+    if hasattr(data, "at_rest"):
+        raise ValueError(
+            f"{name} must be sequences or compressed data, got a {type(data).__name__}; pass its "
+            "compress(), or its at_rest() if each of its pieces begins at rest"
+        )
     return Sequences(*_checks.data_set(name, data))
 
 
 def host_data_set(data: Any) -> DataSet:
     """Data that ``as_data_set`` has checked, for float64 on the host.
 
-    Sequences are taken as they were passed, before JAX could round them.
+    They are taken as they were passed, before JAX could round them.
     """
     if isinstance(data, CompressedData):
         return Impulses(data)
@@ -177,9 +182,10 @@ def matching_data(name: str, apply_fn: Network, params: Any, data: Any) -> DataS
         model is not a causal linear map of sequences.
     """
     if isinstance(data, CompressedData):
-        checked = Impulses(data)
+        checked = Impulses(for_jax(data))
     else:
         checked = Sequences(*_checks.inputs_and_targets(name, data))
+    _checks.same_devices(params=params, **{name: checked})
     shape = output_of(apply_fn, params, checked.inputs).shape
     if isinstance(checked, Sequences):
         _checks.same(

@@ -1,5 +1,6 @@
 """Interrupts, and the bar on a terminal."""
 
+import math
 import os
 import pty
 import signal
@@ -54,7 +55,7 @@ def test_bar_is_drawn_on_a_terminal_and_gone_when_it_ends(monkeypatch):
         patch.setattr("sys.stderr", stderr)
         with progress_bar("steps", 10, patience=0.0) as show:
             show(3, "loss 0.5")
-        with progress_bar("steps", 10) as show:  # work that ends within its patience
+        with progress_bar("steps", 10, patience=math.inf) as show:  # work that ends before
             show(10)
         with progress_bar("steps", 10, wanted=False, patience=0.0) as show:
             show(10)

@@ -1,4 +1,4 @@
-"""Whether an implementation of neural-tangents works here: found out by trying it."""
+"""Finds out whether an implementation of neural-tangents works here, by trying it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_rnn import _checks
 from ntk_rnn._neural_tangents.loading import load
 
 _LOCK = threading.RLock()
-_FAILURES: dict[enum.IntEnum, str | None] = {}  # what was tried, and what was wrong
+_FAILURES: dict[enum.IntEnum, str | None] = {}  # what has been tried, and what was wrong with it
 
 
 def implementation(value: str | int) -> enum.IntEnum:
     """The `NtkImplementation` with this name or number, if it works on this JAX.
 
-    That is found out when it is first asked for, on three small networks.
+    It is tried on three small networks when it is first asked for.
 
     Args:
       value: `"jacobian_contraction"`, `"ntk_vector_products"`, `"structured_derivatives"` or
@@ -37,10 +38,12 @@ def implementation(value: str | int) -> enum.IntEnum:
         if isinstance(value, str):
             member = members[value.strip().upper().replace("-", "_")]
         else:
-            member = members(value)
+            member = members(_checks.integer("implementation", value, least=0))
     except (KeyError, ValueError):
         names = ", ".join(repr(m.name.lower()) for m in members)
-        raise ValueError(f"implementation must be one of {names}, got {value!r}") from None
+        raise ValueError(
+            f"implementation must be one of {names}, got {_checks.shown(value)}"
+        ) from None
     failure = _failure(member)
     if failure is not None:
         working = ", ".join(repr(m.name.lower()) for m in members if _failure(m) is None)

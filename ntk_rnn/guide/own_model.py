@@ -82,6 +82,19 @@ static)(x)` with `p, static = eqx.partition(module, eqx.is_array)` for Equinox.
 `implementation="structured_derivatives"` is the fastest for networks that use each parameter a
 few times, and slow for those that use one at every step of time; leave the default there.
 
+## Save and load
+
+`flax.serialization` writes the parameters of any model as bytes, and reads them into parameters of
+the same structure:
+
+>>> import flax.serialization
+>>> saved = flax.serialization.to_bytes(params)  # for a file: path.write_bytes(saved)
+>>> loaded = flax.serialization.from_bytes(params, saved)
+>>> np.array_equal(perceptron(loaded, x), perceptron(params, x))
+True
+
+During a run, `checkpoint=` of `ntk_rnn.train` saves them by itself (`ntk_rnn.guide.long_runs`).
+
 ## Training
 
 `ntk_rnn.gradient_descent`, `ntk_rnn.train`, `ntk_rnn.max_learning_rate` and `ntk_rnn.ensemble` take

@@ -10,7 +10,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Shaped
 
 from ntk_rnn import _checks, _neural_tangents
@@ -84,6 +83,7 @@ def empirical_ntk(
     if second is not None:
         _checks.same("x1", first.ndim, "x2", second.ndim, "number of axes")
         _checks.same("x1", first.shape[-1], "x2", second.shape[-1], "number of features")
+    _checks.same_devices(params=params, x1=first, x2=second)
     if batch_size is not None:
         batch_size = _checks.integer("batch_size", batch_size)
     axes = _axes(trace_axes)
@@ -100,11 +100,13 @@ def empirical_ntk(
 def _axes(trace_axes: int | Iterable[int]) -> tuple[int, ...]:
     each = (trace_axes,) if isinstance(trace_axes, int) else trace_axes
     try:
+        if isinstance(trace_axes, bool):
+            raise TypeError
         return tuple(map(operator.index, each))
     except TypeError:
         raise ValueError(
-            f"trace_axes must be a tuple of integers, got {trace_axes!r}; (-1,) averages over "
-            "the outputs and () keeps them all"
+            f"trace_axes must be a tuple of integers, got {_checks.shown(trace_axes)}; (-1,) "
+            "averages over the outputs and () keeps them all"
         ) from None
 
 
@@ -138,7 +140,7 @@ def _kernel_fn(_: Any, trace_axes: tuple[int, ...], implementation: Any) -> Any:
                 return ntk_fn(x1, x2, params)
         except Exception as error:
             name = implementation.name.lower()
-            if name == "jacobian_contraction":  # nothing asks less of a network
+            if name == "jacobian_contraction":  # no other asks less of a network
                 raise
             raise ValueError(
                 f"implementation {name!r} cannot do this apply_fn ({type(error).__name__}: "
@@ -155,14 +157,14 @@ def _check_output(output: Any, x: Array, trace_axes: tuple[int, ...]) -> None:
             "apply_fn must return one array with the batch axis of its input first, got "
             f"{jax.tree.map(jnp.shape, output)} for inputs of shape {x.shape}"
         )
-    ndim, axes = len(shape), np.array(trace_axes, int)
-    if ndim == 1 and len(axes):
+    ndim = len(shape)
+    if ndim == 1 and trace_axes:
         raise ValueError(
             f"trace_axes must be () where apply_fn returns one number a sequence, shape {shape}, "
             f"got {trace_axes}; pass trace_axes=(), or return shape (N, 1)"
         )
-    allowed = (axes != 0) & (np.abs(axes) < ndim)
-    if not np.all(allowed) or len(np.unique(axes % ndim)) < len(axes):
+    allowed = all(axis != 0 and abs(axis) < ndim for axis in trace_axes)
+    if not allowed or len({axis % ndim for axis in trace_axes}) < len(trace_axes):
         raise ValueError(
             f"trace_axes must be different axes of the output, shape {shape}, other than the "
             f"first, the batch, got {trace_axes}; (-1,) averages over the outputs"

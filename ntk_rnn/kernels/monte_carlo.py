@@ -21,7 +21,7 @@ class MonteCarloNTK(NamedTuple):
 
     Attributes:
       kernel: mean over the samples, shape ``(N1, N2, T, T)``, or ``(N1, N2, T, T, n_y, n_y)``.
-      standard_error: of every entry of ``kernel``, of the same shape.
+      standard_error: standard error of every entry of ``kernel``, of the same shape.
 
     Example:
       >>> import jax
@@ -51,11 +51,12 @@ def monte_carlo_ntk(
 ) -> MonteCarloNTK:
     """NTK by sampling (Lemma B.1): ``K(x, x') = E_v[(J(x) v) (J(x') v)^T]``, ``v ~ N(0, I)``.
 
-    Here ``J = df/dparams``, and ``v`` is a random change of all parameters. Unbiased for any
-    network that treats the entries of a batch independently, linear or not. ``J v`` is one
-    derivative in forward mode: no Jacobian is formed, and memory does not depend on the number of
-    samples. The standard error falls as ``1 / sqrt(num_samples)``; for an entry of the full
-    kernel it is ``sqrt((K(x, x) K(x', x') + K(x, x')^2) / num_samples)``, up to its own noise.
+    Here ``J = df/dparams``, and ``v`` is a random change of all parameters. The estimate is
+    unbiased for any network that treats the entries of a batch independently, linear or not.
+    ``J v`` is one derivative in forward mode: no Jacobian is formed, and memory does not depend on
+    the number of samples. The standard error falls as ``1 / sqrt(num_samples)``; for an entry of
+    the full kernel it is ``sqrt((K(x, x) K(x', x') + K(x, x')^2) / num_samples)``, up to its own
+    noise.
 
     Args:
       apply_fn: ``apply_fn(params, x)``, real outputs of shape ``(N, ..., n_y)``, e.g.
@@ -101,14 +102,15 @@ def monte_carlo_ntk(
             f"num_samples must be at least 2, for a standard error, got {num_samples}; it falls "
             "as 1 / sqrt(num_samples)"
         )
-    _checks.random_key("key", key)
     batch_size = min(_checks.integer("batch_size", batch_size), num_samples)
+    key, full = _checks.random_key("key", key), _checks.flag("full", full)
     x = first = _checks.batch("x1", x1)
     if x2 is not None:
         second = _checks.batch("x2", x2)
         _checks.same("x1.shape[1:]", first.shape[1:], "x2.shape[1:]", second.shape[1:], "shape")
-        dtype = jnp.promote_types(first.dtype, second.dtype)
-        x = jnp.concatenate([first.astype(dtype), second.astype(dtype)])
+        _checks.same_devices(x1=first, x2=second)
+        x = jnp.concatenate(_checks.common_type(first, second))
+    _checks.same_devices(params=params, x1=x, key=key)
     num1 = None if x2 is None else len(first)
     with jax.default_matmul_precision("highest"):
         return _estimate(num_samples, batch_size, num1, full, network, params, x, key)

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class StudyModule(Protocol):
-    """What a study's module has. All of its functions but ``run`` need only saved arrays.
+    """What the module of a study has. Only ``run`` computes; the other functions need saved arrays.
 
     Attributes:
-      PAPER: what the paper shows there and with which numbers, in sentences.
-      CHOICES: what it leaves unsaid and is chosen here (loss, epochs, seeds, split, ...); a
-        sentence each.
+      PAPER: what the paper shows in the figure or table and with which numbers, in sentences.
+      CHOICES: what the paper leaves open and what is chosen here (loss, epochs, seeds, split, ...),
+        a sentence each.
     """
 
     PAPER: tuple[str, ...]
@@ -110,7 +110,8 @@ _ALL = (
           DecodingConfig(), _DECODING_SMOKE, needs_data=True),
     Study("table1", "decoding S1 recordings, with all and with limited data (Table 1)", "table1",
           DecodingConfig(), _DECODING_SMOKE, needs_data=True),
-    # The implementation is the quickest to compile, which is what small widths spend their time on.
+    # The implementation is the quickest to compile, because small widths spend their time on
+    # compiling.
     Study("kernels", "the NTK of a linear RNN tends to the analytic one (Theorem 3.3)", "kernels",
           KernelsConfig(),
           KernelsConfig(widths=(16, 64, 256), seeds=4, num_sequences=2, seq_len=5,

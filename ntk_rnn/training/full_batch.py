@@ -72,21 +72,21 @@ def gradient_descent(
         0 for ever in the limit of infinite width. It costs both chains of the impulse response
         and ``O((T^2 n_y n_x)^2)`` a record.
       allow_unstable: whether to take a learning rate past the largest that is stable at the start.
-        It is looked for by 20 power iterations, so that a rate just past it may go unnoticed; not
-        at all where the call is itself compiled or batched (``jax.jit``, ``jax.vmap``), and not for
+        It is estimated by 20 power iterations, so a rate just past it may go unnoticed. Nothing is
+        refused where the call is itself compiled or batched (``jax.jit``, ``jax.vmap``), nor for
         schedules and optimizers.
 
     Returns:
-      The path. Should the training loss turn non-finite, a ``RuntimeWarning`` names the step and
-      the largest stable learning rate, and the path ends one step before. Compiled or batched by
-      the caller (``jax.jit``, ``jax.vmap``) the path is returned as it is.
+      The path. If the training loss turns non-finite, a ``RuntimeWarning`` names the step and the
+      largest stable learning rate, and the path ends one step before. Compiled or batched by the
+      caller (``jax.jit``, ``jax.vmap``) the path is returned as it is.
 
     Raises:
       ValueError: if data are empty, not finite or do not match the model's outputs, or compressed
         for a model that is not causal and linear; if neither or both of ``learning_rate`` and
         ``optimizer`` are given, or the learning rate is not positive or not stable; if
-        ``record_at`` is out of range, the loss is not finite to begin with, or ``kernel_drift`` is
-        asked of a model that is not a ``LinearRNN``.
+        ``record_at`` is out of range or its records do not fit into memory, the loss is not finite
+        to begin with, or ``kernel_drift`` is asked of a model that is not a ``LinearRNN``.
 
     Example:
       >>> import jax
@@ -102,10 +102,12 @@ def gradient_descent(
     """
     network, params = separated(apply_fn, params)
     steps = _checks.integer("steps", steps, least=0)
-    records = record_steps(record_at, steps)
     checked = matching_data("data", network, params, data)
     checked_test = None if test is None else matching_data("test", network, params, test)
+    records = record_steps(record_at, steps, checked)
     compiled_in, rate = check_optimizer(learning_rate, optimizer)
+    _checks.flag("kernel_drift", kernel_drift)
+    _checks.flag("allow_unstable", allow_unstable)
     method = Method(network, compiled_in, check_loss(loss), None)
     if rate is not None and not allow_unstable:
         refuse_unstable(method, params, checked, rate)
@@ -121,8 +123,8 @@ def gradient_descent(
         if diverged_at is not None:
             if diverged_at == 0:
                 raise infinite_start()
-            # Once more up to the last good step, by the same compiled loop, rather than with a
-            # second copy of the parameters, which every step of every run would pay for.
+            # The run is repeated up to the last good step, by the same compiled loop. A second copy
+            # of the parameters would make every step of every run slower.
             records = np.minimum(records, diverged_at - 1)
             end, made = _descend(method, every, problem, params, jnp.asarray(records, jnp.int32))
             records, first = np.unique(records, return_index=True)
@@ -160,7 +162,7 @@ def _first_bad_step(
 ) -> int | None:
     """The first step with a non-finite training loss, or ``None``.
 
-    Either a record shows it, or the loop saw it, and stopped, between two records.
+    Either a record shows it, or the loop saw it between two records and stopped.
     """
     if _checks.is_traced((train_loss, reached)):
         return None

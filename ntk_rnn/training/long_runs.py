@@ -58,10 +58,10 @@ def train(
 
     Epoch ``e`` goes through the data in the order
     ``jax.random.permutation(jax.random.fold_in(key, e), N)``, in ``N // batch_size`` batches; the
-    ``N % batch_size`` sequences that are left are for other epochs.
+    ``N % batch_size`` sequences that are left over come in other epochs.
 
-    Beside its own copy of the parameters and what a step takes, a run keeps one copy on the host,
-    once it has lasted for 10 seconds, and two for the time of a chunk.
+    Besides its own copy of the parameters and what a step takes, a run keeps one copy on the host
+    once it has lasted for 10 seconds, and for the time of a chunk two.
 
     Args:
       apply_fn: ``apply_fn(params, x) -> y``, as ``LinearRNN(...).apply``; or a Flax module, of
@@ -84,14 +84,15 @@ def train(
       test: test inputs and targets, of any number and length, or compressed ones.
       loss: ``"sum"`` for ``1/2 sum ||y_hat - y||^2`` (Appendix B.4) over the batch, or ``"mean"``
         for its mean squared error.
-      record_at: the steps at which to record, shape ``(R,)``, from 0 to the last, which always
-        is. If ``None``, those are the beginnings of all epochs, or, without mini-batches, the
+      record_at: the steps at which to record, shape ``(R,)``, from 0 to the last, which always is
+        recorded. If ``None``, those are the beginnings of all epochs, or, without mini-batches, the
         multiples of a power of 2, 100 to 200 of them. A record costs one evaluation of the model on
         all training data and all of ``test``: the training loss is over all data, also with
         mini-batches.
-      checkpoint: folder for checkpoints. If it has any, the run goes on from the newest, or only
-        reads off the result if it had ended. Fewer records or more steps than before may be asked
-        for. The last 3 are kept. One run at a time may use a folder.
+      checkpoint: folder for checkpoints; its path has no ``*``, ``?``, ``[`` and no backslash.
+        If it has any, the run goes on from the newest, or only reads off the result if it had
+        ended. Fewer records or more steps than before may be asked for. The last 3 are kept. One
+        run at a time may use a folder.
       checkpoint_every: number of steps between checkpoints; about a minute's if ``None``. One
         more is written at the end, and where the run is interrupted.
       progress: whether to show a bar on stderr if that is a terminal, once 2 seconds have passed.
@@ -101,7 +102,7 @@ def train(
     Returns:
       The path. After Ctrl-C (SIGINT) it ends at the step reached, recorded in addition, with a
       ``RuntimeWarning`` that says how to go on; a second Ctrl-C raises ``KeyboardInterrupt`` at
-      once. Should a training loss turn non-finite, that of a batch or of a record, a
+      once. If a training loss turns non-finite, be it of a batch or of a record, a
       ``RuntimeWarning`` names the step, and the path ends one step before.
 
     Raises:
@@ -109,8 +110,8 @@ def train(
         both of ``steps`` and ``epochs`` or of ``learning_rate`` and ``optimizer`` are given,
         ``batch_size`` is larger than the data, comes without ``key`` or with compressed data, the
         learning rate is not positive or not stable, ``record_at`` is out of
-        range, the loss is not finite to begin with, or ``checkpoint`` cannot be written to, or
-        has the checkpoints of another run.
+        range, the loss is not finite to begin with, or ``checkpoint`` is no path of a folder that
+        can be written to, has the checkpoints of another run, or one that has been renamed.
       OSError: if a checkpoint cannot be written, as on a full disk, or read; those that are there
         stay as they are.
 
@@ -140,19 +141,24 @@ def train(
     checked = matching_data("data", network, params, data)
     checked_test = None if test is None else matching_data("test", network, params, test)
     compiled_in, rate = check_optimizer(learning_rate, optimizer)
+    _checks.flag("progress", progress)
+    _checks.flag("allow_unstable", allow_unstable)
+    if checkpoint is not None:
+        _checks.path("checkpoint", checkpoint)
     steps_an_epoch = 1 if batch_size is None else _check_batches(batch_size, key, checked)
     method = Method(network, compiled_in, check_loss(loss), batch_size)
     if batch_size is None and rate is not None and not allow_unstable:
         refuse_unstable(method, params, checked, rate)
     if (steps is None) == (epochs is None):
-        raise ValueError(f"give either steps or epochs, got steps={steps!r}, epochs={epochs!r}")
+        raise ValueError(
+            f"give either steps or epochs, got steps={_checks.shown(steps)}, "
+            f"epochs={_checks.shown(epochs)}"
+        )
     if steps is None:
         steps = _checks.integer("epochs", epochs, least=0) * steps_an_epoch
     steps = _checks.integer("steps", steps, least=0)
-    if record_at is None:
-        every = 2 ** int(np.log2(max(1, steps / 100))) if batch_size is None else steps_an_epoch
-        record_at = np.arange(0, steps + 1, every)
-    records = record_steps(record_at, steps)
+    every = 2 ** int(np.log2(max(1, steps / 100))) if batch_size is None else steps_an_epoch
+    records = record_steps(record_at, steps, checked, every)
     if checkpoint_every is not None:
         _checks.integer("checkpoint_every", checkpoint_every)
         if checkpoint is None:

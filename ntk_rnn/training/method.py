@@ -1,4 +1,4 @@
-"""What is trained, on what and how; and the optimizers of optax, by which it is."""
+"""What is trained, on which data and how, and the optimizers of optax that do it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import struct
 from jax import lax
@@ -66,7 +67,7 @@ class Problem(NamedTuple):
       data: training data.
       test: test data, or ``None``.
       rate: the learning rate, if it is a number.
-      key: of the order of the data; ``None`` without mini-batches.
+      key: random key of the order of the data; ``None`` without mini-batches.
       initial_gram: the Gram matrix at the start, if the drift from it is to be recorded.
     """
 
@@ -88,22 +89,41 @@ def check_optimizer(
     if (learning_rate is None) == (optimizer is None):
         raise ValueError(
             "give either learning_rate or optimizer, got "
-            f"learning_rate={learning_rate!r}, optimizer={optimizer!r}"
+            f"learning_rate={_checks.shown(learning_rate)}, optimizer={_checks.shown(optimizer)}"
         )
     if isinstance(optimizer, optax.MultiSteps):
         optimizer = optimizer.gradient_transformation()
     if optimizer is not None and not isinstance(optimizer, optax.GradientTransformation):
         raise ValueError(
-            f"optimizer must be one of optax, as optax.adam(1e-3), got {optimizer!r}; a plain "
-            "learning rate goes in as learning_rate"
+            f"optimizer must be one of optax, as optax.adam(1e-3), got "
+            f"{_checks.shown(optimizer)}; a plain learning rate goes in as learning_rate"
         )
     if optimizer is None and callable(learning_rate):
+        _check_schedule(learning_rate)
         optimizer, learning_rate = optax.sgd(cast(Any, learning_rate)), None
     if optimizer is not None:
         return _first_of(_Made(content(tuple(optimizer)), optimizer)), None
     _checks.positive(learning_rate=learning_rate)
     # A Python number traces without a type of its own, so it suits parameters of any type.
     return None, learning_rate if _checks.is_traced(learning_rate) else float(learning_rate)
+
+
+def _check_schedule(schedule: Callable[[Any], Any]) -> None:
+    """Raises ``ValueError`` unless a schedule gives one real number for a step."""
+    try:
+        rate = jax.eval_shape(schedule, jax.ShapeDtypeStruct((), jnp.int32))
+    except Exception as error:  # whatever a user's function raises
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            "learning_rate must be a number or a schedule, step -> rate, that JAX can compile, got "
+            f"{_checks.shown(schedule)}, which raises {type(error).__name__}: {reason:.80}"
+        ) from error
+    leaves = jax.tree.leaves(rate)
+    if len(leaves) != 1 or leaves[0] is not rate or rate.shape or jnp.iscomplexobj(rate):
+        raise ValueError(
+            "learning_rate must be a number or a schedule, step -> rate, of one number, got "
+            f"{_checks.shown(schedule)}, which returns shape {jax.tree.map(jnp.shape, rate)}"
+        )
 
 
 def initial_state(optimizer: Optimizer, rate: Any, params: Any) -> Any:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ntk_rnn import _checks
 from ntk_rnn.kernels.finite_width import finite_width_gram
 from ntk_rnn.models import LinearRNN, ScaledConv
-from ntk_rnn.objective import Sequences
+from ntk_rnn.objective import DataSet, Sequences
 from ntk_rnn.sequences import unit_impulses
+from ntk_rnn.training.memory import free_bytes
 from ntk_rnn.training.method import Method, Problem
-
-# Steps are counted in 32 bits.
-MOST_STEPS = 2**31 - 2
 
 
 class TrainingPath(NamedTuple):
@@ -86,12 +86,12 @@ def observe(
       method: the model and its loss.
       problem: the data. Where they are compressed, their inputs are the unit impulses.
       params: the parameters.
-      with_gradient: whether the training loss is to be differentiated. Only a linear model of
-        this library is then evaluated on all inputs at once: what is evaluated along with the
-        training inputs adds 0 to the gradient, but NaN where a model has no derivative, as a norm
-        has none at the zeros that follow an impulse. A set of more sequences than the training
-        data is evaluated apart too, for it costs less to evaluate a model again than to
-        differentiate it there.
+      with_gradient: whether the training loss is to be differentiated. Only a linear model of this
+        library is then evaluated on all inputs at once: what is evaluated along with the training
+        inputs adds 0 to the gradient, but NaN where a model has no derivative, as a norm has none
+        at the zeros that follow an impulse. A set of more sequences than the training data is
+        evaluated apart too, because it costs less to evaluate a model again than to differentiate
+        it there.
     """
     data, test = problem.data, problem.test
     inputs = [data.inputs]
@@ -120,15 +120,40 @@ def observe(
     return train_loss, Observation(train_loss, test_loss, response, drift)
 
 
-def record_steps(record_at: Any, steps: int) -> np.ndarray:
-    """The steps at which to record, rising: those asked for, or all, and the last."""
-    if steps > MOST_STEPS:
-        raise ValueError(f"steps must be at most {MOST_STEPS}, got {steps}")
-    if record_at is None:
-        return np.arange(steps + 1)
-    asked = np.asarray(record_at)
+def record_steps(record_at: Any, steps: int, data: DataSet, every: int = 1) -> np.ndarray:
+    """The steps at which to record, rising: those asked for, and the last.
+
+    Args:
+      record_at: what a user asked for, or ``None``.
+      steps: the last step.
+      data: what is trained on, whose shape says how large a record is.
+      every: steps from one record to the next if ``record_at`` is ``None``.
+
+    Raises:
+      ValueError: if ``record_at`` is no list of steps up to ``steps``, or there is no memory for so
+        many records.
+    """
+    asked = None if record_at is None else np.asarray(_checks.numbers("record_at", record_at))
+    count = steps // every + 1 if asked is None else asked.size
+    # An impulse response and two losses, and the step itself.
+    needed = count * ((math.prod(data.shape) + 2) * data.inputs.dtype.itemsize + 8)
+    if needed > free_bytes():
+        given = "None" if asked is None else f"{count} steps"
+        raise ValueError(
+            f"record_at must be steps whose records fit into memory, got {given}: {count} records "
+            f"of shape {data.shape} take {needed / 1e9:.3g} GB, and {free_bytes() / 1e9:.3g} GB "
+            f"are free; pass fewer, as record_at=range(0, {steps}, {max(1, steps // 1000)})"
+        )
+    if asked is None:
+        return np.unique([*range(0, steps, every), steps]) if every > 1 else np.arange(steps + 1)
+    if asked.ndim > 1:
+        raise ValueError(
+            f"record_at must have shape (records,), got shape {asked.shape}; pass one list of steps"
+        )
     if asked.size and not np.issubdtype(asked.dtype, np.integer):
-        raise ValueError(f"record_at must hold whole numbers of steps, got {record_at!r}")
+        raise ValueError(
+            f"record_at must hold whole numbers of steps, got {_checks.shown(record_at)}"
+        )
     records = np.unique([*asked.ravel().astype(int), steps])
     if records[0] < 0 or records[-1] > steps:
         raise ValueError(

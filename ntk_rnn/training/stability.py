@@ -19,7 +19,7 @@ from ntk_rnn.loss import Loss, check_loss
 from ntk_rnn.objective import Data, DataSet, Sequences, matching_data, output_of
 from ntk_rnn.training.method import Method, Problem
 
-# Power iterations at most, for the eigenvalue and for a trial.
+# The largest numbers of power iterations, for the eigenvalue and for a trial.
 _MOST, _TRIAL = 10_000, 20
 
 
@@ -74,8 +74,7 @@ def max_learning_rate(
         data = x, jnp.zeros(outputs.shape, outputs.dtype)
     checked = matching_data("data", network, params, data)
     method = Method(network, None, check_loss(loss), None)
-    key = jax.random.key(0) if key is None else key
-    _checks.random_key("key", key)
+    key = jax.random.key(0) if key is None else _checks.random_key("key", key)
     with jax.default_matmul_precision("highest"):
         return _stable_rate(_largest_singular_value(method, params, checked, key, _MOST))
 
@@ -111,7 +110,7 @@ def infinite_start() -> ValueError:
 
 
 def divergence_warning(method: Method, problem: Problem, params: Any, step: int) -> str:
-    """What to say of a training loss that turned non-finite at a step."""
+    """The warning about a training loss that turned non-finite at a step."""
     data, what = problem.data, "all data"
     if method.batch_size is not None and isinstance(data, Sequences):
         data, what = data.batch(slice(method.batch_size)), "a batch"

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import ntk_rnn as nr
 from ntk_rnn import LinearRNN
 from ntk_rnn._functions import as_apply_fn
 from ntk_rnn.kernels.empirical import empirical_ntk
@@ -258,3 +259,19 @@ def test_errors_name_the_argument(change, message):
         arguments["x2"] = None
     with pytest.raises(ValueError, match=message):
         empirical_ntk(**arguments)
+
+
+@pytest.mark.usefixtures("unannotated")
+def test_parameters_that_are_not_finite_are_refused():
+    x, model = jnp.ones((2, 3, 1)), nr.LinearRNN(4, 1)
+    params = model.init(jax.random.key(0), x)
+    params["params"]["F"] = params["params"]["F"].at[0, 0].set(jnp.nan)
+    message = r"params\['params'\]\['F'\] must be finite, got 1 NaN or infinite of 4 entries"
+    for call in (
+        lambda: nr.empirical_ntk(model, params, x),
+        lambda: nr.monte_carlo_ntk(model, params, x, None, jax.random.key(1), 10),
+        lambda: nr.impulse_response(params, 3),
+        lambda: nr.finite_width_gram(params, 3),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()

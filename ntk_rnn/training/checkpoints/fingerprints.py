@@ -24,7 +24,7 @@ _PROGRAMS = ("apply_fn", "optimizer")
 
 
 def configuration(method: Method, problem: Problem, params: Any) -> dict[str, Any]:
-    """All that the states of a run follow from, apart from how long it is and what is recorded.
+    """All that the states of a run depend on, without its length and what it records.
 
     Arrays are given by shape, type and hash; functions by a hash of the program that JAX traces,
     with all numbers in it.
@@ -51,7 +51,7 @@ def configuration(method: Method, problem: Problem, params: Any) -> dict[str, An
         "params": described(apply_fn.joined(params)),
         "data": described(problem.data.given),
         "test": None if problem.test is None else described(problem.test.given),
-        # What is told by programs comes last: they differ if what goes into them does.
+        # Programs come last, because they differ whenever what goes into them does.
         "apply_fn": _program(apply_fn, params, data.inputs),
         "optimizer": _program(update, problem.rate, params, opt_state),
         # Unlike programs, it can be compared across versions.
@@ -112,7 +112,7 @@ def digest(arrays: list[np.ndarray]) -> str:
 
 
 def _program(function: Callable[..., Any], *args: Any) -> str:
-    """A hash of what JAX traces of a function, but for where it lies in memory."""
+    """A hash of what JAX traces of a function, without addresses in memory."""
     traced = jax.make_jaxpr(function)(*args)
     refuse_traced(traced.consts)
     text = re.sub(r" at 0x[0-9a-f]+", "", str(traced))
@@ -120,7 +120,7 @@ def _program(function: Callable[..., Any], *args: Any) -> str:
 
 
 def _numbers(part: Any, known: dict[int, str]) -> str:
-    """A hash of all arrays in a part of a program, of which its text has the shapes at best.
+    """A hash of all arrays in a part of a program, whose text has their shapes at best.
 
     Functions that are compiled by themselves keep the arrays that they close over to themselves,
     so all programs within are gone through.
