@@ -185,9 +185,7 @@ def finite(name: str, value: Any, remedy: str = "remove or impute the affected e
     if is_traced(value):
         return
     spread = isinstance(value, jax.Array) and not value.is_fully_addressable
-    if isinstance(value, jax.Array) and (
-        len(value.sharding.device_set) > 1 or value.size > _LARGE
-    ):
+    if isinstance(value, jax.Array) and (len(value.sharding.device_set) > 1 or value.size > _LARGE):
         # Looked at where it is, also while something else is traced.
         with jax.ensure_compile_time_eval():
             if jnp.all(jnp.isfinite(value)):
