@@ -281,7 +281,7 @@ CALLS = {
             RNN, jax.tree.map(lambda a: a * jnp.nan, START),
             r"params\['params'\]\['C'\] must be finite, got 3 NaN",
         ),
-        (RNN, {"params": {"W": "a"}}, r"params\['params'\]\['W'\] must be an array .* got str 'a'"),
+        (RNN, {"params": {"W": "a"}}, r"params\['params'\]\['W'\] must be an array .* got 'a'"),
         (lambda p, x: x @ p, jnp.ones((2, 0)), r"params must hold .* shape \(2, 0\)"),
         (nr.LinearRNN, START, "apply_fn must be .* got the class LinearRNN; pass an instance"),
         (3, START, "apply_fn must be a function .* got int"),

@@ -111,7 +111,8 @@ def check_optimizer(
 def _check_schedule(schedule: Callable[[Any], Any]) -> None:
     """Raises ``ValueError`` unless a schedule gives one real number for a step."""
     try:
-        rate = jax.eval_shape(schedule, jax.ShapeDtypeStruct((), jnp.int32))
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            rate = jax.eval_shape(schedule, jax.ShapeDtypeStruct((), jnp.int32))
     except Exception as error:  # whatever a user's function raises
         reason = " ".join(str(error).split())
         raise ValueError(

@@ -53,7 +53,9 @@ def jacobian_product(apply_fn, params, x1, x2):
     x = jnp.concatenate([x1, x2])
     _, *shape = jax.eval_shape(apply_fn, params, x).shape
     leaves = jax.tree.leaves(jax.jit(jax.jacobian(apply_fn))(params, x))
-    rows = np.concatenate([leaf.reshape(len(x), np.prod(shape), -1) for leaf in leaves], 2)
+    rows = np.concatenate(
+        [leaf.reshape(len(x), np.prod(shape, dtype=int), -1) for leaf in leaves], 2
+    )
     j1, j2 = (part.reshape(-1, rows.shape[2]) for part in np.split(rows, [len(x1)]))
     kernel = (j1 @ j2.T).reshape(len(x1), *shape, len(x2), *shape)
     return kernel.transpose(np.arange(kernel.ndim).reshape(2, -1).T.ravel())
