@@ -21,7 +21,8 @@ def as_matrix(
 
     ``M[(i, t), (k, s)] = K[i, k, t, s]``. Of a kernel of sequences with themselves it is symmetric
     and positive semi-definite: its eigenvalues are the rates at which gradient descent learns, and
-    it is what solvers, Gaussian processes and support vector machines take.
+    it is what solvers, Gaussian processes and support vector machines take. Layouts are not in the
+    paper, whose kernel this matrix holds (eq. 11).
 
     Args:
       kernel: shape ``(N1, N2, T1, T2)``, or ``(N1, N2, T1, T2, m, m)`` with all pairs of outputs.
