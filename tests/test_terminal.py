@@ -3,6 +3,7 @@
 import math
 import os
 import pty
+import select
 import signal
 
 import pytest
@@ -73,6 +74,7 @@ def test_a_bar_says_nothing_that_is_not_known(monkeypatch):
     clock = iter(range(100))
     monkeypatch.setattr(_terminal.time, "perf_counter", lambda: next(clock))
     control, end = pty.openpty()
+    read = b""
     with open(end, "w") as stderr, monkeypatch.context() as patch:
         patch.setattr("sys.stderr", stderr)
         with progress_bar("units", None, patience=0.0) as show:
@@ -80,7 +82,10 @@ def test_a_bar_says_nothing_that_is_not_known(monkeypatch):
         with progress_bar("steps", 4000, patience=0.0) as show:
             show(1000)  # a run that goes on from there
             show(1010, "loss 0.5")
-    drawn = os.read(control, 100_000).decode()
+        stderr.flush()
+        while select.select([control], [], [], 0)[0]:  # some of it at a time
+            read += os.read(control, 100_000)
+    drawn = read.decode()
     os.close(control)
     assert "0 units, loading" in drawn
     assert "1010/4000 steps, loss 0.5, 10 steps/s, 0:04:59 left" in drawn

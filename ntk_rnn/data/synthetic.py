@@ -94,7 +94,8 @@ def add_noise(key: Array, y: Float[AnyArray, "N T n_y"], snr_db: float) -> Float
 
     Example:
       >>> import jax
-      >>>       >>> import ntk_rnn as nr
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
       >>> y = np.ones((100, 10, 1))
       >>> noise = nr.data.add_noise(jax.random.key(0), y, snr_db=20.0) - y
       >>> print(f"{np.std(noise):.1f}")  # a tenth of the signal's root mean square
@@ -132,7 +133,8 @@ def delay(y: Float[AnyArray, "N T n_y"], steps: int) -> Float[Array, "N T n_y"]:
       ValueError: if ``y`` is not such an array, or ``steps`` is negative or not below ``T``.
 
     Example:
-      >>>       >>> import ntk_rnn as nr
+      >>> import numpy as np
+      >>> import ntk_rnn as nr
       >>> y = np.array([1.0, 2.0, 3.0]).reshape(1, 3, 1)
       >>> print(nr.data.delay(y, steps=1)[0, :, 0])
       [0. 1. 2.]

@@ -37,8 +37,7 @@ each row (`group=`) says where the recording is interrupted.
   left out, since they have fewer than $T$ inputs.
 - **Larger than memory, or still arriving.** `ntk_rnn.compress_recording` goes through chunks of
   rows once, and keeps of each chunk its last $T - 1$ inputs for the next one.
-- **Missing targets.** Weights of 0, one a row, leave them out:
-  `ntk_rnn.compress_recording`.
+- **Missing targets.** Weights of 0, one a row, leave them out.
 
 The compressed data can be used wherever a pair of sequences `(x, y)` can.
 
