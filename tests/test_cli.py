@@ -93,6 +93,7 @@ def test_help_fits_80_columns(capsys, monkeypatch, command, words):
     assert max(map(len, text.splitlines())) <= 80 and len(text.splitlines()) <= 45
 
 
+# Completion happens in the shell itself, which some systems do not have.
 @pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
 @pytest.mark.parametrize(
     ("typed", "offered"),
