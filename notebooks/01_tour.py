@@ -126,9 +126,9 @@ for name, kernel in kernels.items():
 # %% [markdown]
 # ## Training, and its prediction
 #
-# Gradient descent on $\tfrac12 \sum \|\hat y - y\|^2$, 50 sequences for training and 50 for test.
-# The RNN and the convolution are trained; the closed form (Proposition 3.1, Appendix B.4) is not:
-# it gives every step at once.
+# The loss is $\tfrac12 \sum \|\hat y - y\|^2$, with 50 sequences for training and 50 for test. The
+# RNN and the convolution are trained by gradient descent. The closed form (Proposition 3.1,
+# Appendix B.4) is not trained: it gives every step at once.
 
 # %%
 train, test = (x[:50], y[:50]), (x[50:], y[50:])
@@ -159,7 +159,7 @@ for name, path in {"RNN": rnn_path, "scaled convolution": conv_path}.items():
 # ## Back to a small network
 #
 # Every impulse response is that of some RNN (Proposition 2.1b). So what a network of width 1000
-# has learned, a small one can do. The teacher that made these data has 4 hidden units.
+# has learned can be done by a small one. The teacher that made these data has 4 hidden units.
 
 # %%
 learned = rnn_path.impulse_response[-1]

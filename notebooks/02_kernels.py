@@ -75,7 +75,7 @@ blocks = {
 fig, axes = plotting.panels(3, width=3.3, height=3.2)
 largest = float(jnp.max(jnp.abs(limit[:2, :2])))
 for ax, (name, kernel) in zip(axes, blocks.items(), strict=True):
-    square = kernel[:2, :2].swapaxes(1, 2).reshape(2 * T, 2 * T)
+    square = nr.as_matrix(kernel[:2, :2])
     image = ax.imshow(square, cmap="RdBu_r", vmin=-largest, vmax=largest)
     ax.axhline(T - 0.5, color="black", linewidth=0.8)
     ax.axvline(T - 0.5, color="black", linewidth=0.8)

@@ -46,7 +46,8 @@ rho = nr.lag_weights(T, **nu)
 # %% [markdown]
 # ## Loss curves
 #
-# RNNs of three widths, each with its own closed form, which starts from the same impulse response.
+# Here are RNNs of three widths, each with its own closed form, which starts from the same impulse
+# response.
 
 # %%
 at = np.unique([0, *np.geomspace(1, steps, 150).astype(int)])
@@ -104,7 +105,7 @@ plotting.legend(ax, loc="center left", bbox_to_anchor=(1.03, 0.5))
 fig
 
 # %% [markdown]
-# Part of the way that each lag has gone, after some numbers of steps:
+# The part of its way that each lag has gone after some numbers of steps is:
 
 # %%
 part = predictor.impulse_response(jnp.asarray([10, 100, 1000]), rate)[:, :, 0, 0]

@@ -44,14 +44,14 @@ fig
 # %% [markdown]
 # ## The task: give back the input of $d$ steps before
 #
-# $y_t = x_{t-d}$, for white inputs. The error that training leaves of each delay has a closed form
-# (Proposition 3.1). Of white inputs it is about
+# The targets are $y_t = x_{t-d}$, for white inputs. The error that remains for each delay has a
+# closed form (Proposition 3.1). For white inputs it is about
 #
 # $$\frac{\|A L^\ell - y\|^2}{\|y\|^2} \approx (1 - \eta \rho_d s_d)^{2 \ell}$$
 #
-# with the energy $s_d$ of the inputs that reach lag $d$. Below: 1 is nothing learned, 0 is all. The
-# line is where half of the error is gone. Each model takes half of its largest stable learning
-# rate, and starts from $L = 0$.
+# with the energy $s_d$ of the inputs that reach lag $d$. In the figure, 1 means that nothing has
+# been learned, and 0 that all has. The line is where half of the error is gone. Each model takes
+# half of its largest stable learning rate, and starts from $L = 0$.
 
 # %%
 T = 20
@@ -85,7 +85,8 @@ fig
 #
 # ## Check: train an RNN
 #
-# Width 1000, on some of the delays, one after the other, at the same learning rate.
+# An RNN of width 1000 is trained on some of the delays, one after the other, at the same learning
+# rate.
 
 # %%
 rnn = nr.LinearRNN(width=1000, out_dim=1, nu_w=0.3, nu_f=1.0, nu_c=1.0)
@@ -118,16 +119,17 @@ plotting.legend(axes[0], loc="center right")
 fig
 
 # %% [markdown]
-# Where the RNN is ahead of its limit, the limit is far: to move lag $d$ by 1, the parameters must
-# move by $1 / \sqrt{\rho_d}$, and spread over $n$ hidden units that is little only as long as
-# $n \rho_d$ is large. So the longest delays that a network learns, it learns while its kernel
-# changes.
+# The RNN is ahead of its limit where the width is too small for the limit to hold. To move lag $d$
+# by 1, the parameters must move by $1 / \sqrt{\rho_d}$. Spread over $n$ hidden units, that is
+# little only as long as $n \rho_d$ is large. So a network learns its longest delays while its
+# kernel changes.
 
 # %% [markdown]
 # ## Try it: what does your RNN remember?
 #
 # The left panel has the lag weights. The right one has the steps that each delay takes until half
-# of its error is gone; below the grey line, the number of steps that you have, is what is learned.
+# of its error is gone. The grey line is the number of steps that you have, and delays below it are
+# learned.
 
 
 # %%

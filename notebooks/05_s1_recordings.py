@@ -68,9 +68,9 @@ if recording:
 # %% [markdown]
 # ## Windows
 #
-# $T = 15$ bins each, one for every bin that has 14 others behind it; the target is the velocity in
-# the last bin. The last fifth of the recording is held out. Limited data are the first 4.5 minutes.
-# Under squared loss a triangle of 780 rows stands for all windows.
+# A window has $T = 15$ bins, and there is one for every bin that has 14 others before it. The
+# target is the velocity in the last bin. The last fifth of the recording is held out. Limited data
+# are the first 4.5 minutes. Under squared loss a triangle of 780 rows stands for all windows.
 
 # %%
 config = DecodingConfig(width=300)
@@ -145,8 +145,8 @@ if recording:
 # %% [markdown]
 # With all data the scaled convolution, and the RNN with it, is behind until it has learned
 # the longer lags, and ends equal. With 4.5 minutes it ends ahead: what it has not learned would
-# have been noise. One recording, one split and one seed: the table of `ntk-rnn reproduce` says what
-# holds over seeds.
+# have been noise. This is one recording, one split and one seed. The table of `ntk-rnn reproduce`
+# says what holds over seeds.
 #
 # ## Where the memory is
 #

@@ -38,12 +38,12 @@ print(*Path("trials.csv").read_text().splitlines()[:4], sep="\n")
 # ## From a CSV file
 #
 # The first line names the columns, every other line is a time step. A column can say which trial a
-# row belongs to. Trials of unequal length, or one long recording, are cut into windows with
-# `seq_len=`.
+# row belongs to. These trials begin at rest: before each, nothing happens. `at_rest()` says so. A
+# recording that goes on all the time is not to be cut like that, as is shown further below.
 
 # %%
 inputs, outputs = ["light (mW)", "touch (mN)"], ["rate (spikes/s)"]
-x, y = nr.data.from_csv("trials.csv", inputs, outputs, group="trial")
+x, y = nr.data.from_csv("trials.csv", inputs, outputs, group="trial").at_rest()
 print("inputs", x.shape, "and outputs", y.shape, "as (trials, time steps, columns)")
 
 # %% [markdown]
@@ -64,21 +64,53 @@ for wrong in (
         print(error, end="\n\n")
 
 # %% [markdown]
-# ## Or from NumPy arrays
+# ## One continuous recording
 #
-# One row a time step, as recorded, and `groups=` or `seq_len=` as above. The same recording, cut
-# into windows of 10 bins:
+# It is taken as it is: `seq_len=` says how many inputs, up to its own time step, explain an output,
+# and `compress()` gives what all models here take. `from_csv` and `from_arrays` are used alike;
+# here the recording is made up, of a system of two states with three inputs and two outputs. The
+# last fifth is for test.
 
 # %%
-windows = nr.data.from_arrays(x.reshape(-1, 2), y.reshape(-1, 1), seq_len=10)
-print([part.shape for part in windows])
+rng = np.random.default_rng(0)
+drive = rng.normal(size=(5000, 3))
+for t in range(1, 5000):
+    drive[t] += 0.5 * drive[t - 1]
+turn = 0.9 * np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
+state, answer = np.zeros(2), np.empty((5000, 2))
+for t in range(5000):
+    state = turn @ state + drive[t] @ [[1.0, 0.2], [-0.5, 1.0], [0.3, -0.8]]
+    answer[t] = state + rng.normal(size=2)
+
+
+def least_squares(data):
+    fit = nr.kernel_regression(jnp.ones(memory), data)
+    return fit.impulse_response(np.inf, fit.max_learning_rate / 2)
+
+
+for memory in (5, 10, 20, 40):
+    recording = nr.data.from_arrays(drive, answer, seq_len=memory)
+    train, test = recording.split(test_fraction=0.2)
+    whole = test.r_squared(least_squares(train.compress())).mean()
+    windows, targets = test.at_rest()
+    predicted = nr.causal_conv(least_squares(train.at_rest()), windows)
+    cut = r2_score(targets.reshape(-1, 2), predicted.reshape(-1, 2))
+    print(f"T = {memory}: R^2 = {whole:.2f} as it is, {cut:.2f} in windows at rest")
+
+# %% [markdown]
+# Windows of $T$ rows that each begin at rest are the wrong way here: their outputs answer to inputs
+# of the window before as well, which such a window does not have. The shorter they are, the worse
+# is the fit.
+#
+# A recording that does not fit into memory, or that is still going on, is compressed chunk by
+# chunk: `nr.compress_recording(chunks, seq_len=20)`.
 
 # %% [markdown]
 # ## Training and test
 #
-# The last 20 trials are for test. The models have no constant term, so inputs and outputs are
-# taken in units of the training trials: less their mean, over their standard deviation. What comes
-# before the first bin of a trial then counts as inputs at their mean.
+# Back to the trials, of which the last 20 are for test. The models have no constant term, so inputs
+# and outputs are taken in units of the training trials: less their mean, over their standard
+# deviation. What comes before the first bin of a trial then counts as inputs at their mean.
 
 # %%
 units = nr.data.training_units(x[:60], y[:60])

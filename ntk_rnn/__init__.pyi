@@ -6,6 +6,7 @@ from .compression.parts import (
     compress_shards as compress_shards,
     merge_compressed as merge_compressed,
 )
+from .compression.recordings import compress_recording as compress_recording
 from .compression.triangle import (
     CompressedData as CompressedData,
     compress as compress,
@@ -22,6 +23,7 @@ from .kernels.infinite_width import (
     lag_weight_bound as lag_weight_bound,
     lag_weights as lag_weights,
 )
+from .kernels.layout import as_matrix as as_matrix
 from .kernels.monte_carlo import (
     MonteCarloNTK as MonteCarloNTK,
     monte_carlo_ntk as monte_carlo_ntk,

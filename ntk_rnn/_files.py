@@ -15,7 +15,7 @@ from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows: processes are not kept from each other
+except ImportError:  # on Windows, processes are not kept from each other
     fcntl = None
 
 
@@ -46,7 +46,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replaces a file by one of this content, once that has reached the disk."""
+    """Replaces a file by one with this content, once the content has reached the disk."""
     begun = path.with_name(f".{path.name}.new")
     with begun.open("wb") as file:
         file.write(content)
@@ -60,8 +60,9 @@ def replaced_folder(target: Path, check: Callable[[], None]) -> Iterator[Path]:
     """An empty folder, to become ``target`` if the block ends well and to vanish if it does not.
 
     It is ``.NAME.new-*`` beside the target. Once complete, what is at the target is renamed to
-    ``.NAME.old-*``, the new folder takes its place, and the old one is deleted. What a killed
-    process leaves behind is put right by the next one (`recover`).
+    ``.NAME.old-*`` and the new folder takes its place. Of the old one, files of other names than
+    the new ones go to the new one, since they are of others, and the rest is deleted. What a
+    killed process leaves behind is put right by the next one (`recover`).
 
     Args:
       target: the folder to replace. The one that it is in is made if there is none.
@@ -89,11 +90,11 @@ def replaced_folder(target: Path, check: Callable[[], None]) -> Iterator[Path]:
 def recover(target: Path) -> None:
     """Restores what killed processes had moved away, and removes what they had begun.
 
-    It is to be called with a lock on the folder around the target.
+    The caller must hold a lock on the folder that the target is in.
     """
     for old in sorted(target.parent.glob(f".{target.name}.old-*")):
         if os.path.lexists(target):
-            _remove(old)
+            _retire(old, target)
         else:
             old.rename(target)
     for staging in target.parent.glob(f".{target.name}.new-*"):
@@ -114,14 +115,18 @@ def _swap(staging: Path, target: Path) -> None:
     except BaseException:
         old.rename(target)
         raise
-    _remove(old)
+    _retire(old, target)
 
 
-def _remove(path: Path) -> None:
-    if path.is_symlink():
-        path.unlink()
-    else:
-        shutil.rmtree(path, ignore_errors=True)
+def _retire(old: Path, new: Path) -> None:
+    """Moves what only the old folder has to the new one, and deletes the rest of it."""
+    if old.is_symlink():
+        old.unlink()
+        return
+    for entry in sorted(old.iterdir()):
+        if not os.path.lexists(new / entry.name):
+            entry.rename(new / entry.name)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _umask() -> int:

@@ -9,27 +9,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from types import FrameType
 from typing import NoReturn
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 # The exit code of a program that SIGINT has ended, in shells.
 INTERRUPTED = 130
 
-# Work that ends before has no bar.
+# Seconds for which no bar is drawn, because most work ends before.
 _PATIENCE_SECONDS = 2.0
 
-# Of all open blocks of `interrupts`, the innermost last.
+# The open blocks of `interrupts`, with the innermost at the end.
 _open: list[threading.Event] = []
 
 
@@ -39,6 +33,14 @@ class UserError(ValueError):
     The command line reports it in one line; any other exception is a defect and keeps its
     traceback.
     """
+
+
+class Unwritable(Exception):
+    """What a command prints cannot be written to stdout; ``errno`` says why."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.strerror or str(error))
+        self.errno = error.errno
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -64,13 +66,6 @@ def note(line: str) -> None:
 
 
 @contextlib.contextmanager
-def loading() -> Iterator[None]:
-    """Shows on a terminal that libraries are being loaded, for as long as the block takes."""
-    with console(stderr=True).status("loading"):
-        yield
-
-
-@contextlib.contextmanager
 def progress_bar(
     unit: str, total: int | None, *, wanted: bool = True, patience: float = _PATIENCE_SECONDS
 ) -> Iterator[Callable[..., None]]:
@@ -88,25 +83,42 @@ def progress_bar(
     if not (wanted and (screen := console(stderr=True)).is_interactive):
         yield lambda done, note="", total=None: None
         return
+    known = total
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(16), MofNCompleteColumn(), unit,
-        TextColumn("{task.fields[note]}"), TimeElapsedColumn(), "left", TimeRemainingColumn(),
-        console=screen, transient=True, redirect_stdout=False,
+        TextColumn("{task.description}"), BarColumn(16), TextColumn("{task.fields[told]}"),
+        TimeElapsedColumn(), console=screen, transient=True, redirect_stdout=False,
     )  # fmt: skip
-    task = bar.add_task("", total=total, note="")
-    begun = time.perf_counter()
+    task = bar.add_task("", total=total, told=_told(unit, 0, total, 0.0, ""))
+    begun = first = time.perf_counter()
+    start: int | None = None
     if not patience:
         bar.start()
 
     def show(done: int, note: str = "", total: int | None = None) -> None:
-        bar.update(task, completed=done, note=note, total=total)
-        if time.perf_counter() - begun > patience:
+        nonlocal first, start, known
+        now, known = time.perf_counter(), known if total is None else total
+        if start is None:  # a run that goes on from earlier has not done all of it now
+            first, start = now, done
+        speed = (done - start) / (now - first) if now > first else 0.0
+        told = _told(unit, done, known, speed, note)
+        bar.update(task, completed=done, total=known, told=told)
+        if now - begun > patience:
             bar.start()
 
     try:
         yield show
     finally:
         bar.stop()
+
+
+def _told(unit: str, done: int, total: int | None, speed: float, note: str) -> str:
+    """What a bar says beside itself: nothing that is not known."""
+    parts = [f"{done}{'' if total is None else f'/{total}'} {unit}", note]
+    if speed > 0:
+        parts.append(f"{speed:.3g} {unit}/s")
+        if total is not None:
+            parts.append(f"{timedelta(seconds=round((total - done) / speed))} left")
+    return ", ".join(part for part in parts if part)
 
 
 @contextlib.contextmanager
@@ -120,7 +132,7 @@ def interrupts(*, at_once: bool) -> Iterator[Callable[[], bool]]:
     others too, so that they do not go on with what it has ended early.
 
     Signals belong to the main thread, so in any other thread there is never an interrupt to see.
-    Where Ctrl-C is ignored, it stays so.
+    Where Ctrl-C is ignored, it stays ignored.
 
     Args:
       at_once: whether Ctrl-C also does what it did before the block. Otherwise the first one is a
@@ -159,7 +171,7 @@ def leave(code: int) -> NoReturn:
     """
     if code == INTERRUPTED:
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, Unwritable):
                 stream.flush()
         os._exit(code)
     sys.exit(code)

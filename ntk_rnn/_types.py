@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-#: What functions take where they say array.
+#: What functions accept as an array.
 AnyArray: TypeAlias = jax.Array | np.ndarray
 
 #: One real number, which JAX may trace.
@@ -19,5 +19,5 @@ Scalar: TypeAlias = float | Float[AnyArray, ""]
 Params: TypeAlias = Mapping[str, Any]
 
 #: A model as a pure function, ``apply_fn(params, x) -> y``, with sequences that do not depend on
-#: each other along the leading axis of ``x`` and ``y``.
-ApplyFn: TypeAlias = Callable[[Any, Any], Any]
+#: each other along the leading axis of ``x`` and ``y``; or an NNX module, a function of ``x``.
+ApplyFn: TypeAlias = Callable[..., Any]

@@ -1,4 +1,4 @@
-"""The command line: ``ntk-rnn reproduce``, ``kernel``, ``theory`` and ``doctor``.
+"""The command line: ``ntk-rnn reproduce``, ``kernel``, ``theory``, ``doctor`` and ``completion``.
 
 Nothing heavy is imported until the arguments have been read, so that help and mistakes answer at
 once.
@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import io
 import operator
 import os
 import re
+import reprlib
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 
 import ntk_rnn
 from ntk_rnn import _terminal
-from ntk_rnn._terminal import UserError
+from ntk_rnn._terminal import Unwritable, UserError
 from ntk_rnn.reproduction import command_help, display, registry
 from ntk_rnn.reproduction.checks.topics import TOPICS, Topic
 from ntk_rnn.reproduction.claims import Claim
+from ntk_rnn.reproduction.completion import SHELLS, Shell, script
 from ntk_rnn.reproduction.studies.configs import Config, KernelsConfig
 
 _T = TypeVar("_T")
@@ -36,7 +40,7 @@ _Several = Annotated[
     tyro.conf.arg(metavar="[NAMES ...]", help_behavior_hint="(default: all)"),
 ]
 _Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")]
-_Folder = Annotated[Path, tyro.conf.arg(metavar="DIR")]
+_Folder = Annotated[str, tyro.conf.arg(metavar="DIR")]
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Reproduce:
     """Studies to run."""
     smoke: _Flag = False
     """Run each in seconds, at sizes that show only that it works."""
-    out: _Folder = Path("results")
+    out: _Folder = "results"
     """Folder of the results."""
     seeds: Annotated[
         int | None,
@@ -65,6 +69,7 @@ class Reproduce:
     def __call__(self) -> int:
         """Runs the studies; returns the exit code."""
         configs: dict[str, Config] = {}
+        out = _results_folder(self.out)
         for name in self.names or registry.STUDIES:
             study = registry.find(name)
             changes: dict[str, Any] = {} if self.seeds is None else {"seeds": self.seeds}
@@ -73,11 +78,10 @@ class Reproduce:
             configs[name] = dataclasses.replace(
                 study.smoke if self.smoke else study.paper, **changes
             )
-        with _terminal.loading():
-            from ntk_rnn.reproduction.reproducing import reproduce
-        claims = reproduce(
-            configs, self.out, asked_for=self.names, force=self.force, data=self.data
-        )
+        display.start_jax()
+        from ntk_rnn.reproduction.reproducing import reproduce
+
+        claims = reproduce(configs, out, asked_for=self.names, force=self.force, data=self.data)
         return 0 if self.smoke else _exit_code(claims)
 
 
@@ -88,12 +92,14 @@ class Kernel:
     config: Annotated[KernelsConfig, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=KernelsConfig
     )
-    out: _Folder = Path("results")
+    out: _Folder = "results"
     """Folder of the results."""
 
     def __call__(self) -> int:
         """Runs the study; returns the exit code."""
-        run = display.run_study(registry.find("kernels"), self.config, self.out, "kernel")
+        study, out = registry.find("kernels"), _results_folder(self.out)
+        display.start_jax()
+        run = display.run_study(study, self.config, out)
         from ntk_rnn.reproduction.studies import kernels
 
         table = _terminal.table(
@@ -103,7 +109,7 @@ class Kernel:
             scaled = f"{median * width**0.5:.2f}"
             table.add_row(str(width), f"{median:.4f}", f"{least:.4f} to {largest:.4f}", scaled)
         _terminal.console().print(table)
-        display.print_claims([("kernel", claim) for claim in run.claims])
+        display.print_claims([(study.name, claim) for claim in run.claims])
         return _exit_code(run.claims)
 
 
@@ -122,6 +128,7 @@ class Theory:
         """Runs the checks; returns the exit code."""
         if not 0 <= self.seed < 2**32:
             raise UserError(f"seed must be from 0 to 2^32 - 1, got {self.seed}")
+        display.start_jax()
         topics = tuple(dict.fromkeys(self.names or TOPICS))
         return 0 if display.run_checks(topics, self.seed, as_json=self.json) else 1
 
@@ -144,16 +151,68 @@ class Doctor:
         return 0 if all_is_well else 1
 
 
+@dataclass(frozen=True)
+class Completion:
+    """Print the script with which a shell completes commands, studies and options."""
+
+    shell: Annotated[Shell, tyro.conf.Positional]
+    """Which shell."""
+
+    def __call__(self) -> int:
+        """Prints the script; returns the exit code."""
+        names = {"reproduce": registry.STUDIES, "theory": TOPICS, "completion": SHELLS}
+        commands = {
+            name: [*names.get(name, ()), *_options(command)] for name, command in _COMMANDS.items()
+        }
+        print(script(self.shell, commands), end="")
+        return 0
+
+
+def _options(command: type) -> list[str]:
+    """The options of a command."""
+    fields = {field.name for field in dataclasses.fields(command)} - {"names", "shell"}
+    if "config" in fields:
+        fields = fields - {"config"} | {field.name for field in dataclasses.fields(KernelsConfig)}
+    return sorted(f"--{name}".replace("_", "-") for name in (*fields, "help"))
+
+
 def _version() -> int:
     print(f"ntk_rnn {ntk_rnn.__version__}")
     return 0
+
+
+def _results_folder(out: str) -> Path:
+    """The path of the folder of the results, which need not be there.
+
+    Raises:
+      ValueError: if there can be none of this name.
+    """
+    problem = "" if out else "which is empty"
+    try:
+        os.lstat(os.path.join(out, "report.html"))
+    except (FileNotFoundError, PermissionError):
+        pass  # it is made, or told of, when results are written
+    except (OSError, ValueError) as error:
+        problem = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if problem:
+        raise UserError(
+            f"out must be the path of a folder, got {reprlib.repr(out)} ({problem}); choose "
+            "another --out"
+        )
+    return Path(out)
 
 
 def _exit_code(claims: Sequence[Claim]) -> int:
     return 1 if any(claim.verdict == "does not hold" for claim in claims) else 0
 
 
-_COMMANDS = {"reproduce": Reproduce, "kernel": Kernel, "theory": Theory, "doctor": Doctor}
+_COMMANDS = {
+    "reproduce": Reproduce,
+    "kernel": Kernel,
+    "theory": Theory,
+    "doctor": Doctor,
+    "completion": Completion,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -163,25 +222,29 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: arguments; those of the process if ``None``.
 
     Returns:
-      Exit code: 0, 1 if a claim does not hold or something is wrong, 2 for a user's mistake, 130
-      after an interrupt.
+      Exit code: 0, 1 if a claim does not hold or something is wrong, 2 for a user's mistake or if
+      stdout cannot be written, 130 after an interrupt, 141 if nobody reads on.
     """
     try:
-        return _parse(sys.argv[1:] if argv is None else argv)()
+        return _answered(sys.argv[1:] if argv is None else argv)
     except UserError as error:
         print(f"ntk-rnn: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("ntk-rnn: interrupted; earlier results are as they were", file=sys.stderr)
         return _terminal.INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout has seen enough, e.g. `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    except Unwritable as error:
+        if error.errno == errno.EPIPE:  # the reader of stdout has seen enough, e.g. `| head`
+            return 141
+        print(f"ntk-rnn: error: stdout cannot be written ({error})", file=sys.stderr)
+        return 2
 
 
-def run() -> NoReturn:
-    """The program ``ntk-rnn``: :func:`main`, and the end of the process."""
-    _terminal.leave(main())
+def _answered(argv: Sequence[str]) -> int:
+    try:
+        return _parse(argv)()
+    finally:
+        sys.stdout.flush()  # if this fails, it is to be told now, not when the process ends
 
 
 def _parse(argv: Sequence[str]) -> Callable[[], int]:
@@ -194,8 +257,9 @@ def _parse(argv: Sequence[str]) -> Callable[[], int]:
     if name == "--version":
         return _version
     complaint = io.StringIO()
+    _check_completion(argv[1:] if name in _COMMANDS else argv)
     try:
-        with contextlib.redirect_stderr(complaint):
+        with _wide_enough(), contextlib.redirect_stderr(complaint):
             if name in _COMMANDS:
                 command = _COMMANDS[name]
                 about = f"{command.__doc__}\n{command_help.details(name)}"
@@ -212,6 +276,36 @@ def _parse(argv: Sequence[str]) -> Callable[[], int]:
             f"--tyro-write-completion must be followed by a shell and a file, got "
             f"{error.filename}, which cannot be written ({error.strerror}); make its folder first"
         ) from None
+
+
+def _check_completion(argv: Sequence[str]) -> None:
+    """Refuses shells for which tyro has no completion."""
+    option = argv[0].replace("_", "-") if argv else ""
+    if option in ("--tyro-print-completion", "--tyro-write-completion"):
+        shells = ("bash", "zsh", "tcsh", "fish")
+        if len(argv) < 2 or argv[1] not in shells:
+            found = repr(argv[1]) if len(argv) > 1 else "nothing"
+            raise UserError(f"{option} must be followed by one of {', '.join(shells)}, got {found}")
+
+
+# Columns, of which tyro needs 8: with fewer it never ends.
+_NARROWEST = 60
+
+
+@contextlib.contextmanager
+def _wide_enough() -> Iterator[None]:
+    """A terminal of enough columns, for as long as the block takes."""
+    before = os.environ.get("COLUMNS")
+    if shutil.get_terminal_size().columns >= _NARROWEST:
+        yield
+        return
+    os.environ["COLUMNS"] = str(_NARROWEST)
+    try:
+        yield
+    finally:
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 def _overview() -> Any:

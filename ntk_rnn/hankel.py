@@ -6,6 +6,8 @@ with the impulse response ``L``, and its singular vectors give that RNN (Ho and 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -25,10 +27,10 @@ def hankel_singular_values(
 
     Args:
       impulse_response: ``L``, shape ``(T, n_y, n_x)``.
-      zeros_beyond: whether lags from ``T`` on are 0. If not, the matrix has
-        ``ceil((T + 1) / 2)`` block rows and the rest columns, so ``i + j < T``; if so, ``T`` of
-        both, and a balanced RNN of width ``n`` is within twice the sum of the values from the
-        n-th on, in the largest singular value of its frequency response.
+      zeros_beyond: whether lags from ``T`` on are 0. If not, the matrix has ``ceil((T + 1) / 2)``
+        block rows and the rest columns, so ``i + j < T``; if so, it has ``T`` of both, and a
+        balanced RNN of width ``n`` is within twice the sum of the values from the n-th on, in the
+        largest singular value of its frequency response.
 
     Returns:
       Shape ``(k,)``, largest first, float64, computed on the host.
@@ -45,17 +47,23 @@ def hankel_singular_values(
       [1. 0. 0. 0.]
     """
     response = _checks.impulse_response("impulse_response", impulse_response)
+    zeros_beyond = _checks.flag("zeros_beyond", zeros_beyond)
     return np.linalg.svd(
         _hankel(host_array(response, "this function"), zeros_beyond), compute_uv=False
     )
 
 
 def balanced(
-    response: np.ndarray, order: int | None, tolerance: float | None, dtype: np.dtype
+    response: np.ndarray,
+    order: int | None,
+    tolerance: float | None,
+    dtype: np.dtype,
+    zeros_beyond: bool | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """``W``, ``F``, ``C`` of the balanced realization.
 
-    The one from the given lags alone where it is good, or else the one with zeros beyond them.
+    Lags from ``T`` on are unknown, or 0 if ``zeros_beyond``. If that is ``None``, they are unknown
+    only where the given lags determine an RNN, it is stable, and it fits.
     """
     seq_len, out_dim, in_dim = response.shape
     if order is not None:
@@ -67,26 +75,58 @@ def balanced(
                 f"response of shape {response.shape}, got {order}"
             )
     rounding = 10 * seq_len * max(out_dim, in_dim) * float(jnp.finfo(dtype).eps)
-    if tolerance is not None and not 0 <= tolerance < 1:
-        raise ValueError(f"tolerance must be at least 0 and less than 1, got {tolerance}")
-    keep = rounding if tolerance is None else tolerance
-    given, error, dropped = _eigensystem(response, order, keep, dtype, zeros=False)
-    allowed = 2 * dropped + max(keep, rounding) * np.linalg.norm(response)
-    if order is None and error <= allowed:
-        return given
-    padded, error_of_padded, _ = _eigensystem(response, order, keep, dtype, zeros=True)
-    return given if order is not None and error < error_of_padded else padded
+    keep = rounding
+    if tolerance is not None:
+        keep = _checks.fraction("tolerance", tolerance, with_zero=True)
+    if zeros_beyond is not None:
+        zeros_beyond = _checks.flag("zeros_beyond", zeros_beyond)
+    if zeros_beyond:
+        return _eigensystem(response, order, keep, dtype, zeros=True).matrices
+    given = _eigensystem(response, order, keep, dtype, zeros=False)
+    if zeros_beyond is not None:
+        if not np.isfinite(given.error):
+            raise ValueError(
+                "zeros_beyond must be True for this impulse response and order, got False: "
+                f"{seq_len} lags of shape {response.shape[1:]} do not determine an RNN of this "
+                "width; give more lags, or a smaller order"
+            )
+        return given.matrices
+    allowed = 2 * given.dropped + max(keep, rounding) * np.linalg.norm(response)
+    if order is None and given.determined and given.radius < 1 and given.error <= allowed:
+        return given.matrices
+    padded = _eigensystem(response, order, keep, dtype, zeros=True)
+    closer = order is not None and given.radius < 1 and given.error < padded.error
+    return given.matrices if closer else padded.matrices
+
+
+class _Realization(NamedTuple):
+    """A balanced realization.
+
+    Attributes:
+      matrices: ``W``, ``F`` and ``C``.
+      radius: spectral radius of ``A = W / sqrt(n)``; the RNN is stable below 1.
+      error: of its impulse response as its type has it, where that of an unstable RNN may be
+        large; infinite if the Hankel matrix does not determine one of this order.
+      dropped: the sum of the singular values left out.
+      determined: whether the Hankel matrix has a lower rank than its size, which it has where the
+        lags are those of a small RNN, and not where they are any numbers.
+    """
+
+    matrices: tuple[np.ndarray, np.ndarray, np.ndarray]
+    radius: float
+    error: float
+    dropped: float
+    determined: bool
 
 
 def _eigensystem(
     response: np.ndarray, order: int | None, tolerance: float, dtype: np.dtype, zeros: bool
-) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], float, float]:
+) -> _Realization:
     """``H = U S V^T = O R`` with ``O = U S^{1/2}``, whose block rows are ``C A^j``.
 
-    Returns:
-      ``W``, ``F`` and ``C``; the error of their impulse response as the type ``dtype`` has it,
-      where that of an unstable RNN may be large, infinite if the matrix does not determine one
-      of this order; the sum of the singular values left out.
+    With zeros beyond ``T``, ``O_n^+ = S_n^{-1/2} U_n^T``, so ``A`` is similar to ``U_n^T Z U_n``
+    with the shift ``Z`` by one block row. Its eigenvalues are in the numerical range of ``Z``, a
+    disc of radius ``cos(pi / (T + 1))``: every order is stable. At full order it is exact.
     """
     seq_len, out_dim, in_dim = response.shape
     left, values, right = np.linalg.svd(_hankel(response, zeros), full_matrices=False)
@@ -100,7 +140,8 @@ def _eigensystem(
     following = np.concatenate([rows[out_dim:], np.zeros((out_dim, n))])
     a, *_ = np.linalg.lstsq(rows[:known], following[:known], rcond=None)
     b, c = columns[:, :in_dim], rows[:out_dim]
-    result = tuple(each.astype(dtype) for each in (np.sqrt(n) * a, n**0.25 * b, n**0.25 * c))
+    radius = float(np.max(np.abs(np.linalg.eigvals(a))))
+    w, f, rows = (each.astype(dtype) for each in (np.sqrt(n) * a, n**0.25 * b, n**0.25 * c))
     a, b, c = (each.astype(dtype) for each in (a, b, c))
     responses, state = [], b
     with np.errstate(over="ignore", invalid="ignore"):
@@ -108,16 +149,18 @@ def _eigensystem(
             responses.append(c @ state)
             state = a @ state
         error = float(np.linalg.norm(np.stack(responses).astype(np.float64) - response))
-    dropped = float(np.sum(values[order:]))
     fits = n == order and np.isfinite(error)
-    return result, error if fits else np.inf, dropped
+    return _Realization(
+        (w, f, rows), radius, error if fits else np.inf,
+        dropped=float(np.sum(values[order:])), determined=order < len(values),
+    )  # fmt: skip
 
 
 def _hankel(response: np.ndarray, zeros: bool) -> np.ndarray:
     """The block Hankel matrix ``H[(i, p), (j, q)] = L_{i+j}[p, q]``.
 
-    Either of the lags that are given, ``ceil((T + 1) / 2)`` block rows and the rest columns, or of
-    all lags, 0 from ``T`` on, ``T`` block rows and columns.
+    It has ``ceil((T + 1) / 2)`` block rows and the rest columns for the lags that are given, or
+    ``T`` block rows and columns for all lags, which are 0 from ``T`` on.
     """
     seq_len, out_dim, in_dim = response.shape
     num_rows = seq_len if zeros else (seq_len + 2) // 2

@@ -7,7 +7,6 @@ columns, however many sequences there are.
 
 from __future__ import annotations
 
-import operator
 from functools import partial
 from typing import Literal
 
@@ -21,7 +20,7 @@ from ntk_rnn._types import AnyArray, Params
 from ntk_rnn.products.small import response_of
 from ntk_rnn.products.wide import WideRNN
 
-# At most so many turns of a loop are unrolled, because each of them is compiled on its own.
+# At most this many turns of a loop are unrolled, because each of them is compiled on its own.
 _UNROLLED = 32
 
 # Rows times a matrix, and rows times its transpose.
@@ -42,7 +41,8 @@ def impulse_response(params: Params | WideRNN, seq_len: int) -> Float[Array, "T 
       ``L``, shape ``(T, n_y, n_x)``.
 
     Raises:
-      ValueError: if ``params`` are not those of a linear RNN or ``seq_len`` is not positive.
+      ValueError: if ``params`` are not those of a linear RNN or not finite, or ``seq_len`` is not
+        positive.
 
     Example:
       >>> import jax
@@ -59,8 +59,9 @@ def impulse_response(params: Params | WideRNN, seq_len: int) -> Float[Array, "T 
     """
     seq_len = _checks.integer("seq_len", seq_len)
     if isinstance(params, WideRNN):
-        return response_of(*params.chains(seq_len), params.width)
-    return response(*rnn_matrices(params), seq_len)
+        return response_of(*params.chains(seq_len))
+    w, f, c = map(_checks.computed, rnn_matrices(params))
+    return response(w, f, c, seq_len)
 
 
 def response(
@@ -111,8 +112,8 @@ def _chain_jvp(
     rows = chain(start, matrix, seq_len, side)
     forcing = jnp.einsum(_PRODUCT[side], rows[:-1], d_matrix, precision="highest")
     forcing *= matrix.shape[0] ** -0.5
-    # The recursion is linear, hence its own derivative, taken anywhere. Written as a derivative,
-    # it transposes on every JAX; some do not recognize a bare loop over tangents as linear.
+    # The recursion is linear, so it is its own derivative everywhere. Written as a derivative, it
+    # transposes on every JAX; some do not recognize a bare loop over tangents as linear.
     recursion = partial(_lags, matrix=matrix, seq_len=seq_len, side=side)
     change = d_start, forcing
     return rows, jax.jvp(recursion, jax.tree.map(jnp.zeros_like, change), change)[1]
@@ -147,10 +148,13 @@ def rnn_matrices(params: Params) -> tuple[Array, Array, Array]:
     """The matrices ``W (n, n)``, ``F (n, n_x)``, ``C (n_y, n)`` of a linear RNN's parameters.
 
     Raises:
-      ValueError: if ``params`` lack one of them or their shapes do not fit together.
+      ValueError: if ``params`` lack one of them, their shapes do not fit together, or an entry is
+        not finite.
     """
     try:
-        w, f, c = map(jnp.asarray, operator.itemgetter("W", "F", "C")(params["params"]))
+        w, f, c = (
+            _checks.real(f"params['params'][{name!r}]", params["params"][name]) for name in "WFC"
+        )
     except (KeyError, TypeError, IndexError):
         raise ValueError(
             'params must be those of a LinearRNN, {"params": {"W", "F", "C"}}, got '
@@ -163,4 +167,5 @@ def rnn_matrices(params: Params) -> tuple[Array, Array, Array]:
             f"{w.shape}, {f.shape} and {c.shape}"
         )
     _checks.one_dtype("params", W=w, F=f, C=c)
+    _checks.finite_leaves("params", {"params": {"W": w, "F": f, "C": c}})
     return w, f, c

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from ntk_rnn import _checks
+
 Loss = Literal["sum", "mean"]
 
 
 def check_loss(loss: str) -> Loss:
     """``loss``, if it is ``"sum"`` or ``"mean"``; raises ``ValueError`` otherwise."""
-    if loss == "sum" or loss == "mean":
+    if isinstance(loss, str) and (loss == "sum" or loss == "mean"):
         return loss
     raise ValueError(
         f'loss must be "sum" (1/2 of the summed squared error) or "mean" (mean squared error), '
-        f"got {loss!r}"
+        f"got {_checks.shown(loss)}"
     )
 
 

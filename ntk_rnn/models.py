@@ -66,11 +66,8 @@ class LinearRNN(nn.Module):
     def __post_init__(self) -> None:
         _checks.integer("width", self.width)
         _checks.integer("out_dim", self.out_dim)
-        _checks.positive(nu_w=self.nu_w, nu_f=self.nu_f, nu_c=self.nu_c)
-        if self.evaluation not in ("auto", "scan", "impulse"):
-            raise ValueError(
-                f'evaluation must be "auto", "scan" or "impulse", got {self.evaluation!r}'
-            )
+        _checks.variance(nu_w=self.nu_w, nu_f=self.nu_f, nu_c=self.nu_c)
+        _checks.one_of("evaluation", self.evaluation, "auto", "scan", "impulse")
         super().__post_init__()
 
     @nn.compact
@@ -183,10 +180,11 @@ class ScaledConv(nn.Module):
 def _param(module: nn.Module, name: str, variance: Any, shape: tuple[int, ...], x: Array) -> Array:
     """A parameter with entries ``N(0, variance)`` at the start, in the type of the inputs."""
     given = module.get_variable("params", name)
-    if given is not None and jnp.shape(given) != shape:
+    found = getattr(given, "shape", type(given).__name__)
+    if given is not None and found != shape:
         raise ValueError(
             f"params must hold {name} of shape {shape} for this {type(module).__name__} and x of "
-            f"shape {x.shape}, got {jnp.shape(given)}; pass what init returned for such x"
+            f"shape {x.shape}, got {found}; pass what init returned for such x"
         )
     deviation = jnp.sqrt(jnp.asarray(variance, x.dtype))
     return module.param(name, nn.initializers.normal(deviation), shape, x.dtype)
@@ -198,7 +196,7 @@ def _scan(
     c: Float[Array, "n_y n"],
     x: Float[Array, "N T n_x"],
 ) -> Float[Array, "N T n_y"]:
-    """The recurrence (eq. 1) step by step; inputs and outputs in one product for all times."""
+    """The recurrence (eq. 1) step by step; inputs and outputs take one product for all times."""
     scale = w.shape[0] ** -0.5
     forcing = jnp.einsum("ntq,kq->tnk", x, f, precision="highest")
 

@@ -1,13 +1,12 @@
 """What training descends: the squared loss of a model, on sequences or on compressed data.
 
-Both are a data set of one interface: sequences to evaluate a model on, and a loss of its outputs.
-For sequences and targets those are the inputs as they are; for compressed data they are unit
-impulses, since the impulse response says all there is to know of a causal linear model.
+Both have one interface: sequences to evaluate a model on, and the loss of its outputs. For
+sequences and targets those are the inputs as they are; for compressed data they are unit impulses,
+since the impulse response says all there is to know of a causal linear model.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -15,32 +14,34 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ntk_rnn import _checks
-from ntk_rnn._functions import as_apply_fn
 from ntk_rnn._namespace import float64, namespace
-from ntk_rnn._types import AnyArray, ApplyFn
+from ntk_rnn._networks import Network, separated
+from ntk_rnn._types import AnyArray
 from ntk_rnn.compression import least_squares
-from ntk_rnn.compression.triangle import CompressedData
+from ntk_rnn.compression.triangle import CompressedData, for_jax
+from ntk_rnn.impulse import rnn_matrices
 from ntk_rnn.loss import Loss, loss_scale
 from ntk_rnn.models import LinearRNN
 from ntk_rnn.sequences import causal_conv, outputs_of_each, unit_impulses
 
 #: Inputs ``(N, T, n_x)`` and targets ``(N, T, n_y)``, or both compressed. Sizes are not bound to
-#: those of other arguments, for test data differ in them.
-Data: TypeAlias = tuple[Float[AnyArray, "_ _ _"], Float[AnyArray, "_ _ _"]] | CompressedData
+#: those of other arguments, for test data differ in them. Models whose outputs have another shape
+#: ``(N, ...)`` than the linear ones are trained on targets of that shape.
+Data: TypeAlias = tuple[Float[AnyArray, "_ _ _"], Float[AnyArray, "_ ..."]] | CompressedData
 # A linear model is off by rounding from the convolution with its own impulse response.
 _LINEAR_TO = 1e-3
 
 
 class Sequences(NamedTuple):
-    """Sequences with targets at all times.
+    """Sequences with targets, at all times unless a model has outputs of another shape.
 
     Attributes:
       inputs: ``x``, on which a model is evaluated, shape ``(N, T, n_x)``.
-      targets: ``y``, shape ``(N, T, n_y)``.
+      targets: ``y``, shape ``(N, T, n_y)``, or ``(N, ...)`` as the outputs of a model are.
     """
 
     inputs: Float[AnyArray, "N T n_x"]
-    targets: Float[AnyArray, "N T n_y"]
+    targets: Float[AnyArray, "N ..."]
 
     @property
     def given(self) -> Data:
@@ -48,15 +49,18 @@ class Sequences(NamedTuple):
         return self.inputs, self.targets
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape ``(T, n_y, n_x)`` of the impulse responses that the data are about."""
-        return self.inputs.shape[1], self.targets.shape[2], self.inputs.shape[2]
+    def shape(self) -> tuple[int, ...]:
+        """Shape ``(T, n_y, n_x)`` of the impulse responses that the data are about.
 
-    def loss(self, outputs: Float[Array, "N T n_y"], loss: Loss) -> Float[Array, ""]:
+        It is ``(..., n_x)`` where targets are of shape ``(N, ...)``.
+        """
+        return *self.targets.shape[1:], self.inputs.shape[2]
+
+    def loss(self, outputs: Float[Array, "N ..."], loss: Loss) -> Float[Array, ""]:
         """The loss of a model with such outputs on ``inputs``."""
         return jnp.sum(self.errors(outputs, loss) ** 2) / 2
 
-    def errors(self, outputs: Float[Array, "N T n_y"], loss: Loss) -> Float[Array, "N T n_y"]:
+    def errors(self, outputs: Float[Array, "N ..."], loss: Loss) -> Float[Array, "N ..."]:
         """Outputs minus targets, half of whose squared norm is the loss."""
         return loss_scale(loss, self.targets.size) ** 0.5 * (outputs - self.targets)
 
@@ -121,7 +125,7 @@ class Impulses(NamedTuple):
         return self.compressed.loss(outputs.transpose(1, 2, 0), loss)
 
     def errors(self, outputs: Float[Array, "n_x T n_y"], loss: Loss) -> Float[Array, "K n_y"]:
-        """What the loss is half the squared norm of, but for a constant."""
+        """The array whose squared norm is twice the loss, up to a constant."""
         scale = jnp.sqrt(self.compressed.scale(loss))
         return scale * self.compressed.errors(outputs.transpose(1, 2, 0))
 
@@ -151,28 +155,37 @@ def as_data_set(name: str, data: Any) -> DataSet:
       ValueError: if data are empty, not finite or do not match each other.
     """
     if isinstance(data, CompressedData):
-        return Impulses(data)
+        return Impulses(for_jax(data))
+    if hasattr(data, "at_rest"):
+        raise ValueError(
+            f"{name} must be sequences or compressed data, got a {type(data).__name__}; pass its "
+            "compress(), or its at_rest() if each of its pieces begins at rest"
+        )
     return Sequences(*_checks.data_set(name, data))
 
 
 def host_data_set(data: Any) -> DataSet:
     """Data that ``as_data_set`` has checked, for float64 on the host.
 
-    Sequences are taken as they were passed, before JAX could round them.
+    They are taken as they were passed, before JAX could round them.
     """
     if isinstance(data, CompressedData):
         return Impulses(data)
     return Sequences(float64(data[0]), float64(data[1]))
 
 
-def matching_data(name: str, apply_fn: ApplyFn, params: Any, data: Any) -> DataSet:
-    """Data as ``as_data_set`` has them, with targets of the shape of the model's outputs.
+def matching_data(name: str, apply_fn: Network, params: Any, data: Any) -> DataSet:
+    """Data as ``as_data_set`` has them, but with targets of the shape of the model's outputs.
 
     Raises:
       ValueError: if data are empty, not finite or do not match, or if they are compressed and the
         model is not a causal linear map of sequences.
     """
-    checked = as_data_set(name, data)
+    if isinstance(data, CompressedData):
+        checked = Impulses(for_jax(data))
+    else:
+        checked = Sequences(*_checks.inputs_and_targets(name, data))
+    _checks.same_devices(params=params, **{name: checked})
     shape = output_of(apply_fn, params, checked.inputs).shape
     if isinstance(checked, Sequences):
         _checks.same(
@@ -184,21 +197,19 @@ def matching_data(name: str, apply_fn: ApplyFn, params: Any, data: Any) -> DataS
     _checks.same(
         f"impulses of {name}", (in_dim, seq_len, out_dim), "apply_fn's response", shape, "shape"
     )
-    if not _checks.is_traced((params, checked)):
+    if not _checks.is_traced((apply_fn, params, checked)):
         # At the start, where a small model may seem linear, and at parameters of order 1.
-        departure = max(
-            float(_departure(apply_fn, p, checked.inputs)) for p in (params, _moved(params))
-        )
-        if not departure <= _LINEAR_TO:
+        each = [_departure(apply_fn, p, checked.inputs) for p in (params, _moved(params))]
+        if not _checks.is_traced(each) and not max(map(float, each)) <= _LINEAR_TO:
             raise ValueError(
                 f"{name} may be compressed for causal linear models only, got an apply_fn that is "
-                f"off by {departure:.2g} from the convolution with its impulse response; pass the "
-                "sequences (x, y) themselves"
+                f"off by {max(map(float, each)):.2g} from the convolution with its impulse "
+                "response; pass the sequences (x, y) themselves"
             )
     return checked
 
 
-def output_of(apply_fn: ApplyFn, params: Any, x: Float[AnyArray, "N T n_x"]) -> Any:
+def output_of(apply_fn: Network, params: Any, x: Float[AnyArray, "N T n_x"]) -> Any:
     """Shape and type of a model's outputs; raises ``ValueError`` unless they are one array."""
     outputs = jax.eval_shape(apply_fn, params, x)
     if not hasattr(outputs, "shape"):
@@ -209,27 +220,32 @@ def output_of(apply_fn: ApplyFn, params: Any, x: Float[AnyArray, "N T n_x"]) -> 
     return outputs
 
 
-def check_linear_rnn(apply_fn: ApplyFn, params: Any, data: DataSet) -> None:
+def check_linear_rnn(apply_fn: Network, params: Any, data: DataSet) -> None:
     """Raises ``ValueError`` unless a model is the linear RNN that its parameters are those of."""
-    if _checks.is_traced((params, data)):
+    if isinstance(data, Sequences):
+        _checks.same(
+            "with kernel_drift, data[1].shape[:-1]", data.targets.shape[:-1],
+            "data[0].shape[:2]", data.inputs.shape[:2], "number and length of sequences",
+        )  # fmt: skip
+    if _checks.is_traced((apply_fn, params, data)):
         return
     seq_len, out_dim, in_dim = data.shape
     impulses = unit_impulses(seq_len, in_dim, data.inputs.dtype)
-    own = as_apply_fn(LinearRNN(len(params["params"]["W"]), out_dim))
-    departure = float(_departure(apply_fn, params, impulses, own))
-    if not departure <= _LINEAR_TO:
+    own, _ = separated(LinearRNN(len(rnn_matrices(params)[0]), out_dim), params)
+    departure = _departure(apply_fn, params, impulses, own)
+    if not _checks.is_traced(departure) and not float(departure) <= _LINEAR_TO:
         raise ValueError(
             "kernel_drift is of a LinearRNN, got an apply_fn that is off by "
-            f"{departure:.2g} from the LinearRNN of its parameters; leave kernel_drift out"
+            f"{float(departure):.2g} from the LinearRNN of its parameters; leave kernel_drift out"
         )
 
 
-@partial(jax.jit, static_argnums=(0, 3))
+@jax.jit
 def _departure(
-    apply_fn: ApplyFn,
+    apply_fn: Network,
     params: Any,
     impulses: Float[Array, "n_x T n_x"],
-    reference: ApplyFn | None = None,
+    reference: Network | None = None,
 ) -> Float[Array, ""]:
     """The relative distance of outputs from the convolution with the impulse response (eq. 5).
 
@@ -255,8 +271,6 @@ def _moved(params: Any) -> Any:
     """Parameters moved at random, by numbers of order 1."""
 
     def move(index: int, leaf: Array) -> Array:
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            return leaf
         key = jax.random.fold_in(jax.random.key(1), index)
         return leaf + jax.random.normal(key, leaf.shape, leaf.dtype)
 

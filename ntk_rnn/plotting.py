@@ -86,7 +86,7 @@ def points(
 
 
 def over_seeds(what: str, count: int) -> str:
-    """The title of a legend: what lines and bands are. Of one seed there is only a line."""
+    """The title of a legend: what lines and bands are. For one seed there is only a line."""
     return f"{what} of {count} seeds" if count > 1 else "one seed"
 
 

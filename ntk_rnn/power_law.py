@@ -16,7 +16,7 @@ class PowerLaw(NamedTuple):
     Attributes:
       slope: the exponent.
       intercept: ``log y`` at ``x = 1``.
-      stderr: standard error of the slope; NaN where two points leave none over.
+      stderr: standard error of the slope; NaN for two points, from which it cannot be told.
     """
 
     slope: float

@@ -1,7 +1,7 @@
 """Linear RNNs that have a given impulse response (Proposition 2.1b).
 
 An RNN of width ``n`` has ``L_j = C A^j B`` with ``A = W / sqrt(n)`` and ``C B`` scaled by another
-``sqrt(n)``: to be given ``L`` is to look for a state-space model ``(A, B, C)`` with these Markov
+``sqrt(n)``. So an RNN with a given ``L`` is a state-space model ``(A, B, C)`` with these Markov
 parameters. There is one of width ``T min(n_x, n_y)`` for every ``L``, and often a much smaller one.
 """
 
@@ -27,6 +27,7 @@ def realize(
     *,
     order: int | None = None,
     tolerance: float | None = None,
+    zeros_beyond: bool | None = None,
 ) -> dict[str, dict[str, Float[Array, "_ _"]]]:
     """A linear RNN with a given ``L_j = n^{-(j+1)/2} C W^j F`` (Proposition 2.1b).
 
@@ -40,9 +41,14 @@ def realize(
       float64.
     * ``"balanced"``: the eigensystem realization algorithm (Ho and Kalman; Kung), the smallest
       RNN for a tolerance, or of a given width, from the singular value decomposition of the block
-      Hankel matrix ``L_{i+j}``. Exact if ``L`` is that of an RNN of at most this width and about
-      ``T / 2`` at most, which it then continues beyond lag ``T``. Otherwise lags beyond ``T`` are
-      taken as 0: stable, and exact at the width of the shift register at the latest.
+      Hankel matrix ``L_{i+j}``. Where ``L`` is that of a stable RNN of less than about ``T / 2``
+      hidden units, it is that RNN, which continues ``L`` beyond lag ``T``. Any other ``L``, as of
+      noisy data, is taken as 0 from lag ``T`` on. That gives the balanced truncation of a finite
+      impulse response, which is stable at every width: the spectral radius of ``W / sqrt(n)`` is
+      at most ``cos(pi / (T + 1))``, because ``W / sqrt(n)`` is similar to a compression of the
+      shift. It is exact at the width of the shift register at the latest; below, it is within
+      twice the sum of the ``hankel_singular_values(L, zeros_beyond=True)`` left out, at each
+      frequency (Al-Saggaf and Franklin, 1987).
 
     The widths to choose from are in ``hankel_singular_values``. The last two
     methods compute in float64 on the host.
@@ -54,6 +60,10 @@ def realize(
       tolerance: for ``"balanced"`` without an ``order``: keeps the singular values that are greater
         than this times the largest. Default: ``10 max(T n_y, T n_x)`` roundings of the type of
         ``L``, what is left of a zero.
+      zeros_beyond: for ``"balanced"``, whether ``L`` is 0 from lag ``T`` on. ``True`` gives a
+        stable RNN for every ``L``. ``False`` gives the smallest RNN with the given lags, whatever
+        it does beyond them: it may be unstable, with outputs that grow without bound. ``None``
+        decides as said above, and never takes an unstable one.
 
     Returns:
       Parameters of ``LinearRNN(n, n_y)``, in the type of ``L``: ``{"params": {"W": (n, n),
@@ -80,7 +90,8 @@ def realize(
     """
     response = _checks.impulse_response("impulse_response", impulse_response)
     _checks.one_of("method", method, "shift", "vandermonde", "balanced")
-    for name, value in (("order", order), ("tolerance", tolerance)):
+    options = {"order": order, "tolerance": tolerance, "zeros_beyond": zeros_beyond}
+    for name, value in options.items():
         if value is not None and method != "balanced":
             raise ValueError(f'{name} must be None for method {method!r}; use method="balanced"')
     if method == "shift":
@@ -88,7 +99,7 @@ def realize(
     host = host_array(response, f"method {method!r}")
     if method == "vandermonde":
         return _vandermonde(host, response.dtype)
-    return _params(*balanced(host, order, tolerance, response.dtype))
+    return _params(*balanced(host, order, tolerance, response.dtype, zeros_beyond))
 
 
 def _shift_register(response: Array) -> dict[str, Any]:
@@ -100,7 +111,7 @@ def _shift_register(response: Array) -> dict[str, Any]:
     shift = np.kron(np.eye(seq_len, k=-1), np.eye(side)).astype(response.dtype)
     unit = jnp.eye(n, side, dtype=response.dtype)
     blocks = response * (np.sqrt(n) / gain).astype(response.dtype)[:, None, None]
-    # Of two equal sides `impulse_response` follows the outputs.
+    # If both sides are equal, `impulse_response` follows the outputs.
     if out_dim <= in_dim:
         return _params(shift.T * weight, blocks.reshape(n, in_dim), unit.T)
     return _params(shift * weight, unit, blocks.transpose(1, 0, 2).reshape(out_dim, n))

@@ -19,9 +19,9 @@ from ntk_rnn import _checks
 from ntk_rnn._namespace import compiled
 from ntk_rnn._types import AnyArray
 
-# A sum over lags is used up to so many lags, each of which is compiled on its own, and from so
-# many inputs per output on, where the lagged inputs would be much larger than the products with
-# each lag. It is 3 times as fast for the paper's recordings.
+# A sum over lags is used for at most this many lags, because each is compiled on its own, and for
+# at least this many inputs per output, where the lagged inputs would be much larger than the
+# products with each lag. It is 3 times as fast for the paper's recordings.
 _FEW_LAGS, _MANY_INPUTS = 32, 8
 
 
@@ -114,11 +114,11 @@ def causal_conv(
 ) -> Float[Array, "N T n_y"]:
     """Causal convolution (eq. 5): ``y_t = sum_{j <= t} L_j x_{t-j}``.
 
-    One matrix product, exactly causal, and differentiable in both arguments: with the lagged
-    inputs, which take ``N T lags n_x`` numbers of memory; or, for few lags and many more inputs
-    than outputs, with the inputs themselves, whose ``N T lags n_y`` products are then delayed and
-    added. Lags beyond the length of the sequences are not reached; lags beyond those of the
-    impulse response are 0.
+    It is one matrix product, exactly causal and differentiable in both arguments. The product is
+    with the lagged inputs, which take ``N T lags n_x`` numbers of memory. For few lags and many
+    more inputs than outputs it is with the inputs themselves, and its ``N T lags n_y`` results are
+    delayed and added. Lags beyond the length of the sequences are not reached; lags beyond those of
+    the impulse response are 0.
 
     Args:
       impulse_response: ``L``, shape ``(lags, n_y, n_x)``.
@@ -139,11 +139,12 @@ def causal_conv(
       [1.   0.5  2.25]
     """
     response = _checks.impulse_response("impulse_response", impulse_response)
-    x = _checks.sequences("x", x)
+    x = _checks.computed(_checks.sequences("x", x))
     _checks.same(
         "impulse_response.shape[2]", response.shape[2], "x.shape[2]", x.shape[2], "number of inputs"
     )
-    return convolved(response, x)
+    _checks.same_devices(impulse_response=response, x=x)
+    return convolved(*_checks.common_type(response, x))
 
 
 @compiled
@@ -152,7 +153,7 @@ def convolved(
 ) -> Float[AnyArray, "N T n_y"]:
     """``causal_conv`` without checks (eq. 5), without lagged inputs for NumPy arrays.
 
-    It is one program in JAX, because for few sequences calls of its parts would outlast it.
+    It is one program in JAX, because for few sequences calling its parts would take longer.
     """
     seq_len = x.shape[1]
     response = response[:seq_len]
@@ -199,7 +200,7 @@ def unit_impulses(
       Shape ``(n_x, T, n_x)``.
 
     Raises:
-      ValueError: if a size is not a positive integer.
+      ValueError: if a size is not a positive integer, or ``dtype`` no type of numbers.
 
     Example:
       >>> import numpy as np
@@ -213,5 +214,6 @@ def unit_impulses(
     """
     seq_len = _checks.integer("seq_len", seq_len)
     in_dim = _checks.integer("in_dim", in_dim)
+    dtype = None if dtype is None else _checks.number_type("dtype", dtype)
     impulses = jnp.zeros((in_dim, seq_len, in_dim), dtype)
     return impulses.at[:, 0, :].set(jnp.eye(in_dim, dtype=dtype))

@@ -1,7 +1,7 @@
 """Several devices: the rows of ``W`` and the sequences of a data set, split over a mesh.
 
-The functions of this library are the same on one device and on many: what is split is said once,
-by where the arrays lie. ``ntk_rnn.guide.devices`` has the recipe, for one host and for many.
+The functions of this library are the same on one device and on many, because what is split follows
+from where the arrays lie. ``ntk_rnn.guide.devices`` has the recipe, for one host and for many.
 """
 
 from __future__ import annotations
@@ -97,10 +97,13 @@ def shard_sequences(x: Any, mesh: Mesh, *, axis: str | tuple[str, ...] | None = 
     size = math.prod(mesh.shape[name] for name in names)
 
     def split(array: Any) -> jax.Array:
-        shape = np.shape(array)
-        if not shape or 0 in shape:
-            raise ValueError(f"x must have shape (N, ...) and not be empty, got shape {shape}")
-        num = shape[0]
+        # Arrays of NumPy remain what they are, for no device is to hold them as a whole.
+        array = _checks.fitting("x", _checks.numbers("x", array, or_complex=True))
+        if not array.ndim or 0 in array.shape:
+            raise ValueError(
+                f"x must have shape (N, ...) and not be empty, got shape {array.shape}"
+            )
+        num = array.shape[0]
         if num % size:
             raise ValueError(
                 f"mesh must divide the number of sequences N, got {size} devices along {names} and "
@@ -109,15 +112,28 @@ def shard_sequences(x: Any, mesh: Mesh, *, axis: str | tuple[str, ...] | None = 
             )
         return _placed(array, mesh, PartitionSpec(names))
 
+    if not jax.tree.leaves(x):
+        raise ValueError(
+            f"x must hold at least one array of sequences, got {_checks.shown(x)}; leave out what "
+            "there is not"
+        )
     return jax.tree.map(split, x)
 
 
 def _axis_names(mesh: Mesh, axis: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    names = mesh.axis_names if axis is None else (axis,) if isinstance(axis, str) else tuple(axis)
-    missing = [name for name in names if name not in mesh.axis_names]
-    if missing:
-        raise ValueError(f"axis must be among those of the mesh, {mesh.axis_names}, got {axis!r}")
-    return names
+    if not isinstance(mesh, Mesh) or not mesh.axis_names:
+        raise ValueError(
+            f"mesh must be a jax.sharding.Mesh with an axis, got {_checks.shown(mesh)}; e.g. "
+            'jax.sharding.Mesh(jax.devices(), ("devices",))'
+        )
+    names = mesh.axis_names if axis is None else (axis,) if isinstance(axis, str) else axis
+    good = isinstance(names, tuple | list) and names and all(n in mesh.axis_names for n in names)
+    if not good or len(set(names)) < len(names):
+        raise ValueError(
+            f"axis must be among those of the mesh, {mesh.axis_names}, got {_checks.shown(axis)}; "
+            "leave it out for all of them"
+        )
+    return tuple(names)
 
 
 def _placed(array: Any, mesh: Mesh, spec: PartitionSpec) -> jax.Array:
@@ -128,24 +144,24 @@ def _placed(array: Any, mesh: Mesh, spec: PartitionSpec) -> jax.Array:
     spread = isinstance(array, jax.Array) and not array.is_fully_addressable
     if jax.process_count() == 1 or spread:
         return jax.device_put(array, sharding)
-    # Every process has the whole, and need not ask another one whether it is the same.
+    # Every process has the whole array and need not ask another one whether theirs is the same.
     whole = np.asarray(array)
     return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
 
 
 def split_like(params: Any, tree: Any) -> tuple[NamedSharding | None, ...]:
-    """How to split arrays that are of the shape of parameters, as a moment of each of them is.
+    """How to split arrays that have the shapes of parameters, such as an optimizer's moments.
 
-    What is said here of an array, and by ``bound_together``, is what a compiled loop says of it at
-    its end. If it said something else, the next call would be compiled once more.
+    An array is split here, and by ``bound_together``, as a compiled loop leaves it at its end. If
+    it were split in another way, the next call would be compiled once more.
 
     Args:
       params: parameters, split over devices or not.
       tree: a pytree of shapes, each that of a parameter, with any axes in front, or another one.
 
     Returns:
-      One for each leaf of ``tree``, ``None`` where nothing is said; nothing at all if no parameter
-      is split.
+      A sharding for each leaf of ``tree``, or ``None`` where it is left to JAX; no entries at all
+      if no parameter is split.
     """
     splits: dict[tuple[int, ...], NamedSharding] = {}
     for leaf in jax.tree.leaves(params):
@@ -163,7 +179,7 @@ def split_like(params: Any, tree: Any) -> tuple[NamedSharding | None, ...]:
 
 
 def bound_together(state: Any, problem: Any) -> Any:
-    """``state``, all of it bound to the devices to which some of it, or of ``problem``, is."""
+    """``state``, all bound to the devices to which a part of it or of ``problem`` is bound."""
     for array in jax.tree.leaves((state, problem)):
         if isinstance(array, jax.Array) and array.committed:
             bound = array.sharding
@@ -184,7 +200,7 @@ def bound_together(state: Any, problem: Any) -> Any:
 
 
 def _shortened(sharding: NamedSharding) -> NamedSharding:
-    """How an array is split, in as few words as the compiler uses."""
+    """How an array is split, as the compiler writes it: without unsplit axes at the end."""
     spec = list(sharding.spec)
     while spec and spec[-1] is None:
         spec.pop()

@@ -15,7 +15,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh
 
 import ntk_rnn as nr
-from ntk_rnn._functions import as_apply_fn
+from ntk_rnn._networks import separated
 from ntk_rnn.compression.parts import compress_shards
 from ntk_rnn.objective import as_data_set
 from ntk_rnn.sharding import shard_params, shard_sequences
@@ -103,7 +103,7 @@ def check_long_runs(split, x, y):
             return
         raise AssertionError("no error")
     rule = optax.adam(1e-3)
-    method = Method(as_apply_fn(MODEL), rule, "sum", None)
+    method = Method(separated(MODEL, split)[0], rule, "sum", None)
     run = Trainer(method, Problem(as_data_set("data", (x, y)), None, None, None))
     moments = optax.tree.get(run.start(split).opt_state, "mu")
     assert local_shapes(moments) == local_shapes(split)
@@ -172,6 +172,7 @@ def check_refusals(mesh, params, x, x_split, y_split):
         "axis must be among": lambda: shard_params(params, mesh, axis="width"),
         "split over the same devices": lambda: compress_shards(x_split, jnp.asarray(y_split[:8])),
         "on devices, got ndarray": lambda: compress_shards(x, y_split),
+        **on_other_devices(params, x),
     }.items():  # fmt: skip
         try:
             call()
@@ -179,6 +180,51 @@ def check_refusals(mesh, params, x, x_split, y_split):
             assert re.search(words, str(error)), error
         else:
             raise AssertionError(f"no error: {words}")
+
+
+def on_other_devices(params, x):
+    """Calls whose arrays lie on different devices, and what they are told."""
+    rho, y = np.ones(SEQ_LEN, np.float32), np.zeros((NUM, SEQ_LEN, 1), np.float32)
+    here, there = (
+        jax.tree.map(lambda a, d=device: jax.device_put(a, d), (params, x, y, rho))
+        for device in jax.devices()[:2]
+    )
+    response = nr.impulse_response(here[0], SEQ_LEN)
+    gram, data = nr.finite_width_gram(here[0], SEQ_LEN), (here[1], here[2])
+    solved = nr.kernel_regression(here[3], data)
+    calls = {
+        r"impulse_response and x": lambda: nr.causal_conv(response, there[1]),
+        r"x1 and x2": lambda: nr.analytic_ntk(here[1], there[1], rho),
+        r"x1 and rho": lambda: nr.analytic_ntk(here[1], None, there[3]),
+        r"this Gram matrix and x1": lambda: gram.ntk(there[1]),
+        r"params and x1": lambda: nr.empirical_ntk(MODEL, here[0], there[1]),
+        r"params and data": lambda: nr.gradient_descent(
+            MODEL, here[0], there[1:3], steps=1, learning_rate=1e-3
+        ),
+        r"params and test": lambda: nr.train(
+            MODEL, here[0], data, steps=1, learning_rate=1e-3, test=there[1:3]
+        ),
+        r"data\[0\] and data\[1\]": lambda: nr.kernel_regression(rho, (here[1], there[2])),
+        r"data and kernel": lambda: nr.kernel_regression(there[3], data),
+        r"data and initial": lambda: nr.kernel_regression(
+            rho, data, initial=jax.device_put(response, jax.devices()[1])
+        ),
+        r"this regression and x": lambda: solved.predict(there[1], time=1.0),
+        r"this regression and data": lambda: solved.test_loss(there[1:3], time=1.0),
+        r"impulse_response and these data": lambda: jax.device_put(
+            nr.compress(x, y), jax.devices()[1]
+        ).loss(response),
+        r"params and x must": lambda: nr.hidden_state_covariance(here[0], there[1]),
+        r"params and x1 must .*": lambda: nr.monte_carlo_ntk(
+            MODEL, here[0], there[1], None, jax.random.key(0), 2
+        ),
+        r"data and initial must": lambda: nr.drift_bound(
+            data, nu_w=0.3, nu_f=1.0, nu_c=1.0, learning_rate=1e-9, steps=1,
+            initial=jax.device_put(response, jax.devices()[1]),
+        ),
+    }  # fmt: skip
+    told = ".* same devices, got .* shard_params and sequences by shard_sequences"
+    return {f"{names}{told}": call for names, call in calls.items()}
 
 
 def random_params(rng, n):
@@ -197,7 +243,7 @@ def local_shapes(params):
 
 def assert_same(actual, expected):
     def compare(a, b):
-        if not a.is_fully_addressable:
+        if isinstance(a, jax.Array) and not a.is_fully_addressable:
             a = multihost_utils.process_allgather(a, tiled=True)
         assert a.shape == b.shape and a.dtype == b.dtype
         error = np.linalg.norm(a - np.asarray(b)) / np.linalg.norm(b)

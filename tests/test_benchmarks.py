@@ -4,6 +4,7 @@ No time is looked at here: only whether there is one.
 """
 
 import dataclasses
+import itertools
 import json
 import signal
 import subprocess
@@ -199,16 +200,38 @@ def test_every_case_has_comparisons_that_differ():
         assert all(c.contenders[0].role == "ours" for c in found)
 
 
+# The program, which says so before it makes its second comparison, and does not make it.
+STOPS = """
+import sys, time
+from benchmarks import comparing
+from benchmarks.__main__ import _terminal, main
+
+def stopping(*args, compare=comparing.compare, made=[], **kwargs):
+    while made:
+        print("in the middle", file=sys.stderr, flush=True)
+        time.sleep(1000)
+    made.append(1)
+    return compare(*args, **kwargs)
+
+comparing.compare = stopping
+_terminal.leave(main())
+"""
+
+
 @pytest.mark.usefixtures("interruptible")
 def test_what_was_compared_before_an_interrupt_is_kept(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks", "scaling", "--quick", "--out", str(tmp_path)],
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPS, "scaling", "--quick", "--out", str(tmp_path)],
         text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path(__file__).parents[1],
-    )  # fmt: skip
-    assert process.stderr is not None
-    assert process.stderr.readline().startswith("scaling, analytic kernel, N=50 T=10: ")
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    ) as process:  # fmt: skip
+        try:
+            assert process.stderr is not None
+            told = list(itertools.takewhile(lambda line: line != "in the middle\n", process.stderr))
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate()
+        finally:
+            process.kill()
+    assert told[0].startswith("scaling, analytic kernel, N=50 T=10: ") and len(told) == 1
     assert process.returncode == 130, err
     assert err.endswith("benchmarks: interrupted; these are the comparisons until then\n")
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]

@@ -2,13 +2,14 @@
 
 import csv
 import importlib.metadata
+import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import jax
 import jax.numpy as jnp
@@ -79,6 +80,7 @@ def test_what_is_told_is_told_as_it_is(capsys):
         (["kernel"], ["--widths", "--in-dim", "--implementation", "Exit code"]),
         (["theory"], ["--seed", "--json", "Exit code", *TOPICS]),
         (["doctor"], ["Exit code"]),
+        (["completion"], ["bash", "zsh"]),
     ],
 )
 def test_help_fits_80_columns(capsys, monkeypatch, command, words):
@@ -89,6 +91,44 @@ def test_help_fits_80_columns(capsys, monkeypatch, command, words):
     text = capsys.readouterr().out
     assert all(word in text for word in [*words, "Example"])
     assert max(map(len, text.splitlines())) <= 80 and len(text.splitlines()) <= 45
+
+
+# Completion happens in the shell itself, which some systems do not have.
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        (["rep"], {"reproduce"}),
+        (["reproduce", "fi"], {"fig1", "fig2", "fig3", "fig4", "fig5"}),
+        (["reproduce", "fig1", "--smoke", "ta"], {"table1"}),
+        (["reproduce", "--out", ""], set()),
+        (["theory", "dr"], {"drift"}),
+        (["kernel", "--implementation", "a"], {"auto"}),
+        (["completion", ""], {"bash", "zsh"}),
+    ],
+)
+def test_bash_completes(capsys, tmp_path, typed, offered):
+    assert cli.main(["completion", "bash"]) == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    completed = (
+        'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+        '"$(complete -p ntk-rnn | cut -d" " -f5)"; printf "%s\n" "${COMPREPLY[@]}"'
+    )
+    command = ["bash", "-c", completed, "bash", tmp_path / "script", "ntk-rnn", *typed]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    names = {word for word in done.stdout.split() if not word.startswith("--")}
+    assert names == offered and not done.stderr
+
+
+def test_all_options_are_completed(capsys):
+    cli.main(["completion", "zsh"])
+    script = capsys.readouterr().out
+    for name in cli._COMMANDS:
+        words = re.search(rf'(?m)^ +{name}\) words="(.*)"', script)
+        with pytest.raises(SystemExit):
+            cli.main([name, "--help"])
+        told = re.findall(r"(?m)^\W+(?:-h, )?(--[a-z][a-z-]*)", capsys.readouterr().out)
+        assert {word for word in words[1].split() if word.startswith("--")} == set(told), name
 
 
 def test_version(capsys):
@@ -159,6 +199,25 @@ def test_reproduce_writes_a_results_folder(reproduced):
     assert len(rows) == 2 and float(rows[1]["conv_test"]) == pytest.approx(float(last))
 
 
+# The command line, with a study that says so when it has done a unit of work, and does no other.
+STOPS = """
+import sys, time
+from ntk_rnn.__main__ import run
+from ntk_rnn.reproduction.studies import fig1_2
+
+def stopping(config, advance, run=fig1_2.run):
+    def stop():
+        advance()
+        print("in the middle", file=sys.stderr, flush=True)
+        while True:
+            time.sleep(1000)
+    return run(config, stop)
+
+fig1_2.run = stopping
+run()
+"""
+
+
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
 def test_stopped_in_the_middle_what_is_finished_stays(
@@ -170,19 +229,20 @@ def test_stopped_in_the_middle_what_is_finished_stays(
     (tmp_path / "fig1").mkdir()
     (tmp_path / "fig1" / "config.json").write_text("old")
     args = ["--smoke", "--seeds", "2", "--out", str(tmp_path)]
-    process = subprocess.Popen(
-        [*COMMAND, "reproduce", "fig2", "fig1", *args],
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPS, "reproduce", "fig2", "fig1", *args],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".fig1.new-*")) and time.monotonic() < deadline:
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.05)
-        process.send_signal(signal.Signals[name])
-        out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
+        # A process that is killed must not leave half an entry in the cache of the suite.
+        env=os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"},
+    ) as process:  # fmt: skip
+        try:
+            told = list(itertools.takewhile(lambda line: line != "in the middle\n", process.stderr))
+            assert process.poll() is None, told
+            process.send_signal(signal.Signals[name])
+            out, err = process.communicate()
+        finally:
+            process.kill()
+    err = "".join([*told, err])
     assert (tmp_path / "fig1" / "config.json").read_text() == "old"
     assert f"fig2: kept, {tmp_path / 'fig2'} (--force runs it again)" in err
     if name == "SIGINT":
@@ -204,6 +264,32 @@ def test_stopped_in_the_middle_what_is_finished_stays(
         assert (tmp_path / report_name).read_bytes() == expected
 
 
+@pytest.mark.parametrize("stdout", ["closed", "full"])
+def test_the_report_is_written_even_if_nothing_can_be_printed(tmp_path, reproduced, stdout):
+    shutil.copytree(reproduced[1] / "fig2", tmp_path / "fig2")
+    for name in ("report.md", "report.html"):
+        assert not (tmp_path / name).exists()
+    if stdout == "closed":  # a pipe from which nobody reads, as after `| head -1`
+        reader, writer = os.pipe()
+        os.close(reader)
+    else:
+        writer = os.open("/dev/full", os.O_WRONLY)
+    done = subprocess.run(
+        [*COMMAND, "reproduce", "fig2", "--smoke", "--seeds", "2", "--out", str(tmp_path)],
+        stdout=writer, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(writer)
+    kept, *told = done.stderr.splitlines()
+    assert kept.startswith("fig2: kept, ")
+    if stdout == "closed":
+        assert done.returncode == 141 and told == []
+    else:
+        line = "ntk-rnn: error: stdout cannot be written (No space left on device)"
+        assert done.returncode == 2 and told == [line]
+    for name in ("report.md", "report.html"):
+        assert (tmp_path / name).read_bytes() == (reproduced[1] / name).read_bytes()
+
+
 def test_kernel(tmp_path, capsys, monkeypatch):
     args = ["kernel", "--widths", "8", "16", "--seeds", "1", "--num-sequences", "1",
             "--seq-len", "2", "--implementation", "jacobian_contraction"]  # fmt: skip
@@ -214,7 +300,8 @@ def test_kernel(tmp_path, capsys, monkeypatch):
     assert [row[1].strip() for row in rows if len(row) == 6] == ["8", "16"]
     verdicts = [row[5].strip() for row in rows if len(row) == 7]
     assert verdicts == ["cannot be told"] * 2 and code == 0  # one seed has no standard error
-    assert (tmp_path / "kernel" / "figure.png").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["kernels"]  # as the study writes it
+    assert (tmp_path / "kernels" / "figure.png").is_file()
 
 
 def test_doctor(capsys, monkeypatch):

@@ -106,17 +106,27 @@ def test_the_guide_names_tests_that_exist():
     assert not [test for test in tests if not (Path(__file__).parents[1] / test).exists()]
 
 
+def test_the_guide_lists_its_pages():
+    linked = re.findall(r"\(guide/(\w+)\.html\)", guide.__doc__)
+    assert sorted(linked) == sorted(page.rpartition(".")[2] for page in PAGES)
+
+
 def test_what_is_broken_in_a_site_is_found(tmp_path):
     from ntk_rnn.guide._site import problems
 
     (tmp_path / "a.html").write_text(
         '<a href="b.html#here">fine</a><a href="b.html#gone">x</a><a href="c.html">x</a>'
         '<div class="docstring"><code>ntk_rnn.gone</code> <code><a href="b.html">nr.x</a></code>'
-        "<pre><code>nr.example</code></pre></div>"
+        "<pre><code>nr.example</code></pre> $x$ <code>$HOME</code></div>"
+        '<script src="https://cdn.example/a.js"></script><script src="a.js"></script>'
+        '<div class="jp-RenderedMarkdown">a <mi>\\unknown</mi></div>'
     )
     (tmp_path / "b.html").write_text('<p id="here"></p>')
     assert [problem.split(": ", 1)[1] for problem in problems(tmp_path)] == [
         "link to b.html#gone, which is no place on that page",
         "link to c.html, which is no page",
         "`ntk_rnn.gone` in the text, which is no public name",
+        "https://cdn.example/a.js is loaded from a server, so the page needs one",
+        "a formula that is not rendered in: $x$",
+        "a formula that is not rendered in: \\unknown",
     ]

@@ -1,20 +1,24 @@
 """Loading neural-tangents: what it adds to JAX and when, and what is said if it does not load."""
 
+import functools
 import subprocess
 import sys
 import textwrap
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from jax.interpreters.ad import UndefinedPrimal
 
 from ntk_rnn import _neural_tangents
-from ntk_rnn._neural_tangents import loading, trying
+from ntk_rnn._neural_tangents import adapting, loading, trying
 
 
 def run(code):
     """Runs code in a Python of its own, where nothing has been imported."""
     result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
@@ -184,3 +188,61 @@ def test_implementation_may_be_tried_while_jax_traces(monkeypatch):
         return x
 
     assert function(1.0) == 1.0
+
+
+@pytest.fixture
+def posterior():
+    """Predictions of neural-tangents at a time, from a kernel, and what they should be."""
+    draws = np.random.default_rng(0)
+    features, others = (draws.normal(size=(n, 7)).astype(np.float32) for n in (5, 3))
+    kernel, targets = features @ features.T, draws.normal(size=(5, 1)).astype(np.float32)
+
+    def predict(kernel, time):
+        path = _neural_tangents.load().predict.gradient_descent_mse(kernel, targets)
+        return path(time, 0.0, 0.0, others @ features.T)[1]
+
+    def expected(scale, time):
+        values, vectors = np.linalg.eigh(scale * kernel)
+        gains = -np.expm1(-time * values / 5) / values
+        return others @ features.T @ (vectors * gains) @ vectors.T @ targets
+
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        yield jnp.asarray(kernel), predict, expected
+
+
+def test_predictions_of_neural_tangents_can_be_transformed(posterior):
+    kernel, predict, expected = posterior
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4)
+    close(predict(kernel, 1.5), expected(1, 1.5))
+    close(jax.jit(predict)(kernel, 1.5), expected(1, 1.5))
+    both = jax.jit(jax.vmap(predict, (0, None)))(jnp.stack([kernel, 2 * kernel]), 1.5)
+    close(both, [expected(1, 1.5), expected(2, 1.5)])
+    slope = jax.jit(jax.grad(lambda scale: predict(scale * kernel, 1.5)[0, 0]))(1.0)
+    close(slope, ((expected(1.01, 1.5) - expected(0.99, 1.5)) / 0.02)[0, 0])
+
+
+def test_predictions_of_one_kernel_can_be_used_in_and_out_of_transformations(posterior):
+    """What is found once is kept, unless it belongs to something that JAX traces."""
+    kernel, *_ = posterior
+    targets = np.linspace(-1, 1, 5, dtype=np.float32)[:, None]
+    nt = _neural_tangents.load()
+
+    def at_two_times(kernel):
+        path = nt.predict.gradient_descent_mse(kernel, targets)
+        return jax.vmap(lambda t: path(t, 0.0))(jnp.arange(2.0))[1], path(1.0, 0.0)
+
+    for inside, outside in (at_two_times(kernel), jax.jit(at_two_times)(kernel)):
+        np.testing.assert_allclose(inside, outside, rtol=1e-5)
+
+
+def test_largest_learning_rate_of_neural_tangents(posterior):
+    kernel, _, _ = posterior
+    rate = _neural_tangents.load().predict.max_learning_rate(kernel)
+    np.testing.assert_allclose(rate, 2 * 5 / np.linalg.eigvalsh(kernel)[-1], rtol=1e-5)
+
+
+def test_cotangents_may_lack_axes_of_length_one():
+    equation = jax.make_jaxpr(lambda x: x.reshape(1, 10))(jnp.ones((5, 2))).jaxpr.eqns[0]
+    operand = UndefinedPrimal(equation.invars[0].aval)
+    (found,) = adapting._transpose(equation, jnp.arange(10.0), operand)
+    np.testing.assert_array_equal(found, np.arange(10).reshape(5, 2))

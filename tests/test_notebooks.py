@@ -83,6 +83,7 @@ def test_sliders_show_the_figure():
         if cell.cell_type == "code" and any(word in cell.source for word in needed)
     ]
     assert len(notebook.cells) == 3
+    # A kernel that never answers, as one may whose first message is lost, is an error and no hang.
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     saved = notebook.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
     # Of a widget that holds outputs, what it shows; each of the others is a slider or a box.

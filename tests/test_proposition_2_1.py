@@ -151,6 +151,42 @@ def test_error_of_a_given_order_is_within_the_singular_values_left_out(shape):
     assert error(realize(response, "balanced", order=8), response) < 0.6
 
 
+def spectral_radius(params):
+    w = np.asarray(params["params"]["W"], float)
+    return np.max(np.abs(np.linalg.eigvals(w / np.sqrt(len(w)))))
+
+
+@pytest.mark.parametrize("sides", SIDES)
+@pytest.mark.parametrize("seed", range(3))
+def test_balanced_is_stable_at_every_width(sides, seed):
+    """A fitted response has noise, which an RNN of T / 2 units hits and then goes on from."""
+    response = draw((12, *sides), decay=5, seed=seed)
+    limit = np.cos(np.pi / 13)
+    assert spectral_radius(realize(response, "balanced")) <= limit + 1e-6
+    for order in range(1, 12 * min(sides) + 1, 2):
+        params = realize(response, "balanced", order=order)
+        assert spectral_radius(params) < 1
+        zeros = realize(response, "balanced", order=order, zeros_beyond=True)
+        assert spectral_radius(zeros) <= limit + 1e-6
+        assert error(params, response) <= error(zeros, response)
+    full = realize(response, "balanced", order=12 * min(sides))
+    assert error(full, response) <= 1e-5
+    assert np.max(np.abs(nr.impulse_response(full, 40)[12:])) <= 1e-5
+
+
+def test_the_smallest_rnn_with_the_given_lags_is_had_by_asking():
+    noisy, growing = (
+        draw((20, 1, 1), decay=8),
+        (1.1 ** np.arange(20.0).reshape(20, 1, 1)).astype("f4"),
+    )
+    smallest = realize(noisy, "balanced", zeros_beyond=False)
+    assert width(smallest) == 10 and error(smallest, noisy) <= 1e-4
+    assert spectral_radius(smallest) > 1
+    assert width(realize(growing, "balanced", zeros_beyond=False)) == 1
+    stable = realize(growing, "balanced")
+    assert spectral_radius(stable) < 1 and error(stable, growing) <= 1e-5
+
+
 def test_singular_values_are_those_of_the_hankel_matrix():
     response = draw((5, 2, 3)).astype(float)
     given = np.block([[response[i + j] for j in range(3)] for i in range(3)])
@@ -203,6 +239,12 @@ def test_the_zero_response_is_realized(method):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            (np.eye(3)[:, :, None], "shift", None, None, True),
+            "zeros_beyond must be None for method",
+        ),
+        ((draw((3, 1, 1)), "balanced", 3, None, False), "zeros_beyond must be True for"),
+        ((draw((3, 1, 1)), "balanced", 3, None, "no"), "must be True or False, got 'no'"),
         ((np.ones((3, 1)),), r"must have shape \(lags, outputs, inputs\), got shape \(3, 1\)"),
         ((np.ones((0, 1, 1)),), "must not be empty"),
         ((np.array([[[1.0]], [[np.nan]]]),), "impulse_response must be finite"),
@@ -212,13 +254,16 @@ def test_the_zero_response_is_realized(method):
         ((np.ones((3, 1, 1)), "shift", None, 0.1), "tolerance must be None for method 'shift'"),
         ((np.ones((3, 1, 2)), "balanced", 4), "order must be at most 3.* got 4"),
         ((np.ones((3, 1, 2)), "balanced", 0), "order must be a positive integer, got 0"),
-        ((np.ones((3, 1, 2)), "balanced", None, 1.0), "tolerance must be at least 0 and less"),
-        ((np.ones((3, 1, 2)), "balanced", None, np.nan), "tolerance must be at least 0 and less"),
+        ((np.ones((3, 1, 2)), "balanced", None, 1.0), "tolerance must be at least 0 and below 1"),
+        (
+            (np.ones((3, 1, 2)), "balanced", None, np.nan),
+            "tolerance must be at least 0 and below 1",
+        ),
     ],
 )
 def test_errors_name_the_argument(arguments, message):
     response, *rest = arguments
-    names = ("method", "order", "tolerance")
+    names = ("method", "order", "tolerance", "zeros_beyond")
     with pytest.raises(ValueError, match=message):
         realize(response, **dict(zip(names, rest, strict=False)))
 

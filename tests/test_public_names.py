@@ -1,6 +1,6 @@
 """What users write is a promise: the public names and how they are called, in `signatures.txt`.
 
-A change on purpose is written down by `uv run python tests/test_public_names.py`.
+A change on purpose is written down by `uv run --group dev python tests/test_public_names.py`.
 """
 
 import inspect

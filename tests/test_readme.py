@@ -1,18 +1,35 @@
 """What the README says: its examples run, its commands and files exist."""
 
 import re
+import tomllib
 from pathlib import Path
+
+import pytest
+import yaml
 
 import ntk_rnn as nr
 from ntk_rnn import cli
 
 ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+# Where commands are written down, and the group that each program needs.
+COMMANDS = [
+    ROOT / "README.md",
+    ROOT / ".ci" / "run",
+    ROOT / ".github" / "CONTRIBUTING.md",
+    *sorted((ROOT / "ntk_rnn" / "guide").glob("*.py")),
+]
+NEEDED = dict.fromkeys(("pytest", "ruff", "pyright", "jupyter"), "dev") | {
+    "python -m ntk_rnn.guide": "docs",
+    "python -m benchmarks": "bench",
+}
 
 
 def test_examples_run_one_after_the_other(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     names = {}
     for block in blocks:
         assert block.count("\n") <= 12
@@ -20,12 +37,25 @@ def test_examples_run_one_after_the_other(capsys):
     kernel_error, training_gap = (float(line) for line in capsys.readouterr().out.split())
     # The network is 500 wide: both are of the order of 1 / sqrt(500).
     assert 0 < kernel_error < 0.5 and 0 < training_gap < 0.2
-    assert names["K"].shape == (4, 4, 10, 10)
+    assert names["K"].shape == names["K_net"].shape == (4, 4, 10, 10)
 
 
 def test_the_test_command_is_the_one_that_ci_runs():
-    assert "pip install uv && uv run pytest" in README
-    assert "check 'pip install uv && uv run pytest'" in (ROOT / ".ci" / "run").read_text()
+    command = "pip install uv && uv run --group dev pytest"
+    assert f"\n{command}\n" in README
+    assert f"check '{command}'" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)
+def test_commands_name_the_group_that_has_what_they_run(path):
+    """The default install has none of the groups: it is what running the library needs."""
+    assert PYPROJECT["tool"]["uv"]["default-groups"] == []
+    assert set(NEEDED.values()) <= PYPROJECT["dependency-groups"].keys()
+    for run in re.findall(r"\buv run ([^&`'\n#]+)", path.read_text(encoding="utf-8")):
+        group = re.search(r"--group (\w+)", run)
+        words = re.sub(r"--(group|resolution|with|extra) \S+|--isolated", "", run).split()
+        program = " ".join(words[: 3 if words[:2] == ["python", "-m"] else 1])
+        assert program not in NEEDED or (group and group[1] == NEEDED[program]), run
 
 
 def test_every_row_of_the_table_names_what_exists():
@@ -64,5 +94,11 @@ def test_every_command_exists():
     assert all(hasattr(cli, command.capitalize()) for command in commands), commands
 
 
-def test_the_version_to_cite_is_this_one():
-    assert f"\nversion: {nr.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+def test_what_is_cited_is_what_is_installed():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = PYPROJECT["project"]
+    assert cited["version"] == project["version"] == nr.__version__
+    assert cited["license"] == project["license"]
+    assert cited["keywords"] == project["keywords"]
+    assert cited["authors"] == project["authors"]
+    assert cited.get("repository-code") == project.get("urls", {}).get("Repository")

@@ -34,12 +34,13 @@ def start(devices, *args):
 def assert_end_well(*processes):
     try:
         for process in processes:
-            output, _ = process.communicate(timeout=240)
+            output, _ = process.communicate()
             assert process.returncode == 0, output
     finally:
         for process in processes:
             process.kill()
-            process.communicate()
+            process.stdout.close()
+            process.wait()
 
 
 def test_eight_devices_give_what_one_does():

@@ -1,11 +1,14 @@
 """Interrupts, and the bar on a terminal."""
 
+import math
 import os
 import pty
+import select
 import signal
 
 import pytest
 
+from ntk_rnn import _terminal
 from ntk_rnn._terminal import interrupts, progress_bar
 
 
@@ -54,7 +57,7 @@ def test_bar_is_drawn_on_a_terminal_and_gone_when_it_ends(monkeypatch):
         patch.setattr("sys.stderr", stderr)
         with progress_bar("steps", 10, patience=0.0) as show:
             show(3, "loss 0.5")
-        with progress_bar("steps", 10) as show:  # work that ends within its patience
+        with progress_bar("steps", 10, patience=math.inf) as show:  # work that ends before
             show(10)
         with progress_bar("steps", 10, wanted=False, patience=0.0) as show:
             show(10)
@@ -62,6 +65,31 @@ def test_bar_is_drawn_on_a_terminal_and_gone_when_it_ends(monkeypatch):
     os.close(control)
     assert "3/10" in drawn and "steps" in drawn and "loss 0.5" in drawn and "10/10" not in drawn
     assert drawn.endswith("\x1b[2K")  # the line is cleared
+
+
+def test_a_bar_says_nothing_that_is_not_known(monkeypatch):
+    """How many there are, how fast they are done, and how long that will take."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    clock = iter(range(100))
+    monkeypatch.setattr(_terminal.time, "perf_counter", lambda: next(clock))
+    control, end = pty.openpty()
+    read = b""
+    with open(end, "w") as stderr, monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", stderr)
+        with progress_bar("units", None, patience=0.0) as show:
+            show(0, "loading")
+        with progress_bar("steps", 4000, patience=0.0) as show:
+            show(1000)  # a run that goes on from there
+            show(1010, "loss 0.5")
+        stderr.flush()
+        while select.select([control], [], [], 0)[0]:  # some of it at a time
+            read += os.read(control, 100_000)
+    drawn = read.decode()
+    os.close(control)
+    assert "0 units, loading" in drawn
+    assert "1010/4000 steps, loss 0.5, 10 steps/s, 0:04:59 left" in drawn
+    assert "?" not in drawn.replace("\x1b[?25", "") and "-:--:--" not in drawn
 
 
 def test_no_bar_where_stderr_is_not_a_terminal(capsys):

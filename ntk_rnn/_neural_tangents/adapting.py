@@ -1,4 +1,4 @@
-"""What neural-tangents' own module needs replaced: names of JAX that changed their meaning."""
+"""What neural-tangents' own modules need replaced: names that changed their meaning elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -38,6 +39,48 @@ def adapt(empirical: Any) -> None:
     # Compiled.cost_analysis returns a dict where it returned a list of one dict.
     empirical._get_flops = _count_flops
     empirical.print = lambda *args, **kwargs: None  # AUTO prints what it counted
+
+
+def adapt_predict(predict: Any) -> None:
+    """Replaces what `neural_tangents.predict` uses of JAX and SciPy that changed meaning."""
+    import scipy
+    import scipy.linalg
+
+    # core.eval_context took what is traced as well; now only what is concrete can be in it. Here
+    # that is decided where it is used, in functions that are cached.
+    core = _overlay(jax.core, eval_context=contextlib.nullcontext)
+    predict.jax = _overlay(jax, core=core)
+    predict.lru_cache = _cached_if_concrete
+
+    # The argument `eigvals` of scipy.linalg.eigvalsh was removed in SciPy 1.14.
+    def eigvalsh(matrix: Any, eigvals: tuple[int, int]) -> Any:
+        return scipy.linalg.eigvalsh(matrix, subset_by_index=eigvals)
+
+    predict.sp = _overlay(scipy, linalg=_overlay(scipy.linalg, eigvalsh=eigvalsh))
+
+
+def _cached_if_concrete(maxsize: int) -> Callable[..., Any]:
+    """`functools.lru_cache` for functions within functions of kernels, which may be traced.
+
+    What a function has computed from tracers is of one trace, and wrong in any other.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.lru_cache(maxsize)
+        def evaluated(*args: Any) -> Any:
+            with jax.ensure_compile_time_eval():
+                return function(*args)
+
+        @functools.wraps(function)
+        def either(*args: Any) -> Any:
+            enclosed = [cell.cell_contents for cell in function.__closure__ or ()]
+            arrays = jax.tree.leaves((enclosed, args))
+            traced = any(isinstance(array, jax.core.Tracer) for array in arrays)
+            return function(*args) if traced else evaluated(*args)
+
+        return either
+
+    return decorate
 
 
 def _overlay(module: types.ModuleType, **names: Any) -> types.ModuleType:
@@ -105,7 +148,7 @@ def _tangent_equations(closed: Any) -> tuple[types.SimpleNamespace, list[Any], l
                 raise NotImplementedError(f"{eqn.primitive} has complex values")
             equations.append(eqn)
             linear.update(eqn.outvars)
-        else:  # e.g. zeros that were broadcast: the rules want their values
+        else:  # for example zeros that were broadcast, of which the rules need the values
             operands = [v.val if isinstance(v, Literal) else known[v] for v in eqn.invars]
             values = eqn.primitive.bind(*operands, **eqn.params)
             values = values if eqn.primitive.multiple_results else [values]
@@ -129,6 +172,10 @@ def _transpose(eqn: Any, cotangent: Any, *operands: Any) -> Any:
         return (cotangent,)
     if isinstance(cotangent, Zero):
         return [Zero(v.aval) for v in eqn.invars]
+    # Without its rules of structure, neural-tangents leaves out axes of length 1.
+    shape = eqn.outvars[0].aval.shape
+    if math.prod(shape) == math.prod(cotangent.shape):
+        cotangent = jnp.reshape(cotangent, shape)
     linear = [i for i, v in enumerate(operands) if isinstance(v, UndefinedPrimal)]
 
     def apply(*values: Any) -> Any:

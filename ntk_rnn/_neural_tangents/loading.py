@@ -1,4 +1,4 @@
-"""Importing neural-tangents: the names it misses in JAX, and its part that needs tensorflow."""
+"""Imports neural-tangents, with the names it misses in JAX, and without what needs tensorflow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from jax.extend import core
 
-from ntk_rnn._neural_tangents.adapting import adapt
+from ntk_rnn._neural_tangents.adapting import adapt, adapt_predict
 
 
 def _safe_map(fun: Callable[..., Any], *args: Any) -> list[Any]:
@@ -39,8 +39,8 @@ _MOVED_NAMES: dict[str, dict[str, Any]] = {
         "Value": Any,  # an alias of Any, used in annotations only; removed
     },
     "jax.util": {  # the module itself was removed
-        "safe_map": _safe_map,  # removed: `map` on equally many, as a list
-        "safe_zip": _safe_zip,  # removed: `zip` that is strict, as a list
+        "safe_map": _safe_map,  # removed: `map` over sequences of equal length, as a list
+        "safe_zip": _safe_zip,  # removed: a strict `zip`, as a list
     },
     "jax.interpreters.ad": {
         # Removed: no JAX since 0.4.24 has emitted this primitive. It is the key of a rule.
@@ -71,6 +71,7 @@ def load() -> types.ModuleType:
                 module = importlib.import_module("neural_tangents")
                 empirical = importlib.import_module("neural_tangents._src.empirical")
             adapt(empirical)
+            adapt_predict(importlib.import_module("neural_tangents._src.predict"))
         except Exception as error:
             raise ImportError(
                 "empirical kernels need neural-tangents, which cannot be loaded "
@@ -106,8 +107,8 @@ class _Deferred(types.ModuleType):
     """`neural_tangents.experimental`, executed when one of its names is first asked for."""
 
     def __getattr__(self, name: str) -> Any:
-        # Python probes modules for names that they never had: for __warningregistry__ to warn, and,
-        # to pickle an object that does not say where it is from, all modules for its name.
+        # Python asks modules for names that they never had: for __warningregistry__ when it warns,
+        # and for the name of an object that it pickles and that does not say where it is from.
         if name.startswith("__") or name not in self._source_names():
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         with _LOCK:  # other threads wait here until the module is complete

@@ -1,9 +1,10 @@
-"""Whether an implementation of neural-tangents works here: found out by trying it."""
+"""Finds out whether an implementation of neural-tangents works here, by trying it."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import enum
+import functools
 import threading
 import warnings
 from collections.abc import Callable
@@ -13,16 +14,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntk_rnn import _checks
 from ntk_rnn._neural_tangents.loading import load
 
 _LOCK = threading.RLock()
-_FAILURES: dict[enum.IntEnum, str | None] = {}  # what was tried, and what was wrong
+_FAILURES: dict[enum.IntEnum, str | None] = {}  # what has been tried, and what was wrong with it
 
 
 def implementation(value: str | int) -> enum.IntEnum:
     """The `NtkImplementation` with this name or number, if it works on this JAX.
 
-    That is found out when it is first asked for, on three small networks.
+    It is tried on three small networks when it is first asked for.
 
     Args:
       value: `"jacobian_contraction"`, `"ntk_vector_products"`, `"structured_derivatives"` or
@@ -37,10 +39,12 @@ def implementation(value: str | int) -> enum.IntEnum:
         if isinstance(value, str):
             member = members[value.strip().upper().replace("-", "_")]
         else:
-            member = members(value)
+            member = members(_checks.integer("implementation", value, least=0))
     except (KeyError, ValueError):
         names = ", ".join(repr(m.name.lower()) for m in members)
-        raise ValueError(f"implementation must be one of {names}, got {value!r}") from None
+        raise ValueError(
+            f"implementation must be one of {names}, got {_checks.shown(value)}"
+        ) from None
     failure = _failure(member)
     if failure is not None:
         working = ", ".join(repr(m.name.lower()) for m in members if _failure(m) is None)
@@ -64,9 +68,9 @@ def _failure(member: enum.IntEnum) -> str | None:
 
 def _try(nt: Any, member: enum.IntEnum) -> str | None:
     """Compares an implementation with the contraction of Jacobians on three small networks."""
-    reference = nt.NtkImplementation.JACOBIAN_CONTRACTION
-    if member == reference:  # the plain product of two Jacobians, which asks nothing unusual
-        return None
+    implementations = nt.NtkImplementation
+    if member == implementations.JACOBIAN_CONTRACTION:
+        return None  # the plain product of two Jacobians, which asks nothing unusual
     with (
         jax.numpy_rank_promotion("allow"),
         jax.numpy_dtype_promotion("standard"),
@@ -74,19 +78,29 @@ def _try(nt: Any, member: enum.IntEnum) -> str | None:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")
-        for name, (network, params, x) in _networks().items():
-
-            def kernel(which: enum.IntEnum, network: Any = network) -> Any:
-                return nt.empirical_ntk_fn(network, (), vmap_axes=0, implementation=which)
-
-            expected = np.asarray(jax.jit(kernel(reference))(x, None, params))
+        for name in _networks():
+            expected = _expected(nt, name)
             try:
-                result = np.asarray(jax.jit(kernel(member))(x, None, params))
+                result = _kernel(nt, name, member)
             except Exception as error:
                 return f"on a small {name} network: {type(error).__name__}: {error}"
             if not np.allclose(result, expected, rtol=0, atol=1e-5 * np.abs(expected).max()):
                 return f"on a small {name} network it does not give the kernel"
+            if member == implementations.AUTO:
+                break  # It compiles the others to choose from them, which are tried on all.
     return None
+
+
+@functools.cache
+def _expected(nt: Any, name: str) -> np.ndarray:
+    """The kernel of a network by the contraction of Jacobians."""
+    return _kernel(nt, name, nt.NtkImplementation.JACOBIAN_CONTRACTION)
+
+
+def _kernel(nt: Any, name: str, implementation: enum.IntEnum) -> np.ndarray:
+    network, params, x = _networks()[name]
+    kernel = nt.empirical_ntk_fn(network, (), vmap_axes=0, implementation=implementation)
+    return np.asarray(jax.jit(kernel)(x, None, params))
 
 
 def _networks() -> dict[str, tuple[Callable[..., jax.Array], Any, np.ndarray]]:

@@ -40,7 +40,7 @@ def checked_batches(x: Any, y: Any = None, weights: Any = None) -> Iterator[Batc
       ValueError: if a batch is not as said, or has other ``(T, n_x, n_y)`` than the first.
     """
     first = None
-    for where, arrays in _raw_batches(x, y, weights):
+    for where, arrays in raw_batches(x, y, weights):
         batch = _checked(where, *arrays)
         sizes = (*batch.inputs.shape[1:], batch.targets.shape[2])
         first = sizes if first is None else first
@@ -52,7 +52,7 @@ def checked_batches(x: Any, y: Any = None, weights: Any = None) -> Iterator[Batc
         yield batch
 
 
-def _raw_batches(x: Any, y: Any, weights: Any) -> Iterator[tuple[str, tuple[Any, Any, Any]]]:
+def raw_batches(x: Any, y: Any, weights: Any) -> Iterator[tuple[str, tuple[Any, Any, Any]]]:
     """Which batch it is, for error messages, and its ``(x, y, weights)``."""
     if y is not None:
         yield "", (x, y, weights)
@@ -66,7 +66,7 @@ def _raw_batches(x: Any, y: Any, weights: Any) -> Iterator[tuple[str, tuple[Any,
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
             raise ValueError(
                 "x must be an iterable of batches (x, y) or (x, y, weights), got "
-                f"{type(batch).__name__} as batch {index}; pass one data set as compress(x, y)"
+                f"{type(batch).__name__} as batch {index}; pass one data set as x and y"
             )
         yield f" of batch {index}", (batch[0], batch[1], batch[2] if len(batch) == 3 else None)
 
@@ -99,19 +99,46 @@ def _checked(where: str, x: Any, y: Any, weights: Any) -> Batch:
 
 def _array(name: str, value: Any, rank: int) -> tuple[np.ndarray, np.dtype]:
     """``value`` in float64 on the host, and the type of at least float32 that JAX has for it."""
-    if _checks.is_traced(value):
-        raise ValueError(
-            f"{name} must be concrete, got a tracer; compress data outside of what is compiled or "
-            "differentiated, and pass the compressed data in"
-        )
-    array = value if isinstance(value, jax.Array) else np.asarray(value)
+    array, dtype = host_array(name, value)
     if array.ndim != rank or 0 in array.shape:
         axes = ", ".join(("sequences", "time steps", "features")[:rank])
         raise ValueError(
             f"{name} must have shape ({axes}) and not be empty, got shape {array.shape}"
         )
-    if jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise ValueError(f"{name} must be real, got dtype {array.dtype}; pass its real part")
-    narrow = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize <= 4
+    return array, dtype
+
+
+def host_rows(name: str, value: Any, remedy: str | None = None) -> tuple[np.ndarray, np.dtype]:
+    """``value`` as ``host_array`` has it, shape ``(rows, features)``; ``(rows,)`` is one feature.
+
+    Raises:
+      ValueError: also if the shape is another one, or empty, or, where a remedy is given, an entry
+        is not finite.
+    """
+    array, dtype = host_array(name, value)
+    if array.ndim not in (1, 2) or 0 in array.shape:
+        raise ValueError(
+            f"{name} must have shape (rows, columns) and not be empty, got shape {array.shape}; "
+            "sequences (N, T, n) need no cutting"
+        )
+    if remedy is not None:
+        _checks.finite(name, array, remedy)
+    return array.reshape(len(array), -1), dtype
+
+
+def host_array(name: str, value: Any) -> tuple[np.ndarray, np.dtype]:
+    """``value`` in float64 on the host, and the type of at least float32 that JAX has for it.
+
+    Raises:
+      ValueError: if that would lose something: a tracer, masked, complex, text, dates, ragged.
+    """
+    if _checks.is_traced(value):
+        raise ValueError(
+            f"{name} must be concrete, got a tracer; compress data outside of what is compiled or "
+            "differentiated, and pass the compressed data in"
+        )
+    array = _checks.numbers(name, value)
+    floating = jnp.issubdtype(array.dtype, jnp.floating)
+    narrow = floating and array.dtype.itemsize <= 4
     dtype = np.dtype(np.float32) if narrow else jnp.result_type(float)
     return np.asarray(array, np.float64), dtype

@@ -11,11 +11,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Float
 
 from ntk_rnn._namespace import einsum, float64, namespace
 from ntk_rnn._types import AnyArray
-from ntk_rnn.compression.triangle import CompressedData, factorized
+from ntk_rnn.compression.blocks import factorized
+from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.sequences import convolved, lagged
 
 # The host factorizes at least so many rows of the matrix of lagged inputs at once.
@@ -61,7 +63,12 @@ def of_sequences(
         return _of_sequences_on_host(*map(np.asarray, (x, y, initial)))
     lags, _, in_dim = initial.shape
     rows, targets = _rows_and_targets(x, y, initial)
-    basis, triangle = jnp.linalg.qr(rows)
+    if rows.shape[0] > rows.shape[1]:
+        basis, triangle = jnp.linalg.qr(rows)
+    else:
+        # The basis is complete, so it may be a fixed one: JAX has no derivative of this one.
+        basis = jnp.linalg.qr(lax.stop_gradient(rows))[0]
+        triangle = einsum("rk,rp->kp", basis, rows)
     residual = einsum("rk,rb->kb", basis, targets)
     beyond = targets - einsum("rk,kb->rb", basis, residual)
     remaining = jnp.sum(beyond**2) / 2

@@ -7,16 +7,17 @@ is, and what is sent does not depend on the number of sequences.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._namespace import float64
-from ntk_rnn.compression.triangle import CompressedData, centred, compress, factorized
+from ntk_rnn.compression.blocks import Block, factor_of
+from ntk_rnn.compression.triangle import CompressedData, centred, compress
 
 
 def merge_compressed(parts: Iterable[CompressedData]) -> CompressedData:
@@ -29,10 +30,10 @@ def merge_compressed(parts: Iterable[CompressedData]) -> CompressedData:
       parts: results of ``compress``, of sequences of one length; they are iterated over once.
 
     Returns:
-      What ``compress`` gives for all of their data at once, up to rounding to the type of the
-      parts.
+      What ``compress`` gives for all of their data at once, up to rounding.
 
     Raises:
+      TypeError: if ``parts`` is no iterable, or a part is no ``CompressedData``.
       ValueError: if there is no part, or they differ in length or numbers of inputs or outputs.
 
     Example:
@@ -45,19 +46,34 @@ def merge_compressed(parts: Iterable[CompressedData]) -> CompressedData:
       >>> np.allclose(nr.merge_compressed(parts).loss(L), nr.compress(x, y).loss(L), rtol=1e-5)
       True
     """
-    triangle, total_weight, first, dtype = None, 0.0, None, np.dtype(np.float32)
+    no_parts = CompressedData | np.ndarray | jax.Array
+    if isinstance(parts, no_parts) or not isinstance(parts, Iterable):
+        raise TypeError(
+            f"parts must be an iterable of CompressedData, got {type(parts).__name__}; pass a "
+            "list of results of compress"
+        )
+    factor = factor_of(_blocks_of_parts(parts))
+    if factor is None:
+        raise ValueError("parts must hold at least one CompressedData, got an empty iterable")
+    return centred(factor)
+
+
+def _blocks_of_parts(parts: Iterable[CompressedData]) -> Iterator[Block]:
+    """Rows of each part."""
+    first = None
     for index, part in enumerate(parts):
+        if not isinstance(part, CompressedData):
+            raise TypeError(
+                f"parts[{index}] must be CompressedData, got {type(part).__name__}; pass results "
+                "of compress"
+            )
         first = part if first is None else first
         _checks.same(
             f"parts[{index}].shape", part.shape, "parts[0].shape", first.shape, "(T, n_y, n_x)"
         )
-        dtype = np.promote_types(dtype, part.triangle.dtype)
-        total_weight += float(part.num_targets) / part.shape[1]
-        triangle = factorized(triangle, [_rows_of_part(part)])
-    if triangle is None or first is None:
-        raise ValueError("parts must hold at least one CompressedData, got an empty iterable")
-    seq_len, out_dim, in_dim = first.shape
-    return centred(triangle, (seq_len, in_dim, out_dim), total_weight, dtype)
+        seq_len, out_dim, in_dim = part.shape
+        weight = float(part.num_targets) / out_dim
+        yield Block(_rows_of_part(part), (seq_len, in_dim, out_dim), weight, part.dtype)
 
 
 def compress_shards(
@@ -98,11 +114,19 @@ def compress_shards(
                 f"{name} must be an array on devices, got {type(array).__name__}; pass it through "
                 "shard_sequences, or use compress"
             )
+        _checks.numbers(name, array)
     if jax.process_count() == 1:
         return compress(_batches(arrays))
-    stacked = multihost_utils.process_allgather(_padded(_compressed_here(arrays)))
+    here = _padded(_compressed_here(arrays))
+    # As pairs of integers, for JAX would round float64 to what its setting allows.
+    packed = [np.atleast_1d(leaf).view(np.uint32) for leaf in jax.tree.leaves(here)]
+    gathered = multihost_utils.process_allgather(packed)
     merged = merge_compressed(
-        CompressedData(*(jnp.asarray(leaf[i]) for leaf in stacked))
+        jax.tree.map(
+            lambda leaf, all_of_it, i=i: all_of_it[i].view(np.float64).reshape(leaf.shape),
+            here,
+            jax.tree.unflatten(jax.tree.structure(here), gathered),
+        )
         for i in range(jax.process_count())
     )
     if not merged.num_targets > 0:
@@ -118,7 +142,7 @@ def _compressed_here(arrays: dict[str, Array]) -> CompressedData:
         return compress(_batches(arrays))
     # No data, in the type and shape that data would have.
     example = compress(*(np.ones((1, *a.shape[1:]), a.dtype) for a in arrays.values()))
-    return jax.tree.map(jnp.zeros_like, example)
+    return jax.tree.map(np.zeros_like, example)
 
 
 def _batches(arrays: dict[str, Array]) -> Iterator[tuple[np.ndarray, ...]]:
@@ -158,10 +182,12 @@ def _rows_of_part(part: CompressedData) -> np.ndarray:
     return np.concatenate([np.concatenate([triangle, goal], axis=1), constant_row])
 
 
-def _padded(part: CompressedData) -> tuple[Array, ...]:
-    """The arrays of a part, padded with rows of 0 to as many rows as any part may have."""
+def _padded(part: CompressedData) -> CompressedData:
+    """A part with rows of 0, as many as any part may have."""
     seq_len, _, in_dim = part.shape
     missing = (0, seq_len * in_dim - len(part.triangle))
-    triangle = jnp.pad(part.triangle, (missing, (0, 0), (0, 0)))
-    residual = jnp.pad(part.residual, (missing, (0, 0)))
-    return triangle, part.centre, residual, part.constant, part.num_targets
+    return replace(
+        part,
+        triangle=np.pad(part.triangle, (missing, (0, 0), (0, 0))),
+        residual=np.pad(part.residual, (missing, (0, 0))),
+    )

@@ -7,7 +7,7 @@ whatever the precision of JAX.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -18,16 +18,14 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.compression.batches import checked_batches
+from ntk_rnn.compression.batches import Batch, checked_batches
+from ntk_rnn.compression.blocks import Block, factor_of, rows_at_once
 from ntk_rnn.loss import Loss, check_loss, loss_scale
 from ntk_rnn.sequences import lagged
 
 # The centre is a fit along the singular directions with values above this, relative to the
 # largest: what training learns soon. Along others the fit may be huge, and far from training.
 _CENTRE_CUTOFF = 1e-3
-
-# Most rows that are factorized at once, and most numbers in them (32 MB).
-_CHUNK_ROWS, _CHUNK_ENTRIES = 2**14, 2**22
 
 
 @struct.dataclass
@@ -50,6 +48,8 @@ class CompressedData:
       constant: loss of targets that ``Q`` does not span, which no ``L`` changes, shape ``()``.
       num_targets: what the mean loss divides by: ``n_y`` times the sum of the weights, shape
         ``()``.
+      dtype: the type in which JAX computes with the data. The arrays are in float64 on the host,
+        for what is computed there.
 
     Example:
       >>> import jax
@@ -64,17 +64,25 @@ class CompressedData:
       True
     """
 
-    triangle: Float[Array, "K T n_x"]
-    centre: Float[Array, "T n_y n_x"]
-    residual: Float[Array, "K n_y"]
-    constant: Float[Array, ""]
-    num_targets: Float[Array, ""]
+    triangle: Float[AnyArray, "K T n_x"]
+    centre: Float[AnyArray, "T n_y n_x"]
+    residual: Float[AnyArray, "K n_y"]
+    constant: Float[AnyArray, ""]
+    num_targets: Float[AnyArray, ""]
+    dtype: np.dtype = struct.field(pytree_node=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape ``(T, n_y, n_x)`` of impulse responses."""
         seq_len, out_dim, in_dim = self.centre.shape
         return seq_len, out_dim, in_dim
+
+    def __repr__(self) -> str:
+        # JAX also makes trees of this kind whose leaves are no arrays.
+        triangle, centre = (getattr(x, "shape", x) for x in (self.triangle, self.centre))
+        return (
+            f"CompressedData(triangle {triangle}, centre {centre}, num_targets={self.num_targets})"
+        )
 
     def errors(
         self, impulse_response: Float[AnyArray, "*batch lags n_y n_x"]
@@ -93,14 +101,16 @@ class CompressedData:
         Raises:
           ValueError: if the shape does not match, or an entry is not finite.
         """
-        shape = np.shape(impulse_response)
+        response = _checks.numbers("impulse_response", impulse_response)
+        shape = response.shape
         if len(shape) < 3 or shape[-3] == 0 or shape[-2:] != self.shape[-2:]:
             raise ValueError(
                 "impulse_response must have the shape (T, n_y, n_x) of the data, "
                 f"{self.shape}, with any axes in front, got {shape}"
             )
-        _checks.finite("impulse_response", impulse_response)
-        return _errors(self, jnp.asarray(impulse_response, self.centre.dtype))
+        _checks.same_devices(**{"impulse_response": response, "these data": self})
+        data = for_jax(self)
+        return _errors(data, _checks.real("impulse_response", response).astype(data.centre.dtype))
 
     def loss(
         self, impulse_response: Float[AnyArray, "*batch lags n_y n_x"], loss: Loss = "sum"
@@ -121,11 +131,17 @@ class CompressedData:
         """
         scale = self.scale(loss)
         squares = jnp.sum(self.errors(impulse_response) ** 2, axis=(-2, -1))
-        return scale * (squares / 2 + self.constant)
+        return scale * (squares / 2 + for_jax(self).constant)
 
     def scale(self, loss: Loss) -> float | Float[Array, ""]:
         """What the sum loss is multiplied by: 1, or ``2 / num_targets`` for the mean."""
-        return loss_scale(check_loss(loss), self.num_targets)
+        return loss_scale(check_loss(loss), for_jax(self).num_targets)
+
+
+def for_jax(data: CompressedData) -> CompressedData:
+    """The data rounded to the type in which JAX computes with them."""
+    dtype = jax.dtypes.canonicalize_dtype(data.dtype)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), data)
 
 
 def compress(
@@ -154,8 +170,9 @@ def compress(
       chunk_size: number of sequences that are factorized at once; some 10,000 rows if ``None``.
 
     Returns:
-      The compressed data, in the type of ``x`` and ``y`` as JAX has it, and at least float32:
-      float64 where JAX's float64 is enabled and ``x`` or ``y`` is of that type.
+      The compressed data, in float64. JAX computes with them in the type of ``x`` and ``y`` as it
+      has it, and at least float32: float64 where JAX's float64 is enabled and ``x`` or ``y`` is of
+      that type.
 
     Raises:
       ValueError: if shapes do not match, anything is empty or not finite, a weight is negative or
@@ -175,78 +192,54 @@ def compress(
     """
     if chunk_size is not None:
         chunk_size = _checks.integer("chunk_size", chunk_size)
-    sizes, triangle, pending, total_weight = None, None, [], 0.0
-    dtype = np.dtype(np.float32)
-    for batch in checked_batches(x, y, weights):
-        seq_len, in_dim, out_dim = sizes = (*batch.inputs.shape[1:], batch.targets.shape[2])
-        dtype = np.promote_types(dtype, batch.dtype)
-        total_weight += float(np.sum(batch.weights))
-        columns = seq_len * in_dim + out_dim
-        # Several times as many rows as the triangle, which is factorized again with each chunk.
-        rows = max(4 * columns, min(_CHUNK_ROWS, _CHUNK_ENTRIES // columns))
-        size = -(-rows // seq_len) if chunk_size is None else chunk_size
-        for start in range(0, len(batch.inputs), size):
-            chunk = (array[start : start + size] for array in batch[:3])
-            pending.append(_weighted_rows(*chunk))
-            # Small batches are collected until they make up a chunk.
-            if sum(map(len, pending)) >= size * seq_len:
-                triangle, pending = factorized(triangle, pending), []
-    if sizes is None:
+    factor = factor_of(_blocks(checked_batches(x, y, weights), chunk_size), chunk_size)
+    if factor is None:
         raise ValueError("x must hold at least one batch (x, y), got an empty iterable")
-    if total_weight == 0:
+    if factor.weight == 0:
         raise ValueError("weights must not all be 0, got no positive one; there is nothing to fit")
-    return centred(factorized(triangle, pending), sizes, total_weight, dtype)
+    return centred(factor)
 
 
-def _weighted_rows(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Rows ``sqrt(w) [A b]``, without those of weight 0."""
-    _, seq_len, in_dim = x.shape
-    kept = weights > 0
-    inputs = lagged(x, seq_len)[kept]  # of a view, so each row is copied once
-    rows = np.concatenate([inputs.reshape(-1, seq_len * in_dim), y[kept]], axis=1)
-    return rows * np.sqrt(weights[kept])[:, None]
-
-
-def factorized(triangle: np.ndarray | None, rows: list[np.ndarray]) -> np.ndarray:
-    """The triangle of further rows below the triangle of those before."""
-    blocks = rows if triangle is None else [triangle, *rows]
-    return np.asarray(np.linalg.qr(np.concatenate(blocks), mode="r"))
+def _blocks(batches: Iterable[Batch], chunk_size: int | None) -> Iterator[Block]:
+    """Rows ``sqrt(w) [A b]`` of some sequences at a time."""
+    for batch in batches:
+        _, seq_len, in_dim = batch.inputs.shape
+        sizes = seq_len, in_dim, batch.targets.shape[2]
+        size = -(-rows_at_once(*sizes) // seq_len) if chunk_size is None else chunk_size
+        for start in range(0, len(batch.inputs), size):
+            x, y, weights = (array[start : start + size] for array in batch[:3])
+            kept = weights > 0
+            inputs = lagged(x, seq_len)[kept]  # of a view, so each row is copied once
+            rows = np.concatenate([inputs.reshape(-1, seq_len * in_dim), y[kept]], axis=1)
+            rows *= np.sqrt(weights[kept])[:, None]
+            yield Block(rows, sizes, float(np.sum(weights)), batch.dtype)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what overflows is refused
-def centred(
-    factor: np.ndarray, sizes: tuple[int, int, int], total_weight: float, dtype: np.dtype
-) -> CompressedData:
-    """Compressed data from the triangle ``[R z; 0 S]`` of inputs and targets.
-
-    Args:
-      factor: that triangle.
-      sizes: ``(T, n_x, n_y)``.
-      total_weight: sum of the weights of all targets.
-      dtype: type in which the data are stored.
-    """
+def centred(factor: Block) -> CompressedData:
+    """Compressed data from the triangle ``[R z; 0 S]`` of inputs and targets."""
+    rows, sizes, total_weight, dtype = factor
     seq_len, in_dim, out_dim = sizes
     columns = seq_len * in_dim
-    triangle, goal = factor[:columns, :columns], factor[:columns, columns:]
-    _check_finite(factor)
+    triangle, goal = rows[:columns, :columns], rows[:columns, columns:]
+    _check_finite(rows)
     # The units of an input must not decide which directions count as small.
     norms = np.linalg.norm(triangle, axis=0)
     norms = np.where(norms > 0, norms, 1)
     fit = np.linalg.lstsq(triangle / norms, goal, rcond=_CENTRE_CUTOFF)[0] / norms[:, None]
-    # The residual is that of the centre as it is stored, so rounding it costs nothing.
-    fit = fit.astype(dtype)
-    residual = goal - triangle @ fit.astype(np.float64)
+    # The residual is that of the centre as JAX has it, so rounding it costs nothing.
+    fit = fit.astype(dtype).astype(np.float64)
+    residual = goal - triangle @ fit
     parts = (
         triangle.reshape(-1, seq_len, in_dim),
         fit.reshape(seq_len, in_dim, out_dim).swapaxes(1, 2),
         residual,
-        np.sum(factor[columns:, columns:] ** 2) / 2,
+        np.sum(rows[columns:, columns:] ** 2) / 2,
         np.float64(total_weight * out_dim),
     )
-    stored = [np.asarray(part, dtype) for part in parts]
-    for part in stored:
-        _check_finite(part)
-    return CompressedData(*map(jnp.asarray, stored))
+    for part in parts:
+        _check_finite(np.asarray(part, dtype))
+    return CompressedData(*map(np.asarray, parts), dtype=dtype)
 
 
 def _check_finite(part: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from ntk_rnn.data.macaque import S1, DataUnavailable, s1
 from ntk_rnn.data.own_recordings import from_arrays, from_csv
+from ntk_rnn.data.recordings import Recording
 from ntk_rnn.data.synthetic import add_noise, delay, teacher
 from ntk_rnn.data.units import Units, training_units
 from ntk_rnn.data.windows import Windows, chronological_split, piece_starts, window_starts
@@ -9,6 +10,7 @@ from ntk_rnn.data.windows import Windows, chronological_split, piece_starts, win
 __all__ = [
     "S1",
     "DataUnavailable",
+    "Recording",
     "Units",
     "Windows",
     "add_noise",

@@ -1,169 +1,225 @@
-"""A CSV file as columns of text and numbers, with messages that say where it is wrong."""
+"""Columns of a CSV file as numbers and labels, with messages that say where it is wrong.
+
+NumPy's parser reads what has nothing unusual. Everything else is read cell by cell, which takes
+many times as long and as much memory, and can say what is wrong and in which line.
+"""
 
 from __future__ import annotations
 
 import csv
-import difflib
-import io
+import itertools
 import math
-from collections.abc import Iterator
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-# What spreadsheet programs and statistics packages write for a number that is missing.
-_MISSING = {"", "nan", "na", "n/a", "null", "none", "-", "#n/a"}
+from ntk_rnn.data.csv_source import Header, not_csv, open_text, read_header
+
+#: What spreadsheet programs and statistics packages write for what is missing.
+MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "-", "#n/a"})
+# What may mark thousands, of which a decimal comma cannot be told apart.
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+_COMMAS_AND_POINTS = re.compile(r"[+-]?(\d[\d.]*\.[\d.]*,|\d[\d,]*,[\d,]*\.)[\d.,]*")
+
+Columns = tuple[Float[np.ndarray, "rows columns"], list[str] | None]
+
+
+def read_columns(path: Path, names: list[str], group: str | None) -> Columns:
+    """Columns of numbers, and the labels of a column of groups.
+
+    Raises:
+      ValueError: if the file cannot be had or is no table, or a cell is no finite number or no
+        label.
+    """
+    try:
+        found = _quick_columns(path, names, group)
+        if found is not None:
+            return found
+        table = read_table(path)
+    except (OSError, EOFError, zlib.error) as error:  # in the middle of a file, e.g. one cut short
+        raise ValueError(
+            f"path must be a file that can be read to its end, got {str(path)!r} ({error}); copy "
+            "it once more"
+        ) from None
+    labels = None if group is None else table.text(group)
+    return table.numbers(names), labels
+
+
+def _quick_columns(path: Path, names: list[str], group: str | None) -> Columns | None:
+    """The same by NumPy's parser; ``None`` where anything is unusual."""
+    with open_text(path) as lines:
+        try:
+            found = read_header(path.name, lines)
+        except UnicodeDecodeError:
+            return None
+        if found is None:
+            return None
+        header, rest = found
+        labelled = None if group is None else header.place(group)
+        places = [header.place(name) for name in names]
+        if labelled in places:
+            return None
+        codes: dict[str, int] = {}
+        # A text that is not asked for is cut to one letter.
+        kinds = ["f8" if place in places else "U1" for place in range(len(header.columns))]
+        converters: dict[int | str, Callable[[str], int]] | None = None
+        if labelled is not None:
+            kinds[labelled] = "i8"
+            converters = {labelled: lambda cell: codes.setdefault(cell.strip(), len(codes))}
+        rest = _plain(rest)
+        try:
+            first = next(rest, None)
+            if first is None:
+                return None
+            table = np.loadtxt(
+                itertools.chain([first], rest),
+                dtype=np.dtype([(str(place), kind) for place, kind in enumerate(kinds)]),
+                delimiter=header.separator, quotechar='"', comments=None, converters=converters,
+                encoding="utf-8", ndmin=1,
+            )  # fmt: skip
+        except ValueError:
+            return None
+    values = np.empty((len(table), len(places)))
+    for k, place in enumerate(places):
+        values[:, k] = table[str(place)]
+    if not np.isfinite(values).all() or any(label.lower() in MISSING for label in codes):
+        return None
+    if labelled is None:
+        return values, None
+    labels = list(codes)
+    return values, [labels[code] for code in table[str(labelled)]]
+
+
+def _plain(lines: Iterable[str]) -> Iterator[str]:
+    """Lines that are not empty; raises ``ValueError`` if a quoted cell goes on in the next line.
+
+    NumPy's parser would take all that follows a quote that is not closed for one cell.
+    """
+    for line in lines:
+        if '"' in line and line.count('"') % 2:
+            raise ValueError("a quoted cell of several lines")
+        if line.strip():
+            yield line
 
 
 class Table(NamedTuple):
     """The cells of a CSV file.
 
     Attributes:
-      path: the file.
-      columns: names of the columns.
+      header: the names of the columns, and where they are.
       rows: the cells of every row, as text.
       lines: the line of the file that each row is on, counted from 1.
     """
 
-    path: Path
-    columns: list[str]
+    header: Header
     rows: list[list[str]]
     lines: list[int]
 
     def text(self, name: str) -> list[str]:
-        """The cells of a column; raises ``ValueError`` where one is empty."""
-        cells = [row[self._index(name)].strip() for row in self.rows]
+        """The cells of a column; raises ``ValueError`` where one is missing."""
+        place = self.header.place(name)
+        cells = [row[place].strip() for row in self.rows]
         for line, cell in zip(self.lines, cells, strict=True):
-            if not cell:
+            if cell.lower() in MISSING:
+                what = f"the group is missing, got {cell!r}" if cell else "the cell is empty"
                 raise ValueError(
-                    f"{self.path.name}, line {line}, column {name!r}: the cell is empty, got no "
-                    "group for this row; fill it in"
+                    f"{self.header.file}, line {line}, column {name!r}: {what}; fill in to which "
+                    "group this row belongs"
                 )
         return cells
 
     def numbers(self, names: list[str]) -> Float[np.ndarray, "rows columns"]:
         """The cells of some columns, as numbers; raises ``ValueError`` where one is none."""
-        places = [self._index(name) for name in names]
+        places = [self.header.place(name) for name in names]
+        decimal = "," if self._has_decimal_commas(places) else "."
         values = np.empty((len(self.rows), len(names)))
         bad = []
         for i, row in enumerate(self.rows):
             for k, place in enumerate(places):
-                values[i, k] = _number(row[place])
+                values[i, k] = _number(row[place].replace(decimal, "."))
                 if not math.isfinite(values[i, k]):
                     bad.append((self.lines[i], names[k], row[place].strip()))
         if bad:
             line, name, cell = bad[0]
             more = f" ({len(bad)} cells are not numbers, this is the first)" if bad[1:] else ""
             raise ValueError(
-                f"{self.path.name}, line {line}, column {name!r}: {_complaint(cell)}{more}"
+                f"{self.header.file}, line {line}, column {name!r}: {_complaint(cell)}{more}"
             )
         return values
 
-    def _index(self, name: str) -> int:
-        count = self.columns.count(name)
-        if count == 1:
-            return self.columns.index(name)
-        if count:
-            raise ValueError(
-                f"{self.path.name}, line 1: column {name!r} is there {count} times; give its "
-                "columns different names"
-            )
-        listed = ", ".join(repr(column) for column in self.columns)
-        near = _nearest(name, self.columns)
-        raise ValueError(
-            f"{self.path.name}, line 1: there is no column {name!r}, the columns are {listed}; "
-            + (f"did you mean {near!r}?" if near else "the first line must name the columns")
+    def _has_decimal_commas(self, places: list[int]) -> bool:
+        """Whether commas must be decimal: between semicolons, without points, not as thousands."""
+        if self.header.separator != ";":
+            return False
+        cells = {row[place].strip() for row in self.rows for place in places}
+        with_commas = [cell for cell in cells if "," in cell]
+        return not any("." in cell for cell in cells) and any(
+            not _THOUSANDS.fullmatch(cell) for cell in with_commas
         )
 
 
 def read_table(path: Path) -> Table:
     """The cells of a CSV file; raises ``ValueError`` if it cannot be had or is no table."""
-    text = _text(path)
-    header = text.lstrip().partition("\n")[0]
-    separator = max(",;\t", key=header.count)
-    kept = list(_records(path, text, separator))
+    with open_text(path) as lines:
+        try:
+            found = read_header(path.name, lines)
+            kept = [] if found is None else list(_records(*found))
+        except UnicodeDecodeError:
+            raise _not_utf8(path) from None
     # Spreadsheet programs export rows that were once in use.
     while kept and not any(cell.strip() for cell in kept[-1][1]):
         kept.pop()
-    if len(kept) < 2:
+    if found is None or not kept:
         raise ValueError(
             f"{path.name} must have a line of column names and at least one of numbers, got "
-            f"{len(kept)} lines that are not empty; export it once more"
+            f"{0 if found is None else 1} lines that are not empty; export it once more"
         )
-    (_, columns), *body = kept
-    for line, row in body:
-        if len(row) != len(columns):
+    header, _ = found
+    for line, row in kept:
+        if len(row) != len(header.columns):
             raise ValueError(
-                f"{path.name}, line {line}: this line has {len(row)} cells where line 1 has "
-                f"{len(columns)}; add or remove cells, and put text that has a {separator!r} in it "
-                "between double quotes"
+                f"{path.name}, line {line}: this line has {len(row)} cells where line "
+                f"{header.line} has {len(header.columns)}; add or remove cells, and put text that "
+                f"has a {header.separator!r} in it between double quotes"
             )
-    names = [column.strip() for column in columns]
-    return Table(path, names, [row for _, row in body], [line for line, _ in body])
+    return Table(header, [row for _, row in kept], [line for line, _ in kept])
 
 
-def _text(path: Path) -> str:
-    if path.is_dir():
-        raise ValueError(f"path must be a CSV file, got the folder {str(path)!r}; add its name")
+def _not_utf8(path: Path) -> ValueError:
+    """Which byte of a file is not text, and where."""
+    with open_text(path) as lines:
+        raw = bytes(lines.buffer.read())
+    encoding = "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
     try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise ValueError(_not_there(path)) from None
-    except OSError as error:
-        reason = error.strerror or error
-        raise ValueError(
-            f"path must be a file that can be read, got {str(path)!r} ({reason}); see who may "
-            "read it, or copy it elsewhere"
-        ) from None
-    if raw.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise ValueError(
-            f"{path.name} must be a CSV file, got a workbook of a spreadsheet program; open it "
-            'there and save the sheet as "CSV UTF-8"'
-        )
-    try:
-        return raw.decode("utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
+        raw.decode(encoding)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise ValueError(
+        return ValueError(
             f"{path.name}, line {line}: the text is not in UTF-8, got the byte "
             f'{raw[error.start]:#04x}; save the file as "CSV UTF-8"'
-        ) from None
+        )
+    raise AssertionError("the text can be decoded")
 
 
-def _not_there(path: Path) -> str:
-    message = f"path must be a file that is there, got {str(path)!r}; "
-    folder = path.parent
-    if not folder.is_dir():
-        return message + f"there is no folder {str(folder)!r} either: check the whole path"
-    others = sorted(other.name for other in folder.iterdir() if other.suffix.lower() == ".csv")
-    near = _nearest(path.name, others)
-    if near:
-        return message + f"did you mean {near!r}?"
-    if others:
-        return message + f"the CSV files in that folder are {', '.join(map(repr, others[:5]))}"
-    return message + f"there are no CSV files in {str(folder.absolute())!r}: check the path"
-
-
-def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _records(header: Header, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
     """The line at which each record starts, and its cells; empty lines are passed over."""
-    stream = io.StringIO(text, newline="")
-    reader = csv.reader(stream, delimiter=separator, skipinitialspace=True, strict=True)
-    line = 1
+    reader = csv.reader(lines, delimiter=header.separator, skipinitialspace=True, strict=True)
+    line = header.first
     while True:
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            raise ValueError(
-                f"{path.name}, line {line}: this is not a line of a CSV file ({error}); look for "
-                "a double quote that is not closed"
-            ) from None
+            raise not_csv(header.file, line, error) from None
         if row:
             yield line, row
-        line = reader.line_num + 1
+        line = header.first + reader.line_num
 
 
 def _number(cell: str) -> float:
@@ -176,7 +232,7 @@ def _number(cell: str) -> float:
 
 def _complaint(cell: str) -> str:
     """What is wrong with a cell that is not a finite number, and what to do about it."""
-    if cell.lower() in _MISSING:
+    if cell.lower() in MISSING:
         what = f"the number is missing, got {cell!r}" if cell else "the cell is empty"
         return (
             f"{what}; fill it in, e.g. from its neighbours, or remove the whole sequence: without "
@@ -184,15 +240,14 @@ def _complaint(cell: str) -> str:
         )
     if math.isinf(_number(cell)):
         return f"{cell!r} is not a finite number; correct it, or remove the whole sequence"
+    if _THOUSANDS.fullmatch(cell) or _COMMAS_AND_POINTS.fullmatch(cell):
+        return (
+            f"{cell!r} has a comma that may mark thousands or decimals; export the file without "
+            "marks of thousands, and with decimal points"
+        )
     if not math.isnan(_number(cell.replace(",", "."))):
         return (
             f"{cell!r} has a decimal comma; export the file with decimal points (or replace the "
             "commas within numbers)"
         )
     return f"{cell!r} is not a number; correct it, and put units into the column's name"
-
-
-def _nearest(name: str, names: list[str]) -> str | None:
-    lowered = {other.lower(): other for other in names}
-    found = difflib.get_close_matches(name.lower(), lowered, n=1)
-    return lowered[found[0]] if found else None

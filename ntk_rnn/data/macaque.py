@@ -104,7 +104,11 @@ def s1(path: str | Path | None = None) -> S1:
       (35129, 52)
     """
     if path is not None:
-        source, contents = _read("path", path)
+        try:
+            file = _checks.path("path", path)
+        except ValueError as error:
+            raise DataUnavailable(f"{error}; {_REMEDY}") from None
+        source, contents = _read("path", file)
     elif os.environ.get(VARIABLE):
         source, contents = _read(VARIABLE, os.environ[VARIABLE])
     else:
@@ -206,7 +210,7 @@ def _read(name: str, path: str | Path) -> tuple[str, bytes]:
         reason = getattr(error, "strerror", None) or error
         raise DataUnavailable(
             f"{name} must be {FILE_NAME} or a folder that holds it, got {str(path)!r}, where "
-            f"{file} cannot be read ({reason}); {_REMEDY}"
+            f"{str(file)!r} cannot be read ({reason}); {_REMEDY}"
         ) from error
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -11,6 +14,9 @@ from ntk_rnn._types import AnyArray
 from ntk_rnn.impulse import impulse_response
 from ntk_rnn.models import LinearRNN
 from ntk_rnn.sequences import convolved
+
+# Of noise at lower ratios, the square of its size beside the signal's is above 1e30.
+_LEAST_DECIBELS = -300
 
 
 def teacher(
@@ -63,7 +69,9 @@ def teacher(
         _checks.integer("seq_len", seq_len),
         _checks.integer("in_dim", in_dim),
     )
-    key_x, key_params, key_noise = jax.random.split(key, 3)
+    key_x, key_params, key_noise = jax.random.split(_checks.random_key("key", key), 3)
+    if snr_db is not None:
+        _decibels(snr_db)
     x = jax.random.normal(key_x, shape)
     params = LinearRNN(width, out_dim, nu_w, nu_f, nu_c).init(key_params, x)
     y = convolved(impulse_response(params, seq_len), x)  # (eq. 5, 9)
@@ -94,10 +102,21 @@ def add_noise(key: Array, y: Float[AnyArray, "N T n_y"], snr_db: float) -> Float
       0.1
     """
     y = _checks.sequences("y", y)
-    _checks.finite("snr_db", snr_db, "use None for no noise where that is offered")
+    key, snr_db = _checks.random_key("key", key), _decibels(snr_db)
     power = jnp.mean(y**2, axis=(0, 1), keepdims=True)
     scale = jnp.sqrt(power) * 10.0 ** (-snr_db / 20)
     return y + scale * jax.random.normal(key, y.shape, y.dtype)
+
+
+def _decibels(snr_db: Any) -> Any:
+    """``snr_db``, if noise of this ratio is a number in float32."""
+    found = _checks.number("snr_db", snr_db, "a finite number of decibels")
+    if not _checks.is_traced(found) and not _LEAST_DECIBELS <= found < math.inf:
+        raise ValueError(
+            f"snr_db must be a finite number of decibels, at least {_LEAST_DECIBELS}, got "
+            f"{found:g}; use None for no noise where that is offered"
+        )
+    return found
 
 
 def delay(y: Float[AnyArray, "N T n_y"], steps: int) -> Float[Array, "N T n_y"]:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
+from ntk_rnn.compression.batches import checked_batches, host_array
 
 
 class Units(NamedTuple):
@@ -39,15 +40,23 @@ class Units(NamedTuple):
     y_scale: Float[np.ndarray, " n_y"]
 
     def standardize(
-        self, x: Float[AnyArray, "N T n_x"], y: Float[AnyArray, "N T n_y"]
-    ) -> tuple[Float[np.ndarray, "N T n_x"], Float[np.ndarray, "N T n_y"]]:
+        self, x: Float[AnyArray, "*axes n_x"], y: Float[AnyArray, "*axes n_y"]
+    ) -> tuple[Float[np.ndarray, "*axes n_x"], Float[np.ndarray, "*axes n_y"]]:
         """``x`` and ``y`` in these units, in float64."""
-        inputs = (np.asarray(x, float) - self.x_mean) / self.x_scale
-        return inputs, (np.asarray(y, float) - self.y_mean) / self.y_scale
+        inputs, targets = host_array("x", x)[0], host_array("y", y)[0]
+        _checks.same("x.shape[-1:]", inputs.shape[-1:], "x_mean.shape", self.x_mean.shape, "inputs")
+        _checks.same(
+            "y.shape[-1:]", targets.shape[-1:], "y_mean.shape", self.y_mean.shape, "outputs"
+        )
+        return (inputs - self.x_mean) / self.x_scale, (targets - self.y_mean) / self.y_scale
 
-    def outputs(self, y: Float[AnyArray, "N T n_y"]) -> Float[np.ndarray, "N T n_y"]:
+    def outputs(self, y: Float[AnyArray, "*axes n_y"]) -> Float[np.ndarray, "*axes n_y"]:
         """Outputs of a model that was fitted in these units, in those of the recording."""
-        return np.asarray(y, float) * self.y_scale + self.y_mean
+        outputs, _ = host_array("y", y)
+        _checks.same(
+            "y.shape[-1:]", outputs.shape[-1:], "y_mean.shape", self.y_mean.shape, "outputs"
+        )
+        return outputs * self.y_scale + self.y_mean
 
 
 def training_units(x: Float[AnyArray, "N T n_x"], y: Float[AnyArray, "N T n_y"]) -> Units:
@@ -70,8 +79,17 @@ def training_units(x: Float[AnyArray, "N T n_x"], y: Float[AnyArray, "N T n_y"])
       >>> units.x_mean.tolist(), units.y_mean.tolist(), units.y_scale.tolist()
       ([3.5], [5.0], [1.0])
     """
-    _checks.data_set("(x, y)", (x, y))
-    return Units(*_mean_and_scale(x), *_mean_and_scale(y))
+    batch = next(checked_batches(x, y))
+    return Units(*_mean_and_scale(batch.inputs), *_mean_and_scale(batch.targets))
+
+
+def _matching(name: str, value: Any, mean: np.ndarray) -> np.ndarray:
+    """``value`` in float64, whose last axis must be that of the units."""
+    array, _ = host_array(name, value)
+    _checks.same(
+        f"{name}.shape[-1:]", array.shape[-1:], f"{name}_mean.shape", mean.shape, "channels"
+    )
+    return array
 
 
 def _mean_and_scale(values: Any) -> tuple[np.ndarray, np.ndarray]:

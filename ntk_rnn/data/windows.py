@@ -8,7 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from ntk_rnn import _checks
-from ntk_rnn.data.units import training_units
+from ntk_rnn.compression.batches import host_rows
+from ntk_rnn.compression.recordings import piece_rows
+from ntk_rnn.data.units import Units, training_units
 
 
 class Windows(NamedTuple):
@@ -18,6 +20,7 @@ class Windows(NamedTuple):
       x: inputs, shape ``(N, T, n_x)``.
       y: targets, shape ``(N, T, n_y)``.
       start: the bin with which each begins, rising, shape ``(N,)``.
+      units: those of ``x`` and ``y``, in terms of the units of the recording.
 
     Example:
       >>> import numpy as np
@@ -31,6 +34,7 @@ class Windows(NamedTuple):
     x: Float[np.ndarray, "N T n_x"]
     y: Float[np.ndarray, "N T n_y"]
     start: Int[np.ndarray, " N"]
+    units: Units
 
 
 def piece_starts(
@@ -55,7 +59,8 @@ def piece_starts(
       Shape ``(P,)``, rising; the first is 0.
 
     Raises:
-      ValueError: if shapes differ, or a width or tolerance is not positive.
+      ValueError: if shapes differ, an entry is not finite, or a width or tolerance is not
+        positive.
 
     Example:
       >>> import numpy as np
@@ -65,6 +70,9 @@ def piece_starts(
       [0, 3]
     """
     _checks.positive(bin_width=bin_width, tolerance=tolerance)
+    remedy = "remove these bins before; a jump beside them could not be seen"
+    position, _ = host_rows("position", position, remedy)
+    velocity, _ = host_rows("velocity", velocity, remedy)
     _checks.same("position.shape", position.shape, "velocity.shape", velocity.shape, "shape")
     integral = bin_width * (velocity[1:] + velocity[:-1]) / 2
     jumps = np.any(np.abs(np.diff(position, axis=0) - integral) > tolerance, axis=1)
@@ -80,13 +88,17 @@ def window_starts(
     overlap.
 
     Args:
-      pieces: the bins with which pieces begin, rising, shape ``(P,)``.
+      pieces: the bins with which pieces begin, rising from 0, shape ``(P,)``.
       seq_len: length ``T`` of the windows.
       first: the first bin that may be in one.
       last: the first bin after those.
 
     Returns:
       Shape ``(N,)``, rising; empty where no window fits.
+
+    Raises:
+      ValueError: if pieces are not bins that rise from 0, ``seq_len`` is not positive, or ``first``
+        or ``last`` is negative.
 
     Example:
       >>> import numpy as np
@@ -95,6 +107,10 @@ def window_starts(
       [0, 1, 4, 5]
     """
     seq_len = _checks.integer("seq_len", seq_len)
+    first, last = (
+        _checks.integer(name, value, least=0) for name, value in (("first", first), ("last", last))
+    )
+    pieces = piece_rows(pieces)
     starts = np.arange(first, last - seq_len + 1)
     # A window lies in one piece if none begins after its first bin and up to its last one.
     before, within = (np.searchsorted(pieces, starts + k, side="right") for k in (0, seq_len - 1))
@@ -102,8 +118,8 @@ def window_starts(
 
 
 def chronological_split(
-    inputs: Shaped[np.ndarray, "B n_x"],
-    targets: Shaped[np.ndarray, "B n_y"],
+    inputs: Shaped[np.ndarray, "B ..."],
+    targets: Shaped[np.ndarray, "B ..."],
     pieces: Int[np.ndarray, " P"],
     seq_len: int,
     *,
@@ -112,25 +128,28 @@ def chronological_split(
 ) -> tuple[Windows, Windows]:
     """Windows for training and for test, of which those for test come later and share no bin.
 
+    Each window is a sequence that begins at rest, with targets at all of its bins, as the paper's
+    decoders take them; ``Recording.split`` is for a recording that is fitted as it is.
+
     Inputs and targets are standardized, each channel by its mean and standard deviation over the
     bins for training alone; one that is constant there is only centred.
 
     Args:
-      inputs: shape ``(B, n_x)``.
-      targets: shape ``(B, n_y)``.
-      pieces: the bins with which contiguous pieces begin, shape ``(P,)``; no window has bins of
-        two.
+      inputs: shape ``(B, n_x)``, or ``(B,)`` for one input.
+      targets: shape ``(B, n_y)``, or ``(B,)`` for one target.
+      pieces: the bins with which contiguous pieces begin, rising from 0, shape ``(P,)``; no window
+        has bins of two.
       seq_len: length ``T`` of the windows.
       test_fraction: the part of the bins that is for test, the last of them.
       num_train: how many of the other bins are for training, the first of them; all if ``None``.
 
     Returns:
-      Windows for training and for test.
+      Windows for training and for test, each with the units that they are in.
 
     Raises:
-      ValueError: if the numbers of bins differ, the fraction is not between 0 and 1,
-        ``num_train`` is not between 1 and what is left, an entry for training is not finite, or no
-        window fits into either part.
+      ValueError: if the numbers of bins differ, pieces do not rise from 0, the fraction is not
+        between 0 and 1, ``num_train`` is not between 1 and what is left, an entry for training is
+        not finite, or no window fits into either part.
 
     Example:
       >>> import numpy as np
@@ -140,10 +159,11 @@ def chronological_split(
       >>> bool(train.start[-1] + 10 <= test.start[0])  # no bin is in both
       True
     """
-    bins = len(inputs)
-    _checks.same("len(inputs)", bins, "len(targets)", len(targets), "number of bins")
-    if not 0 < test_fraction < 1:
-        raise ValueError(f"test_fraction must be between 0 and 1, got {test_fraction}; e.g. 0.2")
+    recording = [host_rows("inputs", inputs)[0], host_rows("targets", targets)[0]]
+    bins = len(recording[0])
+    _checks.same("len(inputs)", bins, "len(targets)", len(recording[1]), "number of bins")
+    pieces = piece_rows(pieces, bins)
+    test_fraction = _checks.fraction("test_fraction", test_fraction)
     end = bins - round(test_fraction * bins)
     used = end if num_train is None else _checks.integer("num_train", num_train)
     if used > end:
@@ -151,9 +171,10 @@ def chronological_split(
             f"num_train must be at most {end}, the bins that are not for test, got {used}; leave "
             "it out for all of them"
         )
-    recording = [np.asarray(array, float)[None] for array in (inputs, targets)]
-    units = training_units(*(array[:, :used] for array in recording))
-    x, y = (array[0] for array in units.standardize(*recording))
+    for name, array in zip(("inputs", "targets"), recording, strict=True):
+        _checks.finite(name, array[:used], "fill them in, or leave out the piece that has them")
+    units = training_units(*(array[None, :used] for array in recording))
+    x, y = units.standardize(*recording)
     parts = []
     for name, (first, last) in {"training": (0, used), "test": (end, bins)}.items():
         start = window_starts(pieces, seq_len, first, last)
@@ -163,5 +184,5 @@ def chronological_split(
                 f"long among bins {first} to {last}; take shorter windows or more bins"
             )
         rows = start[:, None] + np.arange(seq_len)
-        parts.append(Windows(x[rows], y[rows], start))
+        parts.append(Windows(x[rows], y[rows], start, units))
     return parts[0], parts[1]

@@ -26,6 +26,9 @@ Six notebooks, shown with their figures, use all of this:
 5. [Recordings of cortex](../notebooks/05_s1_recordings.html): the paper's experiment on real data.
 6. [Own data](../notebooks/06_own_data.html): from a table to a small RNN to ship.
 
+Every public name, with its equation, its shapes and an example, is on the pages of
+[`ntk_rnn`](../ntk_rnn.html) and [`ntk_rnn.data`](data.html).
+
 These pages are docstrings: `help("ntk_rnn.guide.concepts")` shows one without a browser, and
 `pytest --doctest-modules ntk_rnn` runs their examples with all others. In a clone of the repository
 `python -m ntk_rnn.guide` makes the whole site, with the notebooks, in `build/site`.

@@ -9,9 +9,10 @@ from ntk_rnn.guide._site import build, problems
 
 def main() -> int:
     """Builds the site; 1 if anything in it is broken, 2 if it cannot be built."""
-    missing = [name for name in ("pdoc", "nbconvert") if not importlib.util.find_spec(name)]
+    needed = ("latex2mathml", "nbconvert", "pdoc")
+    missing = [name for name in needed if not importlib.util.find_spec(name)]
     if missing:
-        print(f"the site needs {' and '.join(missing)}: pip install pdoc nbconvert")
+        print(f"the site needs {' and '.join(missing)}: pip install {' '.join(missing)}")
         return 2
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/site")
     found = [*build(folder), *problems(folder)]

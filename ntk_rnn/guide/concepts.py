@@ -51,7 +51,8 @@ $\rho_j$: short memory first, long memory perhaps never. That is the *implicit b
   `{"params": {"W": (n, n), "F": (n, n_x), "C": (n_y, n)}}`, or
   `{"params": {"theta": (T, n_y, n_x)}}`.
 - A kernel of $N_1$ and $N_2$ sequences is `(N1, N2, T, T)`, averaged over outputs. Where all
-  pairs of outputs are kept it is `(N1, N2, T, T, n_y, n_y)`.
+  pairs of outputs are kept it is `(N1, N2, T, T, n_y, n_y)`. Sequences of different lengths give
+  `(N1, N2, T1, T2)`. `ntk_rnn.as_matrix` makes a matrix of either, for eigenvalues or a solver.
 - Time is counted in steps: no function has another unit of time, and inputs and outputs keep
   whatever units they have. A learning rate belongs to a loss: here that is
   $\tfrac12 \sum \lVert \hat y - y \rVert^2$ over sequences, times and outputs (Appendix B.4),

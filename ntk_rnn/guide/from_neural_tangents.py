@@ -46,6 +46,7 @@ on your machine, and checks that both give the same numbers.
 ## Versions
 
 neural-tangents 0.6.5, its last release, does not import on JAX 0.6 or later. This library loads
-it all the same, when an empirical kernel is first asked for, without changing it for anyone else;
-`ntk-rnn doctor` says how it stands. Everything else works without it.
+it all the same, when an empirical kernel is first asked for, without changing JAX for anyone else;
+`ntk-rnn doctor` says how it stands. From then on `neural_tangents.predict` works under `jax.jit`,
+`jax.vmap` and `jax.grad` too, and with SciPy 1.14 and later. Everything else works without it.
 """

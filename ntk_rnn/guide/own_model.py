@@ -1,8 +1,9 @@
 r"""Own model: neural tangent kernels of any network.
 
-A model is a function `apply_fn(params, x)` or a Flax module. `params` is any pytree of floating
-arrays, and sequences, along the first axis of `x`, must not depend on each other (no batch
-normalization).
+A model is a function `apply_fn(params, x)` or a Flax module. `params` is any pytree of arrays, and
+sequences, along the first axis of `x`, must not depend on each other (batch normalization by
+running statistics only). Outputs are real; they may have another shape `(N, ...)` than the inputs,
+as those of a model that says one thing about each sequence.
 
 >>> import jax
 >>> import jax.numpy as jnp
@@ -32,6 +33,40 @@ each entry:
 >>> bool(np.all(np.abs(estimate - K) < 6 * error))
 True
 
+## What counts as a parameter
+
+Kernels are over what is trained, and training moves nothing else:
+
+- of a function's `params`: floating arrays, and complex ones by their real and imaginary parts;
+  integers, booleans and random keys are held fixed;
+- of what `init` of a Linen module returned: the collection `"params"`. Others, such as
+  `batch_stats`, are held fixed, also for a function of variables that has the collections
+  `"params"` and `"batch_stats"`, as `lambda v, x: net.apply(v, x, train=False)`;
+- of the state of an NNX module: its `nnx.Param`.
+
+What is held fixed comes back unchanged in the `params` of a path of training. So an NNX module goes
+in with its state, and is put together again from the state that comes out:
+
+>>> from flax import nnx
+>>> class Decoder(nnx.Module):
+...     def __init__(self, rngs):
+...         self.norm = nnx.BatchNorm(2, use_running_average=True, rngs=rngs)
+...         self.readout = nnx.Linear(2, 1, rngs=rngs)
+...     def __call__(self, x):
+...         return self.readout(self.norm(x))
+>>> decoder = Decoder(nnx.Rngs(0))
+>>> graph, state = nnx.split(decoder)
+>>> nr.empirical_ntk(decoder, state, x).shape
+(3, 3, 5, 5)
+>>> y = jnp.ones((3, 5, 1))
+>>> path = nr.gradient_descent(decoder, state, (x, y), steps=10, learning_rate=1e-2)
+>>> trained = nnx.merge(graph, path.params)
+>>> bool(jnp.isclose(jnp.sum((trained(x) - y) ** 2) / 2, path.train_loss[-1]))
+True
+
+Modules of other libraries are functions of their own arrays, as `lambda p, x: eqx.combine(p,
+static)(x)` with `p, static = eqx.partition(module, eqx.is_array)` for Equinox.
+
 ## Which one
 
 - `ntk_rnn.analytic_ntk`: the linear RNN of infinite width, from its lag weights.
@@ -47,11 +82,25 @@ True
 `implementation="structured_derivatives"` is the fastest for networks that use each parameter a
 few times, and slow for those that use one at every step of time; leave the default there.
 
+## Save and load
+
+`flax.serialization` writes the parameters of any model as bytes, and reads them into parameters of
+the same structure:
+
+>>> import flax.serialization
+>>> saved = flax.serialization.to_bytes(params)  # for a file: path.write_bytes(saved)
+>>> loaded = flax.serialization.from_bytes(params, saved)
+>>> np.array_equal(perceptron(loaded, x), perceptron(params, x))
+True
+
+During a run, `checkpoint=` of `ntk_rnn.train` saves them by itself (`ntk_rnn.guide.long_runs`).
+
 ## Training
 
-`ntk_rnn.gradient_descent`, `ntk_rnn.train`, `ntk_rnn.max_learning_rate` and `ntk_rnn.ensemble`
-take any such model. A model that is causal and linear in its inputs may be trained on data
-compressed by `ntk_rnn.compress`; a probe finds out whether it is, and other models are refused. To
-see how far training leaves the kernel regime, compare `ntk_rnn.empirical_ntk` at the start and
-at the end; for the linear RNN `kernel_drift=True` records it at every step.
+`ntk_rnn.gradient_descent`, `ntk_rnn.train`, `ntk_rnn.max_learning_rate` and `ntk_rnn.ensemble` take
+any such model, with targets of the shape of its outputs. A model that is causal and linear in its
+inputs may be trained on data compressed by `ntk_rnn.compress`; a probe finds out whether it is, and
+other models are refused. To see how far training leaves the kernel regime, compare
+`ntk_rnn.empirical_ntk` at the start and at the end; for the linear RNN `kernel_drift=True` records
+it at every step.
 """

@@ -13,12 +13,15 @@ path. A study that has been run with the same configuration and version is kept,
 says to run it again, so the same command continues an interrupted `reproduce`. Its exit code is 1
 if a claim does not hold, and 2 for a mistake in the arguments.
 
-With this, bash completes commands and options; for `zsh` and `fish` it is similar:
+In a terminal where `source .venv/bin/activate` has put `ntk-rnn` on the path, bash completes
+commands, studies and options after
 
 ```bash
-mkdir -p ~/.local/share/bash-completion/completions
-ntk-rnn --tyro-write-completion bash ~/.local/share/bash-completion/completions/ntk-rnn
+ntk-rnn completion bash > ~/.ntk-rnn.bash
+echo 'source ~/.ntk-rnn.bash' >> ~/.bashrc && source ~/.ntk-rnn.bash
 ```
+
+For zsh it is `ntk-rnn completion zsh > ~/.ntk-rnn.zsh`, and `~/.zshrc`.
 
 ## What a study is
 

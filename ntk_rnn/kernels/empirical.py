@@ -10,11 +10,10 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Shaped
 
 from ntk_rnn import _checks, _neural_tangents
-from ntk_rnn._functions import as_apply_fn
+from ntk_rnn._networks import Network, separated
 from ntk_rnn._types import AnyArray, ApplyFn
 
 
@@ -35,14 +34,18 @@ def empirical_ntk(
     last one, will do), not a new lambda.
 
     Args:
-      apply_fn: ``apply_fn(params, x)``, outputs of shape ``(N, ...)``, e.g. ``(N, T, n_y)``, or a
-        Flax module, whose ``apply`` is taken.
-      params: its parameters, any pytree of floating arrays.
+      apply_fn: ``apply_fn(params, x)``, real outputs of shape ``(N, ...)``, e.g. ``(N, T, n_y)``;
+        or a Flax module, of Linen with what ``init`` returned as ``params``, of NNX with its state.
+      params: its parameters, any pytree of arrays: floating ones, and complex ones by their real
+        and imaginary parts. What else there is is held fixed: integers, booleans, random keys;
+        collections of a Linen module other than ``"params"``; variables of an NNX module other than
+        ``nnx.Param``.
       x1: inputs, shape ``(N1, ...)``, e.g. ``(N1, T, n_x)``.
       x2: other inputs, shape ``(N2, ...)``; ``None`` means ``x1``.
       trace_axes: axes of the output over which the kernel is averaged (its trace there, divided
         by their size). The default averages over the outputs, which gives ``(N1, N2, T, T)``;
-        ``()`` keeps everything, which gives ``(N1, N2, T, T, n_y, n_y)``.
+        ``()`` keeps everything, which gives ``(N1, N2, T, T, n_y, n_y)``, and ``(N1, N2)`` for
+        outputs of shape ``(N,)``.
       implementation: how neural-tangents computes it; the result is the same.
         ``"jacobian_contraction"`` works for everything; ``"ntk_vector_products"`` suits cheap
         forward passes and many outputs; ``"structured_derivatives"`` is the fastest for networks
@@ -57,7 +60,8 @@ def empirical_ntk(
       Kernel, every axis of the output that is left twice in a row: ``(N1, N2, T, T)`` by default.
 
     Raises:
-      ValueError: if an input is empty or not finite, the inputs do not fit together, an axis is
+      ValueError: if an input is empty or not finite, the inputs do not fit together, ``params``
+        hold nothing to be trained or something that is not finite, outputs are not real, an axis is
         not one of the output, or the implementation is unknown or cannot do this network.
       ImportError: if neural-tangents cannot be loaded.
 
@@ -79,34 +83,44 @@ def empirical_ntk(
     if second is not None:
         _checks.same("x1", first.ndim, "x2", second.ndim, "number of axes")
         _checks.same("x1", first.shape[-1], "x2", second.shape[-1], "number of features")
+    _checks.same_devices(params=params, x1=first, x2=second)
     if batch_size is not None:
         batch_size = _checks.integer("batch_size", batch_size)
     axes = _axes(trace_axes)
     member = _neural_tangents.implementation(implementation)
-    kernel_fn = _kernel_fn(as_apply_fn(apply_fn), axes, member)
+    network, params = separated(apply_fn, params)
+    kernel_fn = _kernel_fn(jax.tree.structure(network), axes, member)
+    variables = network, params
     with jax.default_matmul_precision("highest"):
         if batch_size is None:
-            return kernel_fn(first, second, params)
-        return _blockwise(kernel_fn, first, second, params, batch_size)
+            return kernel_fn(first, second, variables)
+        return _blockwise(kernel_fn, first, second, variables, batch_size)
 
 
 def _axes(trace_axes: int | Iterable[int]) -> tuple[int, ...]:
     each = (trace_axes,) if isinstance(trace_axes, int) else trace_axes
     try:
+        if isinstance(trace_axes, bool):
+            raise TypeError
         return tuple(map(operator.index, each))
     except TypeError:
         raise ValueError(
-            f"trace_axes must be a tuple of integers, got {trace_axes!r}; (-1,) averages over "
-            "the outputs and () keeps them all"
+            f"trace_axes must be a tuple of integers, got {_checks.shown(trace_axes)}; (-1,) "
+            "averages over the outputs and () keeps them all"
         ) from None
 
 
 @functools.lru_cache(maxsize=32)
-def _kernel_fn(network: ApplyFn, trace_axes: tuple[int, ...], implementation: Any) -> Any:
-    """``kernel_fn(x1, x2, params)``, compiled once for each shape of its arguments."""
+def _kernel_fn(_: Any, trace_axes: tuple[int, ...], implementation: Any) -> Any:
+    """``kernel_fn(x1, x2, (network, params))``, compiled once for each shape of its arguments.
+
+    There is one for each structure of a network, its function with it, so that what is compiled for
+    a network is dropped when others have taken its place.
+    """
 
     @jax.jit
-    def kernel_fn(x1: Array, x2: Array | None, params: Any) -> Array:
+    def kernel_fn(x1: Array, x2: Array | None, variables: tuple[Network, Any]) -> Array:
+        network, params = variables
         for x in (x1,) if x2 is None else (x1, x2):
             _check_output(jax.eval_shape(network, params, x), x, trace_axes)
         # neural-tangents relies on implicit promotion; the network keeps the user's settings.
@@ -126,7 +140,7 @@ def _kernel_fn(network: ApplyFn, trace_axes: tuple[int, ...], implementation: An
                 return ntk_fn(x1, x2, params)
         except Exception as error:
             name = implementation.name.lower()
-            if name == "jacobian_contraction":  # nothing asks less of a network
+            if name == "jacobian_contraction":  # no other asks less of a network
                 raise
             raise ValueError(
                 f"implementation {name!r} cannot do this apply_fn ({type(error).__name__}: "
@@ -143,16 +157,23 @@ def _check_output(output: Any, x: Array, trace_axes: tuple[int, ...]) -> None:
             "apply_fn must return one array with the batch axis of its input first, got "
             f"{jax.tree.map(jnp.shape, output)} for inputs of shape {x.shape}"
         )
-    ndim, axes = len(shape), np.array(trace_axes, int)
-    allowed = (axes != 0) & (np.abs(axes) < ndim)
-    if not np.all(allowed) or len(np.unique(axes % ndim)) < len(axes):
+    ndim = len(shape)
+    if ndim == 1 and trace_axes:
+        raise ValueError(
+            f"trace_axes must be () where apply_fn returns one number a sequence, shape {shape}, "
+            f"got {trace_axes}; pass trace_axes=(), or return shape (N, 1)"
+        )
+    allowed = all(axis != 0 and abs(axis) < ndim for axis in trace_axes)
+    if not allowed or len({axis % ndim for axis in trace_axes}) < len(trace_axes):
         raise ValueError(
             f"trace_axes must be different axes of the output, shape {shape}, other than the "
             f"first, the batch, got {trace_axes}; (-1,) averages over the outputs"
         )
 
 
-def _blockwise(kernel_fn: Any, x1: Array, x2: Array | None, params: Any, batch_size: int) -> Array:
+def _blockwise(
+    kernel_fn: Any, x1: Array, x2: Array | None, variables: Any, batch_size: int
+) -> Array:
     """The kernel in square blocks: `neural_tangents.batch` takes no others.
 
     It would reduce the blocks to a common divisor of both numbers of inputs. Repeating the last
@@ -162,9 +183,9 @@ def _blockwise(kernel_fn: Any, x1: Array, x2: Array | None, params: Any, batch_s
     sizes = len(x1), len(x1 if x2 is None else x2)
     size = min(batch_size, *sizes)
     if size == max(sizes):
-        return kernel_fn(x1, x2, params)
+        return kernel_fn(x1, x2, variables)
     batched = _neural_tangents.load().batch(kernel_fn, batch_size=size, device_count=0)
-    kernel = batched(_pad(x1, size), None if x2 is None else _pad(x2, size), params)
+    kernel = batched(_pad(x1, size), None if x2 is None else _pad(x2, size), variables)
     return kernel[: sizes[0], : sizes[1]]
 
 

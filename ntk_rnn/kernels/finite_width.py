@@ -19,6 +19,7 @@ from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray, Params
 from ntk_rnn.impulse import chain, rnn_matrices
 from ntk_rnn.kernels.convolution import causal_conv_2d
+from ntk_rnn.kernels.layout import refuse_too_large
 from ntk_rnn.products.small import Chains, einsum
 from ntk_rnn.products.wide import WideRNN
 from ntk_rnn.sequences import lagged
@@ -66,9 +67,9 @@ class FiniteWidthGram(NamedTuple):
         gram = _gram(self.p, self.q)
         entries = gram.shape[2] * gram.shape[4]
         rho = jnp.einsum("jjppqq->j", gram) / entries
-        diagonal = entries * jnp.sum(rho**2)
-        rest = jnp.maximum(jnp.sum(gram**2) - diagonal, 0)
-        return rho, jnp.sqrt(_ratio(rest, diagonal))
+        units = (jnp.eye(size, dtype=rho.dtype) for size in gram.shape[::2])
+        diagonal = jnp.einsum("j,jk,pr,qs->jkprqs", rho, *units)
+        return rho, _relative_norm(gram - diagonal, diagonal)
 
     def drift(self, initial: FiniteWidthGram) -> Float[Array, ""]:
         """How far the kernel has moved: ``||G - G^0||_F / ||G^0||_F``, shape ``()``.
@@ -78,6 +79,9 @@ class FiniteWidthGram(NamedTuple):
 
         Args:
           initial: ``G^0``, of as many lags, inputs and outputs.
+
+        Returns:
+          The distance, NaN where training has diverged.
         """
         if not isinstance(initial, FiniteWidthGram):
             raise ValueError(
@@ -94,33 +98,39 @@ class FiniteWidthGram(NamedTuple):
     def ntk(
         self,
         x1: Float[AnyArray, "N1 T n_x"],
-        x2: Float[AnyArray, "N2 T n_x"] | None = None,
+        x2: Float[AnyArray, "N2 T2 n_x"] | None = None,
         *,
         full: bool = False,
-    ) -> Float[Array, "N1 N2 T T"] | Float[Array, "N1 N2 T T n_y n_y"]:
+    ) -> Float[Array, "N1 N2 T T2"] | Float[Array, "N1 N2 T T2 n_y n_y"]:
         """Neural tangent kernel (eq. 11), exact: ``K(x, x') = X G X'^T``.
 
         Args:
           x1: sequences, shape ``(N1, T, n_x)``, of at most as many steps as the Gram has lags.
-          x2: sequences, shape ``(N2, T, n_x)``; ``x1`` if ``None``.
+          x2: sequences, shape ``(N2, T2, n_x)``, likewise; ``x1`` if ``None``.
           full: whether to keep all pairs of outputs, rather than their trace divided by ``n_y``.
 
         Returns:
-          Shape ``(N1, N2, T, T)``, or ``(N1, N2, T, T, n_y, n_y)`` if ``full``.
+          Shape ``(N1, N2, T, T2)``, or ``(N1, N2, T, T2, n_y, n_y)`` if ``full``.
 
         Raises:
-          ValueError: if shapes do not fit, or an entry is not finite.
+          ValueError: if shapes do not fit, an entry is not finite, or the kernel is larger than
+            the memory.
         """
         x1, x2 = _checks.both_sequences(x1, x2)
+        full = _checks.flag("full", full)
+        _checks.same_devices(**{"this Gram matrix": self, "x1": x1})
         _checks.same(
             "x1.shape[2]", x1.shape[2], "n_x of the Gram", self.q.shape[2], "number of inputs"
         )
-        seq_len, lags = x1.shape[1], len(self.p)
-        if seq_len > lags:
-            raise ValueError(
-                f"x1 must have at most {lags} steps, the lags of this Gram matrix, got {seq_len}; "
-                f"compute it with seq_len={seq_len}"
-            )
+        lags, outputs = len(self.p), self.p.shape[2]
+        for name, seq_len in (("x1", x1.shape[1]), ("x2", x2.shape[1])):
+            if seq_len > lags:
+                raise ValueError(
+                    f"{name} must have at most {lags} steps, the lags of this Gram matrix, got "
+                    f"{seq_len}; compute it with seq_len={seq_len}"
+                )
+        shape = (len(x1), len(x2), x1.shape[1], x2.shape[1])
+        refuse_too_large(shape + ((outputs, outputs) if full else ()), self.q.dtype)
         return _kernel(self, x1, x2, full)
 
 
@@ -152,31 +162,32 @@ def finite_width_gram(params: Params | WideRNN, seq_len: int) -> FiniteWidthGram
     """
     seq_len = _checks.integer("seq_len", seq_len)
     if isinstance(params, WideRNN):
-        _, chains = params.chains(seq_len)
-        return gram_of(chains, params.width)
-    return _factors(*rnn_matrices(params), seq_len)
+        _, chains, scale = params.chains(seq_len)
+        return gram_of(chains, scale)
+    return _factors(*map(_checks.computed, rnn_matrices(params)), seq_len)
 
 
-def gram_of(chains: Chains, width: int) -> FiniteWidthGram:
+def gram_of(chains: Chains, scale: Float[Array, ""]) -> FiniteWidthGram:
     """``finite_width_gram`` of both chains, in the coordinates of an orthonormal basis."""
     return FiniteWidthGram(
-        einsum("apr,bqr->abpq", chains.rows, chains.rows) / width,
-        einsum("arp,brq->abpq", chains.columns, chains.columns) / width,
+        einsum("apr,bqr->abpq", chains.rows, chains.rows) * scale**2,
+        einsum("arp,brq->abpq", chains.columns, chains.columns) * scale**2,
     )
 
 
 @partial(jax.jit, static_argnames="full")
 def _kernel(gram: FiniteWidthGram, x1: Array, x2: Array, full: bool) -> Array:
     """``FiniteWidthGram.ntk`` as one program: for few sequences, calls would outlast it."""
-    seq_len = x1.shape[1]
+    lengths = x1.shape[1], x2.shape[1]
     dtype = jnp.result_type(x1.dtype, x2.dtype, gram.q.dtype)
     x1, x2 = x1.astype(dtype), x2.astype(dtype)
-    p, q = (a[:seq_len, :seq_len].astype(dtype) for a in gram)
+    p, q = (a[: max(lengths), : max(lengths)].astype(dtype) for a in gram)
     if not full:  # the mean over outputs
         p = jnp.einsum("abpp->ab", p)[:, :, None, None] / p.shape[2]
-    lags1, lags2 = (lagged(x, seq_len) for x in (x1, x2))
+    lags1, lags2 = (lagged(x, x.shape[1]) for x in (x1, x2))
+    g = _gram(p, q)[: lengths[0], : lengths[1]]
     # X G X'^T (eq. 11)
-    half = jnp.einsum("itjq,jlprqv->itlvpr", lags1, _gram(p, q), precision="highest")
+    half = jnp.einsum("itjq,jlprqv->itlvpr", lags1, g, precision="highest")
     kernel = jnp.einsum("itlvpr,kslv->iktspr", half, lags2, precision="highest")
     return kernel if full else kernel[..., 0, 0]
 
@@ -184,13 +195,20 @@ def _kernel(gram: FiniteWidthGram, x1: Array, x2: Array, full: bool) -> Array:
 @jax.jit
 def _relative_distance(gram: FiniteWidthGram, initial: FiniteWidthGram) -> Float[Array, ""]:
     before = _gram(*initial)
-    change = _gram(*gram) - before
-    return jnp.sqrt(_ratio(jnp.sum(change**2), jnp.sum(before**2)))
+    return _relative_norm(_gram(*gram) - before, before)
 
 
-def _ratio(amount: Float[Array, ""], whole: Float[Array, ""]) -> Float[Array, ""]:
-    """``amount / whole``, and 0 for nothing of nothing, as at zero parameters."""
-    return jnp.where(amount > 0, amount / whole, 0)
+def _relative_norm(part: Array, whole: Array) -> Float[Array, ""]:
+    """``||part|| / ||whole||``, 0 for nothing of nothing, as at zero parameters.
+
+    It is NaN if an entry is not finite, as after training has diverged.
+    """
+    # Squares of small entries would underflow.
+    largest = jnp.max(jnp.abs(whole))
+    scale = jnp.where(largest > 0, largest, 1)
+    amount, size = (jnp.sqrt(jnp.sum((each / scale) ** 2)) for each in (part, whole))
+    ratio = jnp.where(amount == 0, 0, amount / jnp.where(amount == 0, 1, size))
+    return jnp.where(jnp.isnan(ratio) | ~jnp.all(jnp.isfinite(part)), jnp.nan, ratio)
 
 
 @jax.jit

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray, Scalar
+from ntk_rnn.kernels.layout import refuse_too_large
 from ntk_rnn.sequences import lagged
 
 
@@ -30,7 +31,8 @@ def lag_weights(seq_len: int, nu_w: Scalar, nu_f: Scalar, nu_c: Scalar) -> Float
       ``rho``, shape ``(T,)``, in JAX's default floating type.
 
     Raises:
-      ValueError: if ``seq_len`` is not a positive integer, or a variance not positive and finite.
+      ValueError: if ``seq_len`` is not a positive integer, a variance not positive and finite, or a
+        weight too large for its type.
 
     Example:
       >>> import ntk_rnn as nr
@@ -41,7 +43,9 @@ def lag_weights(seq_len: int, nu_w: Scalar, nu_f: Scalar, nu_c: Scalar) -> Float
     lag = jnp.arange(_checks.integer("seq_len", seq_len), dtype=nu_w.dtype)
     # j nu_W^{j-1} as a product with nu_W^{max(j-1, 0)} is 0 at lag 0 without dividing by nu_W.
     through_w = lag * nu_w ** jnp.maximum(lag - 1, 0)
-    return nu_c * nu_f * through_w + (nu_c + nu_f) * nu_w**lag  # (eq. 21)
+    rho = nu_c * nu_f * through_w + (nu_c + nu_f) * nu_w**lag  # (eq. 21)
+    refuse_overflow(rho, nu_w, nu_f, nu_c)
+    return rho
 
 
 def lag_weight_bound(seq_len: int, nu_w: Scalar, nu_f: Scalar, nu_c: Scalar) -> Float[Array, " T"]:
@@ -70,7 +74,21 @@ def lag_weight_bound(seq_len: int, nu_w: Scalar, nu_f: Scalar, nu_c: Scalar) -> 
     if not _checks.is_traced(nu_w) and nu_w > 1:
         raise ValueError(f"nu_w must be at most 1 for the bound (22) to hold, got {float(nu_w):g}")
     lag = jnp.arange(_checks.integer("seq_len", seq_len), dtype=nu_w.dtype)
-    return rho_max(seq_len, nu_f, nu_c) * nu_w ** (lag - 1)  # (eq. 22)
+    bound = rho_max(seq_len, nu_f, nu_c) * nu_w ** (lag - 1)  # (eq. 22)
+    refuse_overflow(bound, nu_w, nu_f, nu_c)
+    return bound
+
+
+def refuse_overflow(values: Array, nu_w: Any, nu_f: Any, nu_c: Any) -> None:
+    """Raises ``ValueError`` if values at each lag are too large for their type, saying where."""
+    if _checks.is_traced(values) or jnp.all(jnp.isfinite(values)):
+        return
+    lag = int(jnp.argmin(jnp.isfinite(values)))
+    raise ValueError(
+        f"nu_w must keep all lags below {float(jnp.finfo(values.dtype).max):.2g}, the largest "
+        f"number of {values.dtype}, got nu_w = {float(nu_w):g}, nu_f = {float(nu_f):g}, nu_c = "
+        f"{float(nu_c):g}, which exceed it from lag {lag} on; take fewer lags or smaller variances"
+    )
 
 
 def rho_max(seq_len: int, nu_f: Any, nu_c: Any) -> Any:
@@ -81,16 +99,16 @@ def rho_max(seq_len: int, nu_f: Any, nu_c: Any) -> Any:
 def impulse_variances(seq_len: int, nu_w: Array, nu_f: Any, nu_c: Any) -> Float[Array, " T"]:
     """Variances ``nu_C nu_F nu_W^j`` of the entries of ``L_j`` at the start (Theorem 3.3a).
 
-    They are of the type of ``nu_w``, an array; nothing is checked.
+    They have the type of ``nu_w``, which must be an array; nothing is checked.
     """
     return nu_c * nu_f * nu_w ** jnp.arange(seq_len, dtype=nu_w.dtype)  # (Theorem 3.3a)
 
 
 def analytic_ntk(
     x1: Float[AnyArray, "N1 T n_x"],
-    x2: Float[AnyArray, "N2 T n_x"] | None,
+    x2: Float[AnyArray, "N2 T2 n_x"] | None,
     rho: Float[AnyArray, " lags"],
-) -> Float[Array, "N1 N2 T T"]:
+) -> Float[Array, "N1 N2 T T2"]:
     """Neural tangent kernel of the scaled convolution, and of the wide RNN (eqs. 17 and 20).
 
     ``K[t, s](x, x') = sum_{j <= min(t, s)} rho_j <x_{t-j}, x'_{s-j}>``, the same for every output
@@ -99,16 +117,17 @@ def analytic_ntk(
 
     Args:
       x1: sequences, shape ``(N1, T, n_x)``.
-      x2: sequences, shape ``(N2, T, n_x)``; ``x1`` if ``None``.
+      x2: sequences, shape ``(N2, T2, n_x)``, of any length; ``x1`` if ``None``.
       rho: lag weights, shape ``(lags,)``, as from ``lag_weights``; lags beyond them weigh 0.
 
     Returns:
-      Shape ``(N1, N2, T, T)``: ``K[i, k, t, s]`` between time ``t`` of ``x1[i]`` and time ``s`` of
-      ``x2[k]``. Symmetric and positive semi-definite over pairs (sequence, time).
+      Shape ``(N1, N2, T, T2)``: ``K[i, k, t, s]`` between time ``t`` of ``x1[i]`` and time ``s``
+      of ``x2[k]``, in at least float32. Symmetric and positive semi-definite over pairs (sequence,
+      time): ``as_matrix(K)`` is that matrix.
 
     Raises:
-      ValueError: if a shape is wrong, lengths or numbers of inputs differ, or an entry is not
-        finite or a lag weight negative.
+      ValueError: if a shape is wrong, numbers of inputs differ, an entry is not finite, a lag
+        weight negative, or the kernel larger than the memory.
 
     Example:
       >>> import numpy as np
@@ -123,29 +142,32 @@ def analytic_ntk(
        [2.  4.  5.5]]
     """
     x1, x2 = _checks.both_sequences(x1, x2)
-    weights = jnp.asarray(_checks.weight_per_lag("rho", rho), x1.dtype)[: x1.shape[1]]
+    _checks.same_devices(x1=x1, rho=rho)
+    lengths = x1.shape[1], x2.shape[1]
+    weights = jnp.asarray(_checks.weight_per_lag("rho", rho), x1.dtype)[: min(lengths)]
+    refuse_too_large((len(x1), len(x2), *lengths), x1.dtype)
     return weighted_products(x1, x2, weights)
 
 
 @jax.jit
-def weighted_products(x1: Array, x2: Array, weights: Array) -> Float[Array, "N1 N2 T T"]:
+def weighted_products(x1: Array, x2: Array, weights: Array) -> Float[Array, "N1 N2 T T2"]:
     """``analytic_ntk`` without checks (eq. 20), for any weights of the lags.
 
     It is one matrix product, which takes half the time of a contraction of four axes.
     """
-    seq_len, lags = x1.shape[1], len(weights)
+    (num1, seq_len1, _), (num2, seq_len2, _), lags = x1.shape, x2.shape, len(weights)
     left = lagged(x1, lags) * weights.reshape(1, 1, -1, 1)
     right = lagged(x2, lags)
     kernel = jnp.matmul(  # (eq. 20)
-        left.reshape(len(x1) * seq_len, -1),
-        right.reshape(len(x2) * seq_len, -1).T,
+        left.reshape(num1 * seq_len1, -1),
+        right.reshape(num2 * seq_len2, -1).T,
         precision="highest",
     )
-    return kernel.reshape(len(x1), seq_len, len(x2), seq_len).transpose(0, 2, 1, 3)
+    return kernel.reshape(num1, seq_len1, num2, seq_len2).transpose(0, 2, 1, 3)
 
 
 def variances(nu_w: Any, nu_f: Any, nu_c: Any) -> tuple[Array, Array, Array]:
     """The variances of the entries of ``W``, ``F`` and ``C``, checked, as arrays of JAX."""
-    _checks.positive(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
+    _checks.variance(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
     dtype = jnp.result_type(float)
     return jnp.asarray(nu_w, dtype), jnp.asarray(nu_f, dtype), jnp.asarray(nu_c, dtype)

@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float, Shaped
 
 from ntk_rnn import _checks
-from ntk_rnn._functions import as_apply_fn
+from ntk_rnn._networks import Network, separated
 from ntk_rnn._types import AnyArray, ApplyFn
 
 
@@ -21,7 +21,7 @@ class MonteCarloNTK(NamedTuple):
 
     Attributes:
       kernel: mean over the samples, shape ``(N1, N2, T, T)``, or ``(N1, N2, T, T, n_y, n_y)``.
-      standard_error: of every entry of ``kernel``, of the same shape.
+      standard_error: standard error of every entry of ``kernel``, of the same shape.
 
     Example:
       >>> import jax
@@ -51,17 +51,22 @@ def monte_carlo_ntk(
 ) -> MonteCarloNTK:
     """NTK by sampling (Lemma B.1): ``K(x, x') = E_v[(J(x) v) (J(x') v)^T]``, ``v ~ N(0, I)``.
 
-    Here ``J = df/dparams``, and ``v`` is a random change of all parameters. Unbiased for any
-    network that treats the entries of a batch independently, linear or not. ``J v`` is one
-    derivative in forward mode: no Jacobian is formed, and memory does not depend on the number of
-    samples. The standard error falls as ``1 / sqrt(num_samples)``; for an entry of the full
-    kernel it is ``sqrt((K(x, x) K(x', x') + K(x, x')^2) / num_samples)``, up to its own noise.
+    Here ``J = df/dparams``, and ``v`` is a random change of all parameters. The estimate is
+    unbiased for any network that treats the entries of a batch independently, linear or not.
+    ``J v`` is one derivative in forward mode: no Jacobian is formed, and memory does not depend on
+    the number of samples. The standard error falls as ``1 / sqrt(num_samples)``; for an entry of
+    the full kernel it is ``sqrt((K(x, x) K(x', x') + K(x, x')^2) / num_samples)``, up to its own
+    noise.
 
     Args:
-      apply_fn: ``apply_fn(params, x)``, outputs of shape ``(N, ..., n_y)``, e.g. ``(N, T, n_y)``,
-        or a Flax module, whose ``apply`` is taken. Pass the same one again, not a new lambda, to
-        use again what was compiled for it.
-      params: its parameters, any pytree of floating arrays.
+      apply_fn: ``apply_fn(params, x)``, real outputs of shape ``(N, ..., n_y)``, e.g.
+        ``(N, T, n_y)``; or a Flax module, of Linen with what ``init`` returned as ``params``, of
+        NNX with its state. Pass the same one again, not a new lambda, to use again what was
+        compiled for it.
+      params: its parameters, any pytree of arrays: floating ones, and complex ones by their real
+        and imaginary parts. What else there is is held fixed: integers, booleans, random keys;
+        collections of a Linen module other than ``"params"``; variables of an NNX module other than
+        ``nnx.Param``.
       x1: inputs, shape ``(N1, ...)``, e.g. ``(N1, T, n_x)``.
       x2: other inputs, shape ``(N2, ...)``, alike but for their number; ``None`` means ``x1``.
       key: random key of the samples.
@@ -75,8 +80,8 @@ def monte_carlo_ntk(
       ``(N1, N2, T, T)``, or ``(N1, N2, T, T, n_y, n_y)`` if ``full``.
 
     Raises:
-      ValueError: if ``num_samples`` is less than 2, shapes do not fit, an entry is not finite, or
-        a parameter is not a floating array.
+      ValueError: if ``num_samples`` is less than 2, shapes do not fit, an entry is not finite,
+        ``params`` hold nothing to be trained, or ``key`` is no random key.
 
     Example:
       >>> import jax
@@ -90,7 +95,7 @@ def monte_carlo_ntk(
       >>> bool(np.all(np.abs(K - exact) < 6 * error))
       True
     """
-    network = as_apply_fn(apply_fn)
+    network, params = separated(apply_fn, params)
     num_samples = _checks.integer("num_samples", num_samples)
     if num_samples < 2:
         raise ValueError(
@@ -98,25 +103,26 @@ def monte_carlo_ntk(
             "as 1 / sqrt(num_samples)"
         )
     batch_size = min(_checks.integer("batch_size", batch_size), num_samples)
+    key, full = _checks.random_key("key", key), _checks.flag("full", full)
     x = first = _checks.batch("x1", x1)
     if x2 is not None:
         second = _checks.batch("x2", x2)
         _checks.same("x1.shape[1:]", first.shape[1:], "x2.shape[1:]", second.shape[1:], "shape")
-        dtype = jnp.promote_types(first.dtype, second.dtype)
-        x = jnp.concatenate([first.astype(dtype), second.astype(dtype)])
-    params = _floating(params)
+        _checks.same_devices(x1=first, x2=second)
+        x = jnp.concatenate(_checks.common_type(first, second))
+    _checks.same_devices(params=params, x1=x, key=key)
     num1 = None if x2 is None else len(first)
     with jax.default_matmul_precision("highest"):
-        return _estimate(network, num_samples, batch_size, num1, full, params, x, key)
+        return _estimate(num_samples, batch_size, num1, full, network, params, x, key)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _estimate(
-    network: ApplyFn,
     num_samples: int,
     batch_size: int,
     num1: int | None,
     full: bool,
+    network: Network,
     params: Any,
     x: Array,
     key: Array,
@@ -173,20 +179,3 @@ def _normal(key: Array, params: Any) -> Any:
     keys = jax.random.split(key, len(leaves))
     draws = [jax.random.normal(k, p.shape, p.dtype) for k, p in zip(keys, leaves, strict=True)]
     return jax.tree.unflatten(tree, draws)
-
-
-def _floating(params: Any) -> Any:
-    """The parameters as JAX arrays, floating and finite."""
-    leaves = jax.tree_util.tree_leaves_with_path(params)
-    if not leaves:
-        raise ValueError("params must hold at least one array, got none")
-    for path, leaf in leaves:
-        name = f"params{jax.tree_util.keystr(path)}"
-        dtype = jnp.result_type(leaf)
-        if not jnp.issubdtype(dtype, jnp.floating):
-            raise ValueError(
-                f"{name} must be a floating array, got dtype {dtype}; hold what is not a "
-                "parameter fixed inside apply_fn"
-            )
-        _checks.finite(name, leaf)
-    return jax.tree.map(jnp.asarray, params)

@@ -36,8 +36,9 @@ def write_ntk(
 
     Memory holds one block at a time, whatever the size of the kernel. A call that was interrupted,
     even killed, is taken up by the same call again: finished blocks are kept, which a small file
-    ``path + ".json"`` lists. Of a kernel of sequences with themselves half the blocks are computed,
-    and the others are their transposes.
+    ``path + ".json"`` lists with their checksums. All of them are read again then, and those that
+    have changed on the disk are computed anew, with a ``RuntimeWarning``. Of a kernel of sequences
+    with themselves half the blocks are computed, and the others are their transposes.
 
     Args:
       path: the file to write, in a folder that exists, by one call at a time.
@@ -59,8 +60,9 @@ def write_ntk(
     Raises:
       ValueError: if ``block_size`` is not positive, an input is empty or not finite,
         ``kernel_fn`` returns another shape or type or something not finite, the disk has not the
-        room for the kernel (nothing is written then), ``path`` holds something other than what this
-        call began, or another call that has not ended writes to it.
+        room for the kernel (nothing is written then), ``path`` is no path of a file that can be
+        written, holds something other than what this call began, or another call that has not ended
+        writes to it.
       OSError: if the disk fills up meanwhile; make room, and call again.
 
     Example:
@@ -75,6 +77,9 @@ def write_ntk(
       ...     print(K.shape, path.exists())
       (4, 4, 3, 3) True
     """
+    file_path = _checks.path("path", path)
+    _checks.function("kernel_fn", kernel_fn, "(x1_block, x2_block) -> kernel")
+    _checks.flag("progress", progress)
     first = np.asarray(_checks.batch("x1", x1))
     second = first if x2 is None else np.asarray(_checks.batch("x2", x2))
     if block_size is not None:
@@ -90,7 +95,8 @@ def write_ntk(
         "x1": _fingerprint(first),
         "x2": None if x2 is None else _fingerprint(second),
     }
-    with closing(KernelFile(Path(path), configuration, (rows.count, columns.count))) as file:
+    counts = rows.count, columns.count
+    with closing(KernelFile(file_path, configuration, counts, symmetric=x2 is None)) as file:
         _check_same_kernel(file, blocks)
         todo = [
             (i, k)
@@ -100,13 +106,7 @@ def write_ntk(
         ]
         with progress_bar("blocks", len(todo), wanted=progress) as show:
             for done, (i, k) in enumerate(todo, 1):
-                block = blocks.computed(i, k)
-                row, column = (place.start for place in blocks.where(i, k))
-                parts = [(row, column, block)]
-                if x2 is None and i != k:
-                    pairs = [axis ^ 1 for axis in range(block.ndim)]
-                    parts.append((column, row, block.transpose(pairs)))
-                file.write((i, k), parts)
+                file.write((i, k), blocks.computed(i, k))
                 show(done)
         return file.read()
 
@@ -117,10 +117,10 @@ def _check_same_kernel(file: KernelFile, blocks: _KernelBlocks) -> None:
     The first finished block is compared. Where the first block of the kernel is 0, as it is for
     sequences of zeros, a block that is not 0 is compared as well.
     """
-    done = [(int(i), int(k)) for i, k in np.argwhere(file.finished)]
-    others = (block for block in done[1:] if file.read()[blocks.where(*block)].any())
+    done = file.listed()
+    others = (block for block in done[1:] if file.read()[file.where(block)].any())
     for block in [*done[:1], *islice(others, 0 if blocks.first.any() else 1)]:
-        file.check(blocks.where(*block), blocks.computed(*block))
+        file.check(block, blocks.computed(*block))
 
 
 class _KernelBlocks:
@@ -132,10 +132,6 @@ class _KernelBlocks:
         self._kernel_fn, self._rows, self._columns = kernel_fn, rows, columns
         self._kind: tuple[Any, ...] | None = None
         self.first = self._compute(0, 0)
-
-    def where(self, i: int, k: int) -> tuple[slice, slice]:
-        """The place of a block in the kernel."""
-        return self._rows.where(i), self._columns.where(k)
 
     def computed(self, i: int, k: int) -> np.ndarray:
         return self.first if i == k == 0 else self._compute(i, k)
@@ -160,7 +156,7 @@ class _KernelBlocks:
                 f"and {block.dtype} after {self._kind[0]} and {self._kind[1]}"
             )
         _checks.finite("what kernel_fn returns", block, "rescale x1 and x2, or mend kernel_fn")
-        rows, columns = self.where(i, k)
+        rows, columns = self._rows.where(i), self._columns.where(k)
         return block[: rows.stop - rows.start, : columns.stop - columns.start]
 
 

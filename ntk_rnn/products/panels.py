@@ -19,8 +19,14 @@ from ntk_rnn import _checks
 
 dot = partial(jnp.matmul, precision="highest")
 
+#: Directions that are added to a basis at once.
+AT_ONCE = 8
+
 # Of directions that are this near to each other, in parts of their length, one is taken up.
 _INDEPENDENT = 1e-2
+
+# Fewer columns would be soon too few, and what uses them would be compiled once more.
+_LEAST_ROOM = 32
 
 # Lengths below so many units of rounding are those of nothing.
 _ROUNDING = 100.0
@@ -57,16 +63,19 @@ class Panels(NamedTuple):
         """What ``W`` and its transpose make of the basis outside of its span, over ``sqrt(n)``."""
         return outside(self.basis, self.forward), outside(self.basis, self.backward)
 
-    def with_room(self, columns: int) -> Panels:
-        """The same with room for so many more directions.
+    def room_for(self, columns: int) -> int:
+        """Number of columns of the same with room for so many more directions.
 
-        Where the rank can be looked at, the room is a power of 2, which serves for many ranks.
+        Where the rank can be looked at, that is a power of 2, which serves for many ranks.
         """
         if _checks.is_traced(self.rank):
-            room = self.capacity + columns
-        else:
-            room = 1 << (int(self.rank) + columns - 1).bit_length()
-        more = max(0, room - self.capacity)
+            return self.capacity + columns
+        needed = max(int(self.rank) + columns, _LEAST_ROOM)
+        return max(self.capacity, 1 << (needed - 1).bit_length())
+
+    def with_room(self, columns: int) -> Panels:
+        """The same with room for so many more directions."""
+        more = self.room_for(columns) - self.capacity
         basis, forward, backward = (jnp.pad(a, ((0, 0), (0, more))) for a in self[:3])
         return Panels(basis, forward, backward, self.rank)
 
@@ -122,15 +131,19 @@ class Gaussian(NamedTuple):
         deviation = jnp.sqrt(self.nu_w / len(directions)).astype(directions.dtype)
         kept = jnp.any(directions != 0, axis=0, keepdims=True)
 
-        def fresh(key: Array) -> Array:
-            drawn = jax.random.normal(key, directions.shape, directions.dtype)
-            return jnp.where(kept, deviation * drawn, 0)
+        def fresh() -> Array:
+            key = jax.random.fold_in(self.key, panels.rank)
+            drawn = jax.random.normal(key, (2, *directions.shape), directions.dtype)
+            return jnp.where(kept[None], deviation * drawn, 0)
 
-        to_the, fro = jax.random.split(jax.random.fold_in(self.key, panels.rank))
+        def nothing() -> Array:
+            return jnp.zeros((2, *directions.shape), directions.dtype)
+
+        to_the, fro = lax.cond(jnp.any(kept), fresh, nothing)
         # P^T W Q is known from W^T P, and Q^T W Q from the first product (eqs. 77-79).
-        forward = outside(panels.basis, fresh(to_the))
+        forward = outside(panels.basis, to_the)
         forward += dot(panels.basis, dot(panels.backward.T, directions))
-        backward = outside(directions, outside(panels.basis, fresh(fro)))
+        backward = outside(directions, outside(panels.basis, fro))
         backward += dot(panels.basis, dot(panels.forward.T, directions))
         backward += dot(directions, dot(forward.T, directions))
         return forward, backward
@@ -144,6 +157,26 @@ def no_products(width: int, dtype: Any) -> Panels:
     """The panels before any product is known."""
     nothing = jnp.zeros((width, 0), dtype)
     return Panels(nothing, nothing, nothing, jnp.zeros((), jnp.int32))
+
+
+def spanning(panels: Panels, source: Source, vectors: Float[Array, "n k"]) -> Panels:
+    """The panels with a basis that spans vectors, too.
+
+    Args:
+      panels: what is known. They are left as they are.
+      source: where products with ``W`` come from.
+      vectors: in columns.
+    """
+    panels, count = jax.tree.map(jnp.copy, panels), vectors.shape[1]
+    # Blocks of one size, so that what is compiled for one number of vectors serves for all.
+    block = count if _checks.is_traced((panels, vectors)) else AT_ONCE
+    vectors = jnp.pad(vectors, ((0, 0), (0, -count % block)))
+    for first in range(0, count, block):
+        some = vectors[:, first : first + block]
+        # Twice, for of nearly parallel vectors the first time takes one.
+        for _ in range(2):
+            panels = with_directions(panels.with_room(block), source, some)
+    return panels
 
 
 @partial(jax.jit, donate_argnums=0)

@@ -3,12 +3,13 @@
 With an orthonormal basis ``P (n, r)`` whose span holds ``F``, ``C^T`` and what both chains reach,
 the network of ``P^T W P``, ``P^T F`` and ``C P``, with the scale ``1 / sqrt(n)`` of the wide one,
 has the same impulse response, and its gradients are those of the wide network in these coordinates.
+The scale is an argument like any other, so what is compiled for one width serves for all.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -79,9 +80,14 @@ class Leaks(NamedTuple):
         )
 
 
-def chains_of(small: Small, width: int, seq_len: int) -> Chains:
+def scale_of(width: int, dtype: Any) -> Float[Array, ""]:
+    """``1 / sqrt(n)``."""
+    return jnp.asarray(width**-0.5, dtype)
+
+
+def chains_of(small: Small, scale: Float[Array, ""], seq_len: int) -> Chains:
     """Both chains of the impulse response, in the subspace."""
-    w = small.w * width**-0.5
+    w = small.w * scale
 
     def step(ends: tuple[Array, Array], _: None = None) -> tuple[tuple[Array, Array], Chains]:
         column, row = dot(w, ends[0]), dot(ends[1], w)
@@ -98,12 +104,12 @@ def chains_of(small: Small, width: int, seq_len: int) -> Chains:
     return jax.tree.map(lambda *lags: jnp.stack(lags), *lags)
 
 
-def response_of(small: Small, chains: Chains, width: int) -> Float[Array, "T n_y n_x"]:
+def response_of(small: Small, chains: Chains, scale: Float[Array, ""]) -> Float[Array, "T n_y n_x"]:
     """The impulse response (eq. 9): ``L_j = C B_j / sqrt(n)``."""
-    return einsum("pr,jrq->jpq", small.c, chains.columns) * width**-0.5
+    return einsum("pr,jrq->jpq", small.c, chains.columns) * scale
 
 
-def gradient_of(chains: Chains, slope: Float[Array, "T n_y n_x"], width: int) -> Small:
+def gradient_of(chains: Chains, slope: Float[Array, "T n_y n_x"], scale: Float[Array, ""]) -> Small:
     """The gradient of a loss, of which the derivative by the impulse response is known.
 
     ``d loss = sum_j <slope_j, dL_j>`` with ``dL_j = (A_j dF + dC B_j) / sqrt(n) + sum_{a+b=j-1}
@@ -112,7 +118,7 @@ def gradient_of(chains: Chains, slope: Float[Array, "T n_y n_x"], width: int) ->
     Args:
       chains: both chains at the parameters.
       slope: ``d loss / d L``, shape ``(T, n_y, n_x)``.
-      width: ``n``, of the wide network.
+      scale: ``1 / sqrt(n)``.
     """
     columns, rows = chains
     seq_len = len(slope)
@@ -120,7 +126,7 @@ def gradient_of(chains: Chains, slope: Float[Array, "T n_y n_x"], width: int) ->
     ahead = jnp.concatenate([slope, jnp.zeros_like(slope)])
     later = ahead[jnp.arange(seq_len)[:, None] + jnp.arange(seq_len)[None] + 1]
     return Small(
-        einsum("apr,abpq,bsq->rs", rows, later, columns) / width,
-        einsum("jpr,jpq->rq", rows, slope) * width**-0.5,
-        einsum("jpq,jrq->pr", slope, columns) * width**-0.5,
+        einsum("apr,abpq,bsq->rs", rows, later, columns) * scale**2,
+        einsum("jpr,jpq->rq", rows, slope) * scale,
+        einsum("jpq,jrq->pr", slope, columns) * scale,
     )

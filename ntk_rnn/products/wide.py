@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import Scalar
-from ntk_rnn.products.panels import Gaussian, Panels, dot, no_products, with_directions
-from ntk_rnn.products.small import Chains, Small, chains_of
+from ntk_rnn.products.panels import Gaussian, Panels, dot, no_products, spanning
+from ntk_rnn.products.small import Chains, Small, chains_of, scale_of
 
 
 @struct.dataclass
@@ -64,13 +64,7 @@ class WideRNN:
 
     def knowing(self, vectors: Float[Array, "n k"]) -> WideRNN:
         """The network that knows the products of ``W`` and its transpose with vectors."""
-        panels = self.panels
-        # Twice, for of nearly parallel columns the first time takes one.
-        for _ in range(2):
-            panels = with_directions(
-                jax.tree.map(jnp.copy, panels.with_room(vectors.shape[1])), self.source, vectors
-            )
-        return self.replace(panels=panels)
+        return self.replace(panels=spanning(self.panels, self.source, vectors))
 
     def with_chains(self, seq_len: int) -> WideRNN:
         """The network that knows both chains of ``T`` lags.
@@ -90,18 +84,17 @@ class WideRNN:
             known = known.knowing(jnp.concatenate([columns, rows], axis=1))
         return known
 
-    def chains(self, seq_len: int) -> tuple[Small, Chains]:
-        """The network and both its chains of ``T`` lags, in the coordinates of a subspace."""
+    def chains(self, seq_len: int) -> tuple[Small, Chains, Float[Array, ""]]:
+        """The network in the coordinates of a subspace, both its chains there, and its scale."""
         panels = self.with_chains(seq_len).panels
-        return _chains(panels, self.f, self.c, seq_len)
+        scale = scale_of(self.width, self.f.dtype)
+        return *_chains(panels, self.f, self.c, scale, seq_len), scale
 
 
-@partial(jax.jit, static_argnums=3)
-def _chains(panels: Panels, f: Array, c: Array, seq_len: int) -> tuple[Small, Chains]:
-    width = len(f)
-    core = width**0.5 * panels.core()
-    small = Small(core, dot(panels.basis.T, f), dot(c, panels.basis))
-    return small, chains_of(small, width, seq_len)
+@partial(jax.jit, static_argnums=4)
+def _chains(panels: Panels, f: Array, c: Array, scale: Array, seq_len: int) -> tuple[Small, Chains]:
+    small = Small(panels.core() / scale, dot(panels.basis.T, f), dot(c, panels.basis))
+    return small, chains_of(small, scale, seq_len)
 
 
 def wide_rnn(
@@ -144,10 +137,9 @@ def wide_rnn(
       True
     """
     _checks.random_key("key", key)
-    sizes = {"width": width, "in_dim": in_dim, "out_dim": out_dim}
-    for name, size in sizes.items():
-        _checks.integer(name, size)
-    _checks.positive(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
+    width = _checks.integer("width", width)
+    in_dim, out_dim = _checks.integer("in_dim", in_dim), _checks.integer("out_dim", out_dim)
+    _checks.variance(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
     return _drawn(key, width, in_dim, out_dim, nu_w, nu_f, nu_c)
 
 

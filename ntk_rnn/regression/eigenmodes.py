@@ -1,8 +1,8 @@
 """How far descent has come along each eigenvector of a kernel.
 
-Of what is to be learned along an eigenvector of eigenvalue ``lambda``, gradient descent leaves
-``(1 - eta lambda)^l`` after ``l`` steps, gradient flow ``exp(-t lambda)`` after time ``t``, and
-gradient descent with momentum an entry of the ``l``-th power of a 2 x 2 matrix. What is gained is
+Along an eigenvector of eigenvalue ``lambda``, the part of the targets that remains is
+``(1 - eta lambda)^l`` after ``l`` steps of gradient descent, ``exp(-t lambda)`` after time ``t`` of
+gradient flow, and an entry of the ``l``-th power of a 2 x 2 matrix with momentum. What is gained is
 computed on its own: one minus what remains would lose the digits of the first steps.
 """
 
@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,52 +27,101 @@ from ntk_rnn._types import AnyArray
 Parts: TypeAlias = tuple[Float[AnyArray, "*steps k"], Float[AnyArray, "*steps k"]]
 
 
-def remaining_and_gained(
+class Duration(NamedTuple):
+    """How long gradient descent or gradient flow goes on.
+
+    Attributes:
+      steps: whole or infinite numbers of steps, any shape; ``None`` for gradient flow.
+      rate: learning rate of these steps.
+      momentum: of these steps; ``None`` for none.
+      times: times of gradient flow, any shape; ``None`` for steps.
+    """
+
+    steps: Shaped[AnyArray, "*steps"] | None = None
+    rate: Float[AnyArray, ""] | None = None
+    momentum: Float[AnyArray, ""] | None = None
+    times: Float[AnyArray, "*steps"] | None = None
+
+
+def duration(
     eigenvalues: Float[AnyArray, " k"],
-    nonzero: Bool[AnyArray, " k"],
     step: Any,
     learning_rate: Any,
     momentum: Any,
     time: Any,
-) -> Parts:
-    """The parts of the targets that remain and that are gained, at each step or time.
+) -> Duration:
+    """What a user says about steps or times, checked.
 
     Args:
       eigenvalues: ``lambda``, falling, shape ``(k,)``.
-      nonzero: which of them are not 0 but for rounding; along the others nothing is ever gained.
       step: numbers of steps, or ``None``.
-      learning_rate: ``eta`` of these steps.
+      learning_rate: ``eta`` of these steps; not needed if all of them are infinite.
       momentum: ``beta`` of these steps; 0 for plain gradient descent.
       time: times of gradient flow, or ``None``.
 
     Raises:
-      ValueError: if neither or both of step and time are given, or a value is not as said.
+      ValueError: if neither or both of step and time are given, or a value is out of range.
     """
     _check_momentum(momentum)
     without_steps = learning_rate is None and (_checks.is_traced(momentum) or momentum == 0)
     if (step is None) == (time is None) or (time is not None and not without_steps):
         raise ValueError(
-            f"give either step and learning_rate, or time, got step={step!r}, "
-            f"learning_rate={learning_rate!r}, momentum={momentum!r}, time={time!r}"
+            f"give either step and learning_rate, or time, got step={_checks.shown(step)}, "
+            f"learning_rate={_checks.shown(learning_rate)}, momentum={_checks.shown(momentum)}, "
+            f"time={_checks.shown(time)}"
         )
     xp, dtype = namespace(eigenvalues), eigenvalues.dtype
     if time is not None:
         _checks.nonnegative("time", time)
-        return flow(eigenvalues, nonzero, xp.asarray(time, dtype))
+        return Duration(times=xp.asarray(time, dtype))
     _checks.nonnegative("step", step, whole=True)
+    if learning_rate is None and not _checks.is_traced(step) and np.all(np.isinf(step)):
+        return Duration(times=xp.asarray(step, dtype))  # the end, which is that of any rate
     _check_learning_rate(learning_rate, momentum, eigenvalues[0])
     rate, steps = xp.asarray(learning_rate, dtype), _whole_numbers(step, xp)
     if not _checks.is_traced(momentum) and momentum == 0:
-        return descent(eigenvalues, nonzero, steps, rate)
-    return heavy_ball(eigenvalues, nonzero, steps, rate, xp.asarray(momentum, dtype))
+        return Duration(steps, rate)
+    return Duration(steps, rate, xp.asarray(momentum, dtype))
+
+
+def remaining_and_gained(
+    eigenvalues: Float[AnyArray, " k"], nonzero: Bool[AnyArray, " k"], until: Duration
+) -> Parts:
+    """The parts of the targets that remain and that are gained, at each step or time.
+
+    Args:
+      eigenvalues: ``lambda``, shape ``(k,)``.
+      nonzero: which of them are not 0 but for rounding; along the others nothing is ever gained.
+      until: the steps or times.
+    """
+    if until.times is not None:
+        return flow(eigenvalues, nonzero, until.times)
+    assert until.steps is not None and until.rate is not None
+    if until.momentum is None:
+        return descent(eigenvalues, nonzero, until.steps, until.rate)
+    return heavy_ball(eigenvalues, nonzero, until.steps, until.rate, until.momentum)
+
+
+def remaining(
+    eigenvalues: Float[AnyArray, " k"], given: tuple[Bool[AnyArray, " k"], Duration]
+) -> Float[AnyArray, "*steps k"]:
+    """The part ``r(lambda)`` that remains; ``given`` is what else it depends on."""
+    return remaining_and_gained(eigenvalues, *given)[0]
+
+
+def gain(
+    eigenvalues: Float[AnyArray, " k"], given: tuple[Bool[AnyArray, " k"], Duration]
+) -> Float[AnyArray, "*steps k"]:
+    """``(1 - r(lambda)) / lambda``, and 0 along what is never gained."""
+    nonzero, until = given
+    # What is not selected must be finite as well, or its derivative would be NaN.
+    values = jnp.where(nonzero, eigenvalues, 1)
+    gained = remaining_and_gained(values, nonzero, until)[1]
+    return gained / jnp.broadcast_to(values, gained.shape)
 
 
 def _check_momentum(momentum: Any) -> None:
-    if _checks.is_traced(momentum):
-        return
-    number = np.asarray(momentum)
-    if number.ndim or number.dtype.kind not in "biuf" or not 0 <= number < 1:
-        raise ValueError(f"momentum must be at least 0 and below 1, got {momentum!r}")
+    _checks.fraction("momentum", momentum, with_zero=True)
 
 
 def _check_learning_rate(learning_rate: Any, momentum: Any, largest: Any) -> None:
@@ -110,7 +159,7 @@ def _whole_numbers(step: Any, xp: ModuleType) -> Shaped[AnyArray, "*steps"]:
 
 @partial(compiled, static_argnums=1)
 def exceeds_rounding(singular_values: Float[AnyArray, " k"], size: int) -> Bool[AnyArray, " k"]:
-    """Which singular values of a matrix of at most ``size`` rows are not 0 but for rounding."""
+    """Which singular values of a matrix of at most ``size`` rows exceed rounding."""
     eps = np.finfo(singular_values.dtype).eps
     return singular_values > eps * size * singular_values[0]
 
@@ -219,7 +268,7 @@ def heavy_ball(
 
     shape = (*steps.shape, *step_size.shape)
     is_whole = xp.issubdtype(steps.dtype, xp.integer)
-    # By 2^127 steps all that moves at all has converged.
+    # After 2^127 steps all that moves at all has converged.
     rounds = 8 * steps.dtype.itemsize - 1 if is_whole else 128
     left = steps if is_whole else xp.where(xp.isinf(steps), 0, xp.minimum(steps, 2.0**127))
     start = (xp.ones(shape, dtype), xp.zeros(shape, dtype), xp.zeros(shape, dtype))

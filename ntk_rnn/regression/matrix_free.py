@@ -46,14 +46,14 @@ def decompose_matrix_free(
 
     Args:
       root: ``sqrt(rho)``, one per lag.
-      data: sequences, in float64 on the host as all arguments.
+      data: sequences, in float64 on the host, as all arguments are.
       initial: ``L^0``.
       loss: ``"sum"`` or ``"mean"``, to which directions and losses refer.
       tolerance: directions are added until the path differs by no more than this from the path
         with half as many, at any watched time from ``1 / lambda_max`` to infinity, relative to
         the largest change of an entry of ``L``. That estimates the error, usually from above, but
         it is no bound.
-      max_rank: most directions; a warning says if they are too few for the tolerance.
+      max_rank: largest number of directions; a warning says if they are too few for the tolerance.
 
     Returns:
       The decomposition, the number of products, and that difference (0 if nothing is left to add).
@@ -97,6 +97,8 @@ def decompose_matrix_free(
             f"with half as many, more than tolerance = {tolerance:.1g}; raise max_rank",
             stacklevel=3,
         )
+    if len(s):
+        s = np.where(exceeds_rounding(s, max(directions.shape)), s, 0)
     if len(s) == 0 or largest > (1 + 1e-6) * s[0]:
         # No target lies along the steepest direction, but it limits the learning rate.
         s, targets = np.append(largest, s), np.pad(targets, ((1, 0), (0, 0)))
@@ -110,7 +112,7 @@ def _largest_singular_value(operator: LinearOperator) -> float:
     rows, columns = operator.shape
     start = np.random.default_rng(0).normal(size=min(rows, columns))
     product = operator.matvec(start) if columns <= rows else operator.rmatvec(start)
-    if len(start) == 1 or not np.any(product):  # ARPACK takes neither a vector nor 0
+    if len(start) == 1 or not np.any(product):  # ARPACK fails for one column and for 0
         return float(np.linalg.norm(product) / np.linalg.norm(start))
     found: Any = svds(operator, 1, v0=start, return_singular_vectors=False)
     return float(found[0])
@@ -203,7 +205,7 @@ def bidiagonalize(
       operator: ``F``.
       goal: targets, one column per output.
       floor: length up to which a new direction counts as rounding.
-      max_rank: most columns of ``V``.
+      max_rank: largest number of columns of ``V``.
     """
     width = goal.shape[1]
     left, right = (_Basis(size, max_rank + 2 * width) for size in operator.shape)

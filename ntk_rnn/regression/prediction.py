@@ -6,12 +6,14 @@ linear recursion, which one singular value decomposition solves for all steps at
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
 from flax import struct
-from jaxtyping import Float
+from jax import lax
+from jaxtyping import Bool, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._namespace import compiled, einsum, float64, namespace
@@ -19,7 +21,15 @@ from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.loss import Loss
 from ntk_rnn.objective import as_data_set, host_data_set
-from ntk_rnn.regression.eigenmodes import Parts, exceeds_rounding, remaining_and_gained
+from ntk_rnn.regression.eigenmodes import (
+    Duration,
+    duration,
+    exceeds_rounding,
+    gain,
+    remaining,
+    remaining_and_gained,
+)
+from ntk_rnn.regression.symmetric import function_times, with_derivative_of
 from ntk_rnn.sequences import outputs_of_each
 
 #: How it was solved: by factorizations of the size of ``L``, of that of the data, or by products.
@@ -39,7 +49,9 @@ class KernelRegression:
     with. Steps and times are numbers or arrays, whose shape leads that of the result; ``jnp.inf``
     gives the least-squares fit. Directions whose singular value is below rounding, relative to
     the largest, count as not reached by the data and stay where they are: in float32 with
-    ``nu_w = 0.3`` those are lags beyond about 20, in float64 beyond about 55.
+    ``nu_w = 0.3`` those are lags beyond about 20, in float64 beyond about 55. There the fit at
+    infinity is refused. With ``on_host=True`` and factorizations, only what the data do not
+    determine stays, however small its lag weight.
 
     Attributes:
       initial: ``L^0``, shape ``(T, n_y, n_x)``.
@@ -55,6 +67,10 @@ class KernelRegression:
       change: if matrix-free, by how much the path differs from that with half as many directions,
         relative to the largest change of an entry of ``L``: an estimate of its error, as a rule
         from above, but no bound.
+      lags_reached: how many lags the path can follow to infinity, if the kernel has more; ``None``
+        if it can follow all of them.
+      curvature: ``U^T A G A^T U``, of value ``diag(S^2)``, shape ``(k, k)``. Where JAX traces the
+        kernel or the data, derivatives go through it; ``None`` elsewhere.
 
     Example:
       >>> import jax
@@ -76,14 +92,16 @@ class KernelRegression:
     method: Method = struct.field(pytree_node=False)
     products: int | None = struct.field(pytree_node=False, default=None)
     change: float | None = struct.field(pytree_node=False, default=None)
+    lags_reached: int | None = struct.field(pytree_node=False, default=None)
+    curvature: Float[AnyArray, "k k"] | None = None
 
     @property
     def eigenvalues(self) -> Float[Any, " k"]:
         """Eigenvalues ``lambda`` of the loss's curvature in the kernel's features, falling.
 
         For the sum loss they are those of the kernel on the training data, without zeros that
-        follow from its size; for lag weights each stands for one of every output. Matrix-free
-        they are approximate, the first excepted.
+        follow from its size; for lag weights each of them belongs to every output. If matrix-free,
+        all but the first are approximate.
         """
         return self.singular_values**2
 
@@ -103,7 +121,8 @@ class KernelRegression:
 
         Args:
           step: number of steps, at least 0.
-          learning_rate: ``eta``, below ``1 + momentum`` times ``max_learning_rate``.
+          learning_rate: ``eta``, below ``1 + momentum`` times ``max_learning_rate``. Infinitely
+            many steps need none.
           momentum: ``beta`` of ``L^{l+1} = L^l - eta grad + beta (L^l - L^{l-1})``, at least 0
             and below 1.
           time: time of gradient flow, ``eta`` times the number of steps in the limit of small
@@ -114,10 +133,16 @@ class KernelRegression:
 
         Raises:
           ValueError: if neither or both of step and time are given, one is negative, the learning
-            rate is missing, not positive or past stability, or the momentum is not as said.
+            rate is missing, not positive or past stability, the momentum is not as said, or a step
+            or time is infinite where ``lags_reached`` is not ``None``.
         """
-        _, gained = self._remaining_and_gained(step, learning_rate, momentum, time)
-        return _responses(self.initial, self.directions, self.singular_values, self.targets, gained)
+        given = self._until(step, learning_rate, momentum, time)
+        _, gained = remaining_and_gained(self.eigenvalues, *given)
+        sizes = self._namespace.where(self.singular_values > 0, self.singular_values, 1)
+        goals = einsum("...k,kb->...kb", gained, self.targets / sizes[:, None])
+        if self.curvature is not None:
+            goals = _with_derivative(gain, goals, self, given, lax.stop_gradient(sizes))
+        return _responses(self.initial, self.directions, goals)
 
     def predict(
         self,
@@ -138,6 +163,7 @@ class KernelRegression:
         _checks.same(
             "x.shape[2]", inputs.shape[2], "the training data's", in_dim, "number of inputs"
         )
+        _checks.same_devices(**{"this regression": self, "x": inputs})
         responses = self.impulse_response(step, learning_rate, momentum=momentum, time=time)
         # On the host from what was passed, before JAX could round it.
         exact = float64(x) if self._namespace is np else inputs.astype(responses.dtype)
@@ -147,10 +173,12 @@ class KernelRegression:
         self, step: Any = None, learning_rate: Any = None, *, momentum: Any = 0.0, time: Any = None
     ) -> Float[Any, "*steps"]:
         """Training loss, in the shape of ``step`` or ``time``."""
-        remaining, _ = self._remaining_and_gained(step, learning_rate, momentum, time)
-        squares = (self.targets**2).sum(axis=1)
-        loss = einsum("...k,k->...", remaining**2, squares) / 2 + self.irreducible
-        return self._namespace.asarray(loss)
+        given = self._until(step, learning_rate, momentum, time)
+        left, _ = remaining_and_gained(self.eigenvalues, *given)
+        left = einsum("...k,kb->...kb", left, self.targets)
+        if self.curvature is not None:
+            left = _with_derivative(remaining, left, self, given)
+        return self._namespace.asarray((left**2).sum(axis=(-2, -1)) / 2 + self.irreducible)
 
     def test_loss(
         self,
@@ -163,6 +191,7 @@ class KernelRegression:
     ) -> Float[Any, "*steps"]:
         """Loss on other data, ``(x, y)`` or compressed, in the shape of ``step`` or ``time``."""
         checked = as_data_set("data", data)
+        _checks.same_devices(**{"this regression": self, "data": checked})
         if self._namespace is np:
             checked = host_data_set(data)
         responses = self.impulse_response(step, learning_rate, momentum=momentum, time=time)
@@ -173,26 +202,51 @@ class KernelRegression:
     def _namespace(self) -> ModuleType:
         return namespace(self.singular_values)
 
-    def _remaining_and_gained(
+    def _until(
         self, step: Any, learning_rate: Any, momentum: Any, time: Any
-    ) -> Parts:
-        """The parts of the targets that remain and that are gained, at each step or time."""
+    ) -> tuple[Bool[AnyArray, " k"], Duration]:
+        """Which directions are reached, and how long they are followed."""
+        until = duration(self.eigenvalues, step, learning_rate, momentum, time)
+        if self.lags_reached is not None:
+            _refuse_infinity("step" if time is None else "time", until, self.lags_reached)
+        if self._namespace is np:  # where rounding has been left out already
+            return self.singular_values > 0, until
         size = max(*self.directions.shape, len(self.targets))
-        nonzero = exceeds_rounding(self.singular_values, size)
-        return remaining_and_gained(self.eigenvalues, nonzero, step, learning_rate, momentum, time)
+        return exceeds_rounding(self.singular_values, size), until
+
+
+def _refuse_infinity(name: str, until: Duration, lags: int) -> None:
+    """Raises ``ValueError`` for the end of a path that cannot be followed to it."""
+    given = until.steps if until.times is None else until.times
+    if not _checks.is_traced(given) and np.any(np.isinf(np.asarray(given, float))):
+        raise ValueError(
+            f"{name} must be finite here, got infinity: the weights of lags from {lags} on are "
+            "below rounding beside the first ones, so the least-squares fit is out of reach; pass "
+            'on_host=True and method="dense" to kernel_regression, or fewer lags'
+        )
+
+
+def _with_derivative(
+    function: Callable[..., Any],
+    value: Float[AnyArray, "*steps k b"],
+    path: KernelRegression,
+    given: tuple[Bool[AnyArray, " k"], Duration],
+    sizes: Float[AnyArray, " k"] | None = None,
+) -> Float[AnyArray, "*steps k b"]:
+    """``f(A G A^T) u`` along the directions, times constants, as found along each on its own."""
+    other = function_times(function, path.curvature, path.targets, given)
+    if sizes is not None:
+        other = einsum("k,...kb->...kb", sizes, other)
+    return with_derivative_of(value, other)
 
 
 @compiled
 def _responses(
     initial: Float[AnyArray, "T n_y n_x"],
     directions: Float[AnyArray, "T a n_x k"],
-    singular_values: Float[AnyArray, " k"],
-    targets: Float[AnyArray, "k b"],
-    gained: Float[AnyArray, "*steps k"],
+    goals: Float[AnyArray, "*steps k b"],
 ) -> Float[AnyArray, "*steps T n_y n_x"]:
     """``L^l = L^0 + G^{1/2} V S^{-1} (1 - (1 - eta S^2)^l) u`` (Appendix B.4)."""
-    xp = namespace(initial)
-    goals = targets / xp.where(singular_values > 0, singular_values, 1)[:, None]  # S^{-1} u
-    change = einsum("taqk,...k,kb->...tabq", directions, gained, goals)
-    shape = (*gained.shape[:-1], *initial.shape)
+    xp, shape = namespace(initial), (*goals.shape[:-2], *initial.shape)
+    change = einsum("taqk,...kb->...tabq", directions, goals)
     return xp.broadcast_to(initial, shape) + change.reshape(shape)

@@ -1,4 +1,4 @@
-"""Kernel regressions solved: by which method, and in which precision."""
+"""Solves kernel regressions: chooses the method and the precision."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ntk_rnn.regression.dense import Decomposition, check_kernel, decompose, ker
 from ntk_rnn.regression.prediction import KernelRegression, Method
 
 # Numbers in a matrix of lagged inputs (1 GiB in float64), and columns of one whose singular values
-# take about a minute on two cores.
-_MOST_ENTRIES, _MOST_COLUMNS = 2**27, 2**12
+# take about a minute on two cores; operations of a factorization that takes about a second.
+_MOST_ENTRIES, _MOST_COLUMNS, _SECOND = 2**27, 2**12, 2**31
 
 
 def kernel_regression(
-    kernel: Float[AnyArray, " T"] | Float[AnyArray, "T n_y n_x T n_y n_x"],
+    kernel: Float[AnyArray, " lags"] | Float[AnyArray, "T n_y n_x T n_y n_x"],
     data: tuple[Float[AnyArray, "N T n_x"], Float[AnyArray, "N T n_y"]] | CompressedData,
     *,
     initial: Float[AnyArray, "T n_y n_x"] | None = None,
@@ -48,8 +48,9 @@ def kernel_regression(
     In float32, long lags are lost to rounding: `ntk_rnn.guide.accelerators` says how much.
 
     Args:
-      kernel: lag weights ``rho``, shape ``(T,)``, or a symmetric positive semi-definite ``G``,
-        shape ``(T, n_y, n_x, T, n_y, n_x)``.
+      kernel: lag weights ``rho``, shape ``(lags,)``; lags beyond them, up to ``T``, weigh 0 and
+        stay at the start, as for a short filter on a long record. Or a symmetric positive
+        semi-definite ``G``, shape ``(T, n_y, n_x, T, n_y, n_x)``.
       data: inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``, or both compressed
         (``compress``), in whose type all is computed, which is at least float32.
       initial: ``L^0``, shape ``(T, n_y, n_x)``; 0 if ``None``.
@@ -59,15 +60,17 @@ def kernel_regression(
         NumPy arrays of float64, and nothing can be compiled or differentiated.
       method: ``"dense"`` for factorizations, ``"matrix_free"`` for products alone (always on the
         host, and for lag weights only), or ``"auto"``: dense up to 2^27 numbers in ``A`` and 4096
-        singular values. ``KernelRegression.method`` says which one was used.
+        singular values, unless few lags have a weight that matters and products are much faster,
+        as for one long record. ``KernelRegression.method`` says which one was used.
       tolerance: matrix-free, directions are added until ``KernelRegression.change`` is below it.
-      max_rank: matrix-free, the most directions; a warning says if they do not suffice.
+      max_rank: if matrix-free, the largest number of directions; a warning says if they do not
+        suffice.
 
     Returns:
       The path, as functions of the step.
 
     Raises:
-      ValueError: if shapes do not match, an entry is not finite, a lag weight is not positive,
+      ValueError: if shapes do not match, an entry is not finite, a lag weight is negative,
         ``G`` is not symmetric, or a method is unknown or cannot be.
 
     Example:
@@ -79,16 +82,19 @@ def kernel_regression(
       >>> bool(after < before)
       True
     """
-    loss = check_loss(loss)
+    loss, on_host = check_loss(loss), _checks.flag("on_host", on_host)
     checked = as_data_set("data", data)
     check_kernel(kernel)
-    chosen, checked = choose_method(method, kernel, checked, on_host)
     max_rank = _checks.integer("max_rank", max_rank)
+    chosen, checked = choose_method(method, kernel, checked, on_host, max_rank)
     _checks.positive(tolerance=tolerance)
-    shape, leaves = checked.shape, jax.tree.leaves(checked)
+    leaves = jax.tree.leaves(checked)
+    seq_len, out_dim, in_dim = checked.shape
+    shape = seq_len, out_dim, in_dim
     dtype = np.promote_types(leaves[0].dtype, np.float32)
     checked = jax.tree.map(lambda leaf: leaf.astype(dtype), checked)
     start = _checks.initial_response(initial, shape, dtype)
+    _checks.same_devices(data=checked, kernel=kernel, initial=start)
     if on_host or chosen == "matrix_free":
         # From what was passed, before JAX could round it.
         start = float64(start if initial is None else initial)
@@ -101,13 +107,18 @@ def kernel_regression(
         parts, products, change = decompose_matrix_free(
             root, checked, start, loss, tolerance=tolerance, max_rank=max_rank
         )
-        return KernelRegression(start, *parts, loss, chosen, products, change)
-    solved: Decomposition = decompose(root, checked, start, loss)
-    return KernelRegression(start, *solved, loss, chosen)
+        reached = _lags_reached(kernel, start.dtype)
+        return KernelRegression(start, *parts[:4], loss, chosen, products, change, reached)
+    traced = _checks.is_traced((root, checked, start))
+    solved: Decomposition = decompose(root, checked, start, loss, traced)
+    reached = None if on_host or traced else _lags_reached(kernel, start.dtype)
+    return KernelRegression(
+        start, *solved[:4], loss, chosen, lags_reached=reached, curvature=solved.curvature
+    )
 
 
 def choose_method(
-    choice: str, kernel: Any, data: DataSet, on_host: bool = False
+    choice: str, kernel: Any, data: DataSet, on_host: bool = False, max_rank: int = 500
 ) -> tuple[Method, DataSet]:
     """The method for a kernel and data, and the data, compressed if that is better for them.
 
@@ -120,9 +131,11 @@ def choose_method(
       data: what is trained on.
       on_host: whether factorizations are in float64: data are then never compressed, but
         factorized in chunks of rows as they are.
+      max_rank: matrix-free, the most directions.
 
     Raises:
-      ValueError: if the choice is unknown, or matrix-free or on the host where it cannot be.
+      ValueError: if the choice is unknown, or is matrix-free or on the host where that is not
+        possible.
     """
     _checks.one_of("method", choice, "auto", "dense", "matrix_free")
     traced = _checks.is_traced((kernel, data))
@@ -138,23 +151,62 @@ def choose_method(
             f"method must be dense for {only_dense}, got 'matrix_free', which takes lag weights "
             "and concrete data (x, y)"
         )
-    seq_len, _, in_dim = data.shape
+    seq_len, out_dim, in_dim = data.shape
     rows, columns = data.num_rows, seq_len * in_dim
     dense: Method = "primal" if rows >= columns else "dual"
     if choice == "auto" and isinstance(data, Sequences) and not traced:
-        choice = method_by_size(rows, columns)
+        few = (
+            None
+            if np.ndim(kernel) > 1
+            else _directions(kernel, (seq_len, out_dim, in_dim), max_rank)
+        )
+        choice = method_by_size(rows, columns, few)
         if choice == "compress" and not on_host:
-            return dense, Impulses(compress(data.inputs, data.targets))
+            return dense, as_data_set("data", compress(data.inputs, data.targets))
     return ("matrix_free" if choice == "matrix_free" and not only_dense else dense), data
 
 
-def method_by_size(rows: int, columns: int) -> Literal["dense", "compress", "matrix_free"]:
+def method_by_size(
+    rows: int, columns: int, directions: int | None = None
+) -> Literal["dense", "compress", "matrix_free"]:
     """How to treat a matrix of lagged inputs of ``N T`` rows and ``T n_x`` columns.
 
-    Dense up to 2^27 numbers and 4096 singular values. Larger data of no more than 4096 columns
-    are compressed first, in chunks of rows. For all others there are only products.
+    Dense up to 2^27 numbers and 4096 singular values, unless that takes more than about a second
+    and products less than a quarter of it. Larger data of no more than 4096 columns are compressed
+    first, in chunks of rows. For all others there are only products.
+
+    Args:
+      rows: number of rows.
+      columns: number of columns.
+      directions: how many directions products need to find; ``None`` if they would be too many.
     """
-    entries = rows * columns
-    if entries <= _MOST_ENTRIES and min(rows, columns) <= _MOST_COLUMNS:
-        return "dense"
+    entries, size = rows * columns, min(rows, columns)
+    if entries <= _MOST_ENTRIES and size <= _MOST_COLUMNS:
+        # Multiplications and additions: two factorizations; or two orthogonalizations of each
+        # direction against the others on both sides, and some factorizations of what is found.
+        dense = 2 * entries * size + 22 * size**3
+        if directions is None or dense < _SECOND:
+            return "dense"
+        products = 8 * directions**2 * (rows + columns) + 55 * directions**3
+        return "matrix_free" if 4 * products < dense else "dense"
     return "compress" if columns <= _MOST_COLUMNS else "matrix_free"
+
+
+def _lags_reached(kernel: Any, dtype: np.dtype) -> int | None:
+    """Up to which lag directions are found to 1 % or so; ``None`` if that is all that weigh."""
+    if np.ndim(kernel) > 1:
+        return None
+    rho = np.asarray(kernel, float)
+    lost = (rho > 0) & (rho < (100 * np.finfo(dtype).eps) ** 2 * rho.max())
+    return int(np.argmax(lost)) if lost.any() else None
+
+
+def _directions(kernel: Any, shape: tuple[int, int, int], max_rank: int) -> int | None:
+    """How many directions of lag weights exceed rounding, or ``None`` for more than are allowed.
+
+    Singular values fall at least as ``sqrt(rho)`` does, and one of a lag below 1e-15 of the largest
+    is rounding.
+    """
+    rho = np.sort(_checks.weight_per_lag("kernel", kernel))[::-1]
+    reached = int(np.sum(rho > 1e-30 * rho[0])) * max(shape[1:])
+    return reached if reached <= max_rank else None

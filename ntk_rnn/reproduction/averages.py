@@ -10,7 +10,7 @@ from ntk_rnn.power_law import PowerLaw
 
 
 def mean(samples: Float[np.ndarray, " S"]) -> tuple[float, float]:
-    """The mean of samples that are finite, and its standard error; NaN where there are too few."""
+    """The mean of samples that are finite, and its standard error; NaN if there are too few."""
     finite = samples[np.isfinite(samples)]
     count = len(finite)
     average = float(np.mean(finite)) if count else np.nan
@@ -47,7 +47,7 @@ def crossing(
 ) -> Float[np.ndarray, " S"]:
     """Where each sample first turns positive, by a line between two abscissas.
 
-    NaN for a sample that never does, or that is positive from the first abscissa on.
+    It is NaN for a sample that never does, or that is positive from the first abscissa on.
     """
     crossings = np.full(len(samples), np.nan)
     for i, row in enumerate(samples):

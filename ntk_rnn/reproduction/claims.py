@@ -14,7 +14,7 @@ class Claim(NamedTuple):
       statement: what is claimed, in words.
       value: what was measured.
       bar: what it has to satisfy.
-      verdict: whether it does, or that seeds are too few to tell.
+      verdict: whether the value satisfies the bar, or that seeds are too few to tell.
     """
 
     statement: str

@@ -27,6 +27,7 @@ Exit code:
   0  no claim fails (one that cannot be told does not), or --smoke
   1  a claim does not hold
   2  a mistake in the arguments, or no data for a study that is named
+  70 a defect of this program, with a traceback
 
 Examples:
   ntk-rnn reproduce fig1 fig2
@@ -37,7 +38,7 @@ Computes kernels by neural-tangents, for each width and seed, and prints
   their relative Frobenius distance from the kernel of infinite width, and
   the slope of that distance in the width on log-log scales.
 
-Writes the folder DIR/kernel, in the place of an earlier run's.
+Writes the folder DIR/kernels, as the study of this name does.
 
 Exit code:
   0  no claim fails; one that cannot be told does not
@@ -84,6 +85,14 @@ Exit code:
 
 Example:
   ntk-rnn doctor
+""",
+    "completion": """
+Works where the program is called by its name, as after
+  source .venv/bin/activate.
+
+Examples:
+  ntk-rnn completion bash > ~/.ntk-rnn.bash
+  echo 'source ~/.ntk-rnn.bash' >> ~/.bashrc
 """,
 }
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ntk_rnn._terminal import console, interrupts, progress_bar, table
+from ntk_rnn.reproduction import environment
 from ntk_rnn.reproduction.claims import Claim
 from ntk_rnn.reproduction.registry import Study
 from ntk_rnn.reproduction.studies.configs import Config
@@ -74,17 +75,23 @@ def _outcome_line(outcome: Outcome) -> str:
     return f"{line}; CORRECTED: {outcome.correction}" if outcome.correction else line
 
 
-def run_study(study: Study, config: Config, out: Path, name: str) -> Run:
-    """Runs a study and writes ``out/name``, and shows on stderr how far it is."""
+def start_jax() -> None:
+    """Loads JAX, which takes seconds, as a terminal shows."""
+    with console(stderr=True).status("loading JAX"):
+        environment.start()
+
+
+def run_study(study: Study, config: Config, out: Path) -> Run:
+    """Runs a study and writes its folder in ``out``, and shows on stderr how far it is."""
     screen = console(stderr=True)
-    screen.print(f"{name}: {study.title}")
+    screen.print(f"{study.name}: {study.title}")
     with (
         interrupts(at_once=True) as interrupted,
         # The bar is there from the start, since the first unit of work loads JAX and compiles.
         progress_bar("units", None, patience=0.0) as show,
     ):
         show(0, "loading, compiling")
-        # Imported under the progress bar, because this is what loads JAX.
+        # Imported under the progress bar, because this is what loads the models.
         from ntk_rnn.reproduction import runs
 
         total, count = study.load().units(config), itertools.count(1)
@@ -94,6 +101,6 @@ def run_study(study: Study, config: Config, out: Path, name: str) -> Run:
                 raise KeyboardInterrupt
             show(next(count), total=total)
 
-        run = runs.execute(study, config, out, name=name, advance=advance)
-    screen.print(f"{name}: {run.seconds:.1f} s, written to {run.folder}", soft_wrap=True)
+        run = runs.execute(study, config, out, advance=advance)
+    screen.print(f"{study.name}: {run.seconds:.1f} s, written to {run.folder}", soft_wrap=True)
     return run

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import ntk_rnn
+from ntk_rnn._terminal import UserError
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "neural-tangents", "numpy", "scikit-learn")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "neural-tangents", "numpy", "scipy")
 _IMPLEMENTATIONS = ("jacobian_contraction", "ntk_vector_products", "structured_derivatives", "auto")
 
 
@@ -42,6 +43,22 @@ def versions() -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
     return found
+
+
+def start() -> None:
+    """Loads JAX, and finds its devices.
+
+    Raises:
+      ValueError: if it cannot start, as with a setting in the environment that it does not have.
+    """
+    try:
+        import jax
+
+        jax.devices()
+    except (ImportError, RuntimeError, ValueError) as error:
+        settings = [f"{k}={v}" for k, v in os.environ.items() if k.startswith(("JAX_", "XLA_"))]
+        remedy = f"correct or unset {', '.join(sorted(settings))}" if settings else "reinstall it"
+        raise UserError(f"JAX must start, but it does not ({_short(error)}); {remedy}") from error
 
 
 def describe() -> dict[str, Any]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from pathlib import Path
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -26,22 +25,21 @@ li { margin: .2rem 0; }
 """
 
 
-def render(title: str, markdown: str, pictures: Path) -> str:
+def render(title: str, markdown: str, pictures: Mapping[str, bytes]) -> str:
     """Renders Markdown to a page with its pictures in it.
+
+    No other picture is: no file is read for one, and its place is empty.
 
     Args:
       title: the title of the page.
       markdown: what to render; HTML in it is shown as it is written.
-      pictures: folder that the addresses of the pictures, PNG files, start from.
-
-    Raises:
-      OSError: if a picture cannot be read.
+      pictures: PNG files, by their addresses in the Markdown.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(markdown)
     for token in _all(tokens):
         if token.type == "image":
-            picture = (pictures / str(token.attrGet("src"))).read_bytes()
+            picture = pictures.get(str(token.attrGet("src")), b"")
             data = base64.b64encode(picture).decode("ascii")
             token.attrSet("src", f"data:image/png;base64,{data}")
     for token, text in itertools.pairwise(tokens):

@@ -16,6 +16,7 @@ from ntk_rnn.reproduction.studies.configs import (
     DelayConfig,
     DynamicsConfig,
     KernelsConfig,
+    WideConfig,
     WidthConfig,
 )
 from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class StudyModule(Protocol):
-    """What a study's module has. All of its functions but ``run`` need only saved arrays.
+    """What the module of a study has. Only ``run`` computes; the other functions need saved arrays.
 
     Attributes:
-      PAPER: what the paper shows there and with which numbers, in sentences.
-      CHOICES: what it leaves unsaid and is chosen here (loss, epochs, seeds, split, ...); a
-        sentence each.
+      PAPER: what the paper shows in the figure or table and with which numbers, in sentences.
+      CHOICES: what the paper leaves open and what is chosen here (loss, epochs, seeds, split, ...),
+        a sentence each.
     """
 
     PAPER: tuple[str, ...]
@@ -106,11 +107,14 @@ _ALL = (
                       rnn_delays=(0, 3, 7), seeds=4, rnn_seeds=2)),
     Study("fig4", "the wider a linear RNN, the closer to its convolution (Fig. 4)", "fig4",
           WidthConfig(), WidthConfig(widths=(16, 128), steps=20, seeds=3)),
+    Study("wide", "fig4 at any width, and how lazy the RNN becomes (Theorem 3.3)", "wide",
+          WideConfig(), WideConfig(widths=(100, 1000), steps=20, seeds=3)),
     Study("fig5", "decoding S1 recordings, over epochs (Fig. 5)", "fig5",
           DecodingConfig(), _DECODING_SMOKE, needs_data=True),
     Study("table1", "decoding S1 recordings, with all and with limited data (Table 1)", "table1",
           DecodingConfig(), _DECODING_SMOKE, needs_data=True),
-    # The implementation is the quickest to compile, which is what small widths spend their time on.
+    # The implementation is the quickest to compile, because small widths spend their time on
+    # compiling.
     Study("kernels", "the NTK of a linear RNN tends to the analytic one (Theorem 3.3)", "kernels",
           KernelsConfig(),
           KernelsConfig(widths=(16, 64, 256), seeds=4, num_sequences=2, seq_len=5,

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args
 
+from ntk_rnn._terminal import UserError
 from ntk_rnn.reproduction import html_page, results
 from ntk_rnn.reproduction.claims import Claim, Verdict
 from ntk_rnn.reproduction.registry import STUDIES, Study
@@ -52,6 +53,22 @@ class Entry(NamedTuple):
         return str(sum(claim.verdict == verdict for claim in self.found.claims))
 
 
+def prepare(out: Path) -> None:
+    """Makes the folder of all results, to which the report can be written.
+
+    Raises:
+      ValueError: if it cannot, or if something else is where the report is to be.
+    """
+    results.prepare(out)
+    for path in (out / MARKDOWN, out / PAGE):
+        ours = not path.exists() or (path.is_file() and _TITLE.encode() in path.read_bytes())
+        if not ours:
+            raise UserError(
+                f"out must be where results can be written, but {path} is not the report of an "
+                "earlier run; move it, or choose another --out"
+            )
+
+
 def write(out: Path, left_out: Mapping[str, str]) -> list[Entry]:
     """Writes ``report.md`` and ``report.html`` of all studies that are finished in a folder.
 
@@ -70,7 +87,9 @@ def write(out: Path, left_out: Mapping[str, str]) -> list[Entry]:
     def make() -> dict[str, str]:
         entries.extend(_entry(study, out, left_out) for study in STUDIES.values())
         text = markdown(entries, reasons(left_out))
-        return {MARKDOWN: text, PAGE: html_page.render(_TITLE, text, out)}
+        addresses = [_picture(entry.study) for entry in entries if entry.found]
+        pictures = {address: (out / address).read_bytes() for address in addresses}
+        return {MARKDOWN: text, PAGE: html_page.render(_TITLE, text, pictures)}
 
     results.write_texts(out, make)
     return entries
@@ -90,7 +109,7 @@ def markdown(entries: Sequence[Entry], remarks: Sequence[str] = ()) -> str:
         [
             f"[{entry.study.name}](#{entry.study.name})" if entry.found else entry.study.name,
             plain(entry.study.title),
-            entry.run,
+            plain(entry.run),
             *map(entry.tally, VERDICTS),
         ]
         for entry in entries
@@ -104,10 +123,12 @@ def markdown(entries: Sequence[Entry], remarks: Sequence[str] = ()) -> str:
 
 
 def plain(text: str) -> str:
-    """Text in which Markdown finds nothing to mark up."""
+    """Text in one line, in which Markdown finds nothing to mark up."""
+    line = " ".join(text.split()).replace("+-", "±")
     # An underscore within a word marks nothing up, and is easier to read as it is.
-    marks = r"[\\`*<>|\[\]~&]|(?<![^\W_])_|_(?![^\W_])"
-    return re.sub(marks, r"\\\g<0>", text).replace("+-", "±")
+    line = re.sub(r"[\\`*<>|\[\]~&]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
+    # What makes a heading or an item of a line that it begins.
+    return re.sub(r"^(\d*)([-+#=]|(?<=\d)[.)])(?=[-+#=]*( |$))", r"\1\\\2", line)
 
 
 def _entry(study: Study, out: Path, left_out: Mapping[str, str]) -> Entry:
@@ -124,7 +145,7 @@ def _section(study: Study, found: results.Finished) -> Iterator[str]:
     yield f"**{plain(study.title)}**"
     if config["preset"] == "smoke":
         yield "*A smoke run, at sizes that show only that it works.*"
-    yield f"![{study.name}: {plain(study.title)}]({study.name}/figure.png)"
+    yield f"![{study.name}: {plain(study.title)}]({_picture(study)})"
     yield "### In the paper"
     yield _items(config["paper"])
     yield "### Numbers"
@@ -141,6 +162,11 @@ def _section(study: Study, found: results.Finished) -> Iterator[str]:
     yield _items(config["choices"])
     yield "### Configuration"
     yield _items(_settings(config))
+
+
+def _picture(study: Study) -> str:
+    """The address of a study's figure, from the folder of the report."""
+    return f"{study.name}/{results.PICTURE}"
 
 
 def _claim(claim: Claim) -> list[str]:

@@ -47,10 +47,12 @@ def reproduce(
         if found is not None:
             kept[name] = found
     needing = [name for name, study in studies.items() if study.needs_data and name not in kept]
-    reason = _why_missing(data) if needing else None
+    # A file that is named is looked at even if no study needs it, since it is meant to be there.
+    reason = _why_missing(data) if needing or data is not None else None
     if reason and (data is not None or set(asked_for) & set(needing)):
         raise UserError(reason)
     left_out = dict.fromkeys(needing, reason) if reason else {}
+    report.prepare(out)
     claims: list[tuple[str, Claim]] = []
     try:
         for name, study in studies.items():
@@ -60,13 +62,15 @@ def reproduce(
                 _terminal.note(f"{name}: kept, {out / name} (--force runs it again)")
                 found = kept[name]
             else:
-                found = display.run_study(study, configs[name], out, name)
+                found = display.run_study(study, configs[name], out)
             claims += [(name, claim) for claim in found.claims]
     finally:
-        if claims:  # of the studies that have finished, also when a later one fails
-            display.print_claims(claims)
-        if claims or left_out:
-            display.print_studies(report.write(out, left_out), left_out, out)
+        if claims or left_out:  # of the studies that have finished, also when a later one fails
+            # Before anything is printed, which may fail as well.
+            entries = report.write(out, left_out)
+            if claims:
+                display.print_claims(claims)
+            display.print_studies(entries, left_out, out)
     return [claim for _, claim in claims]
 
 

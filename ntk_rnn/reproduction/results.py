@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +20,8 @@ from ntk_rnn._files import locked, replaced_folder, write_whole
 from ntk_rnn._terminal import UserError
 from ntk_rnn.reproduction.claims import Claim, Number, Verdict
 
-# The least that ``config.json`` of a finished run holds.
-_KEYS = {"study", "title", "preset", "config", "versions", "device", "x64", "paper", "choices"}
+# Of the figure, which is embedded in the report.
+PICTURE = "figure.png"
 _PNG = b"\x89PNG"
 
 
@@ -88,22 +89,50 @@ def finished(folder: Path) -> Finished | None:
         numbers = [Number(**row) for row in _read_csv(folder / "numbers.csv")]
         with zipfile.ZipFile(folder / "arrays.npz") as arrays:
             damaged = arrays.testzip()
-        drawn = (folder / "figure.png").read_bytes().startswith(_PNG)
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile, zlib.error):
+        drawn = (folder / PICTURE).read_bytes().startswith(_PNG)
+    except _UNREADABLE:
         return None
     judged = bool(claims) and all(claim.verdict in get_args(Verdict) for claim in claims)
-    complete = bool(numbers) and all(None not in number for number in numbers)
-    if damaged or not (_has_keys(config) and judged and complete and drawn):
+    complete = bool(numbers) and all(None not in row for row in (*claims, *numbers))
+    if damaged or not (_is_record(config) and judged and complete and drawn):
         return None
     return Finished(config, claims, numbers)
 
 
-def _has_keys(config: Any) -> bool:
-    """Whether ``config.json`` has what the report needs of it."""
-    if not (isinstance(config, dict) and config.keys() >= _KEYS):
+# Whatever a damaged file leads to; too deep nesting in JSON is a RuntimeError.
+_UNREADABLE = (
+    OSError, EOFError, ValueError, TypeError, RuntimeError, csv.Error, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
+
+
+def _is_record(config: Any) -> bool:
+    """Whether ``config.json`` holds what the report needs of it, each of its type."""
+    if not isinstance(config, dict):
         return False
-    nested = all(isinstance(config[name], dict) for name in ("config", "versions", "device"))
-    return nested and "seeds" in config["config"]
+    settings, device = config.get("config"), config.get("device")
+    return (
+        all(isinstance(config.get(name), str) for name in ("study", "title", "preset"))
+        and isinstance(config.get("x64"), bool)
+        and isinstance(settings, dict)
+        and isinstance(settings.get("seeds"), int)
+        and all(_all(int | float | str | None, value) for value in settings.values())
+        and isinstance(config.get("versions"), dict)
+        and isinstance(config["versions"].get("ntk_rnn"), str)
+        and _all(str | None, list(config["versions"].values()))
+        and isinstance(device, dict)
+        and isinstance(device.get("count"), int)
+        and all(isinstance(device.get(name), str) for name in ("platform", "kind"))
+        and all(isinstance(config.get(n), list) and _all(str, config[n]) for n in _SENTENCES)
+    )
+
+
+_SENTENCES = ("paper", "choices")
+
+
+def _all(kind: Any, value: Any) -> bool:
+    """Whether a value, or all entries of a list, are of a kind."""
+    return all(isinstance(entry, kind) for entry in (value if isinstance(value, list) else [value]))
 
 
 def recover(out: Path, names: Sequence[str]) -> None:
@@ -112,6 +141,18 @@ def recover(out: Path, names: Sequence[str]) -> None:
         with _as_user_error(out), locked(out):
             for name in names:
                 _files.recover(out / name)
+
+
+def prepare(out: Path) -> None:
+    """Makes the folder of all results, and tries whether it can be written to.
+
+    Raises:
+      ValueError: if it cannot.
+    """
+    with _as_user_error(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
 
 
 def write_texts(out: Path, make: Callable[[], dict[str, str]]) -> None:

@@ -41,24 +41,21 @@ def execute(
     config: Config,
     out: Path,
     *,
-    name: str | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> Run:
-    """Runs a study and writes ``out/name``, replacing earlier results whole or not at all.
+    """Runs a study and writes its folder, replacing earlier results whole or not at all.
 
     Args:
       study: the study to run.
       config: its configuration.
       out: folder of all results.
-      name: name of the folder of this run; the name of the study if ``None``.
       advance: called after each unit of work.
 
     Raises:
-      ValueError: if the configuration cannot be run or the folder not be written.
+      ValueError: if the configuration cannot be run or the folder cannot be written.
     """
-    name = name or study.name
     module = study.load()
-    with results.replacing(out, name) as folder:
+    with results.replacing(out, study.name) as folder:
         started, clock = datetime.now(UTC), time.perf_counter()
         arrays = module.run(config, advance)
         claims = module.claims(config, arrays)
@@ -78,7 +75,7 @@ def execute(
         }
         metrics, numbers = module.metrics(config, arrays), module.numbers(config, arrays)
         results.write(folder, record, arrays, metrics, claims, numbers)
-    return Run(out / name, arrays, claims, seconds)
+    return Run(out / study.name, arrays, claims, seconds)
 
 
 def finished_before(study: Study, config: Config, out: Path) -> results.Finished | None:

@@ -64,22 +64,22 @@ def median_below(statement: str, samples: Float[np.ndarray, " S"], bar: float) -
     return _claim(statement, middle, error, bar, margin, "below", multiple(len(samples)))
 
 
-def slope(statement: str, law: PowerLaw, expected: float, tolerance: float) -> Claim:
-    """The claim that the exponent of a power law is ``expected``, up to ``tolerance``.
+def slope(statement: str, law: PowerLaw, points: int, expected: float, tolerance: float) -> Claim:
+    """The claim that the exponent of a power law is nearer to ``expected`` than ``tolerance``.
 
-    It holds if the fitted exponent is, and its standard error is no larger than the tolerance. It
-    does not hold if the fitted one is farther off than the tolerance by 3 standard errors.
+    Like a mean it holds, or does not, if the fitted exponent is as many standard errors from the
+    ends of that interval as `multiple` asks for. ``points`` have been fitted, by two parameters.
     """
-    off = abs(law.slope - expected)
-    holds = off <= tolerance and law.stderr <= tolerance
-    verdict = _verdict(holds, off - tolerance > MULTIPLE * law.stderr)
-    value, bar = averages.printed_exponent(law), f"{expected:g} +- {tolerance:g}"
-    return Claim(statement, value, bar, verdict)
+    margin, times = tolerance - abs(law.slope - expected), multiple(points - 1)
+    claim = _claim(statement, law.slope, law.stderr, tolerance, margin, "within +-", times)
+    bar = claim.bar.replace("within +-", f"{expected:g} +- ")
+    return claim._replace(value=averages.printed_exponent(law), bar=bar)
 
 
-def falling(statement: str, law: PowerLaw) -> Claim:
-    """The claim that the exponent of a power law is below 0."""
-    claim = _claim(statement, law.slope, law.stderr, 0.0, -law.slope, "below", MULTIPLE)
+def falling(statement: str, law: PowerLaw, points: int) -> Claim:
+    """The claim that the exponent of a power law, fitted to so many points, is below 0."""
+    times = multiple(points - 1)
+    claim = _claim(statement, law.slope, law.stderr, 0.0, -law.slope, "below", times)
     return claim._replace(value=averages.printed_exponent(law))
 
 

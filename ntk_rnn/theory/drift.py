@@ -103,7 +103,7 @@ def drift_bound(
       >>> bool(np.all(np.linalg.norm(L, axis=(1, 2)) <= bound))
       True
     """
-    x, y = _checks.data_set("data", data)
+    x, y = map(_checks.computed, _checks.data_set("data", data))
     seq_len, in_dim, out_dim = x.shape[1], x.shape[2], y.shape[2]
     _checks.one_of("b2", b2, "rigorous", "paper")
     weights = lag_weights(seq_len, nu_w, nu_f, nu_c).astype(x.dtype)
@@ -113,8 +113,10 @@ def drift_bound(
             "on lag weights need not stay below its rho_max"
         )
     _checks.positive(learning_rate=learning_rate)
-    _checks.nonnegative("steps", steps, whole=True)
+    learning_rate = _checks.number("learning_rate", learning_rate)
+    steps = _checks.nonnegative("steps", steps, whole=True)
     initial = _checks.initial_response(initial, (seq_len, out_dim, in_dim), x.dtype)
+    _checks.same_devices(data=x, initial=initial)
 
     inputs = lagged(x, seq_len)
     a = inputs.reshape(-1, seq_len * in_dim)
@@ -132,7 +134,7 @@ def drift_bound(
         constant = norm * jnp.linalg.norm(residual)  # ||A||_2 ||b||, in place of that of eq. 60
     else:
         constant = jnp.linalg.norm(jnp.matmul(a.T, residual, precision="highest"))  # eq. 60
-    travelled = jnp.asarray(learning_rate, x.dtype) * jnp.asarray(steps).astype(x.dtype)
+    travelled = jnp.asarray(learning_rate, x.dtype) * jnp.asarray(steps, x.dtype)
     return DriftBound(
         expected_energy=in_dim * out_dim * impulse_variances(seq_len, nu_w, nu_f, nu_c),  # eq. 24
         max_learning_rate=b1,

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from ntk_rnn import _checks
 from ntk_rnn._types import Scalar
 from ntk_rnn.impulse import impulse_response
-from ntk_rnn.kernels.infinite_width import impulse_variances, variances
+from ntk_rnn.kernels.infinite_width import impulse_variances, refuse_overflow, variances
 from ntk_rnn.models import LinearRNN
 
 # Weights held at once while drawing networks: 16 MB in float32, one network of width 2000.
@@ -78,7 +78,9 @@ def gaussian_limit(seq_len: int, nu_w: Scalar, nu_f: Scalar, nu_c: Scalar) -> Fl
       [1.    0.5   0.25  0.125]
     """
     nu = variances(nu_w, nu_f, nu_c)
-    return impulse_variances(_checks.integer("seq_len", seq_len), *nu)
+    limit = impulse_variances(_checks.integer("seq_len", seq_len), *nu)
+    refuse_overflow(limit, *nu)
+    return limit
 
 
 def impulse_response_moments(
@@ -128,6 +130,7 @@ def impulse_response_moments(
     """
     _checks.integer("width", width)
     _checks.integer("in_dim", in_dim)
+    key = _checks.random_key("key", key)
     if _checks.integer("num_seeds", num_seeds) < 2:
         raise ValueError(f"num_seeds must be at least 2 for standard errors, got {num_seeds}")
     variance = gaussian_limit(seq_len, nu_w, nu_f, nu_c)

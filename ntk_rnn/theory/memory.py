@@ -46,8 +46,7 @@ class DelayErrors(NamedTuple):
 
     def steps_needed(self, error: float = 0.5) -> Float[np.ndarray, " T"]:
         """The first step with at most this error, shape ``(T,)``; infinite where there is none."""
-        if not 0 < error < 1:
-            raise ValueError(f"error must be between 0 and 1, got {error}; e.g. 0.5")
+        error = _checks.fraction("error", error)
         reached = self.error <= error
         return np.where(reached.any(axis=0), self.step[reached.argmax(axis=0)], np.inf)
 
@@ -87,11 +86,15 @@ def delay_errors(
       [1. 1. 1. 1. 1.]
     """
     _, seq_len, in_dim = _checks.sequences("x", x).shape
+    weights = _checks.weight_per_lag("rho", rho)
+    _checks.same("len(rho)", len(weights), "x.shape[1]", seq_len, "number of lags")
     inputs = np.asarray(x, float)
     _checks.same("x.shape[2]", in_dim, "the inputs of this task", 1, "number")
-    steps = np.asarray(steps)
-    if steps.ndim != 1 or not steps.size or np.any(np.diff(steps) <= 0):
-        raise ValueError(f"steps must be rising, of shape (steps,), got {steps!r:.60}")
+    steps = np.asarray(_checks.numbers("steps", steps))
+    _checks.nonnegative("steps", steps, whole=True)
+    if steps.ndim != 1 or not steps.size or np.any(steps[1:] <= steps[:-1]):
+        found = np.array2string(steps.ravel(), threshold=6)
+        raise ValueError(f"steps must be rising, of shape (steps,), got {found:.60}")
     delayed = lagged(inputs, seq_len)[..., 0]
     kernel = kernel_regression(rho, (inputs, delayed), on_host=True)
     rate = float(kernel.max_learning_rate) / 2 if learning_rate is None else learning_rate

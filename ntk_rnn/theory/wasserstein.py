@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray, Params, Scalar
 from ntk_rnn.kernels.finite_width import finite_width_gram
 from ntk_rnn.kernels.infinite_width import weighted_products
+from ntk_rnn.regression.symmetric import symmetric_root
 from ntk_rnn.sequences import lagged
 from ntk_rnn.theory.initialization import gaussian_limit
 
@@ -40,7 +45,8 @@ def hidden_state_covariance(
       >>> nr.hidden_state_covariance(params, x).shape
       (2, 3, 2, 3)
     """
-    x = _checks.sequences("x", x)
+    x = _checks.computed(_checks.sequences("x", x))
+    _checks.same_devices(params=params, x=x)
     q = finite_width_gram(params, x.shape[1]).q
     _checks.same("params F.shape[1]", q.shape[2], "x.shape[2]", x.shape[2], "number of inputs")
     lags = lagged(x, x.shape[1]).astype(q.dtype)
@@ -75,7 +81,7 @@ def hidden_state_limit(
        [1.   1.5  1.5 ]
        [1.   1.5  1.75]]
     """
-    x = _checks.sequences("x", x)
+    x = _checks.computed(_checks.sequences("x", x))
     # The sum of eq. 20, with the variances nu_F nu_W^j of W^j F (eq. 43) in place of lag weights.
     variances = gaussian_limit(x.shape[1], nu_w, nu_f, 1.0).astype(x.dtype)
     return weighted_products(x, x, variances).swapaxes(1, 2)  # eq. 49
@@ -90,7 +96,7 @@ def gaussian_wasserstein(
     ``min_O ||C1^{1/2} - C2^{1/2} O||_F^2`` over orthogonal ``O``, which subtracts no traces, so
     that the distance of nearly equal covariances is not lost in rounding. Covariances may be
     singular: a direction whose variance is below rounding, beside the largest, counts as having
-    none.
+    none. The derivative is 0 where they are equal.
 
     Args:
       cov1: covariance ``C1``, symmetric positive semi-definite, shape ``(d, d)``.
@@ -109,24 +115,49 @@ def gaussian_wasserstein(
       >>> print(f"{nr.gaussian_wasserstein(np.eye(2), 4 * np.eye(2)):.4f}")  # sqrt(2) (2 - 1)
       1.4142
     """
-    _checks.same("cov1.shape", jnp.shape(cov1), "cov2.shape", jnp.shape(cov2), "shape")
     root1, root2 = _square_root("cov1", cov1), _square_root("cov2", cov2)
-    dtype = jnp.promote_types(root1.dtype, root2.dtype)
-    root1, root2 = root1.astype(dtype), root2.astype(dtype)
+    _checks.same("cov1.shape", root1.shape, "cov2.shape", root2.shape, "shape")
+    _checks.same_devices(cov1=root1, cov2=root2)
+    root1, root2 = _checks.common_type(root1, root2)
     # The best O is the orthogonal factor of C2^{1/2} C1^{1/2}; its distance is that of eq. 32.
-    u, _, vt = jnp.linalg.svd(jnp.matmul(root2, root1, precision="highest"))
-    rotation = jnp.matmul(u, vt, precision="highest")
-    return jnp.linalg.norm(root1 - jnp.matmul(root2, rotation, precision="highest"))
+    rotation = _orthogonal_factor(jnp.matmul(root2, root1, precision="highest"))
+    square = jnp.sum((root1 - jnp.matmul(root2, rotation, precision="highest")) ** 2)
+    # Equal covariances are a minimum, from where the distance rises on all sides. Of what is
+    # rounding there, the derivative would be that of any direction.
+    size = jnp.sum(root1**2) + jnp.sum(root2**2)
+    apart = square > (10 * len(root1) * jnp.finfo(root1.dtype).eps) ** 2 * size
+    rounding = lax.stop_gradient(jnp.sqrt(square))
+    return jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1)), rounding)
+
+
+@jax.custom_jvp
+def _orthogonal_factor(matrix: Float[Array, "d d"]) -> Float[Array, "d d"]:
+    """The orthogonal ``O`` that is nearest to a matrix ``M``: ``U V^T`` for ``M = U S V^T``."""
+    u, _, vt = jnp.linalg.svd(matrix)
+    return jnp.matmul(u, vt, precision="highest")
+
+
+@_orthogonal_factor.defjvp
+def _orthogonal_factor_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
+    """``dO = U K V^T``, ``K_ij = (U^T dM V - V^T dM^T U)_ij / (s_i + s_j)``.
+
+    It has no ``1 / (s_i - s_j)``, and where two singular values are 0, ``O`` may stay.
+    """
+    (matrix,), (d_matrix,) = primals, tangents
+    u, s, vt = jnp.linalg.svd(matrix)
+    change = jnp.einsum("ia,ij,bj->ab", u, d_matrix, vt, precision="highest")
+    sums = s[:, None] + s[None, :]
+    moves = sums > len(s) * jnp.finfo(s.dtype).eps * jnp.max(s)
+    turn = jnp.where(moves, (change - change.T) / jnp.where(moves, sums, 1), 0)
+    turned = jnp.einsum("ia,ab,bj->ij", u, turn, vt, precision="highest")
+    return _orthogonal_factor(matrix), turned
 
 
 def _square_root(name: str, covariance: Float[AnyArray, "d d"]) -> Float[Array, "d d"]:
     """The symmetric root of a symmetric positive semi-definite matrix."""
-    shape = jnp.shape(covariance)
+    matrix = _checks.computed(_checks.real(name, covariance))
+    shape = matrix.shape
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
         raise ValueError(f"{name} must be a square matrix, got shape {shape}")
-    matrix = _checks.real(name, covariance)
     _checks.symmetric_semidefinite(name, matrix)
-    values, vectors = jnp.linalg.eigh((matrix + matrix.T) / 2)
-    rounding = len(matrix) * jnp.finfo(matrix.dtype).eps * jnp.max(jnp.abs(values))
-    kept = jnp.sqrt(jnp.where(values > rounding, values, 0))
-    return jnp.matmul(vectors * kept[None, :], vectors.T, precision="highest")
+    return jnp.asarray(symmetric_root(matrix))

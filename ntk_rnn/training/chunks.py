@@ -17,10 +17,17 @@ from jaxtyping import Array, Bool, Int
 from ntk_rnn.objective import Sequences
 from ntk_rnn.sharding import bound_together, split_like
 from ntk_rnn.training.loop import State, between_records, epoch_order, start
-from ntk_rnn.training.method import Method, Optimizer, Problem, initial_state, of_own_type
+from ntk_rnn.training.method import (
+    Method,
+    Optimizer,
+    Problem,
+    initial_state,
+    of_own_type,
+    refuse_traced,
+)
 from ntk_rnn.training.records import Observation
 
-# Numbers that the records of one chunk may hold, and their number.
+# How many numbers the records of one chunk may hold, and how many records there may be.
 _BUFFER_ENTRIES, _BUFFER_LENGTH = 2**20, 256
 
 
@@ -39,7 +46,7 @@ class Trainer(NamedTuple):
         """The state before the first step, with arrays of its own."""
         init = partial(first_opt_state, self.method.optimizer, self.problem.rate)
         opt_state = init(params, split_like(params, jax.eval_shape(init, params)))
-        # One by one, for an optimizer may start from several names of one array.
+        # One by one, because an optimizer may hold one array under several names.
         return self.state(0, *jax.tree.map(jnp.copy, (params, opt_state)))
 
     def state(self, step: int, params: Any, opt_state: Any) -> State:
@@ -56,7 +63,7 @@ class Trainer(NamedTuple):
     ) -> tuple[State, Observation]:
         """Trains up to step ``stop``, or the first loss that is not finite.
 
-        It ends before, with the last of ``records``, or where there is no room for more of them.
+        It ends earlier with the last of ``records``, or where there is no room for more of them.
         How much room there is follows from the shapes of the data, so that no number of records is
         compiled for. What is computed at a step does not depend on where chunks begin and end.
 
@@ -66,8 +73,8 @@ class Trainer(NamedTuple):
           stop: the step to end at.
 
         Returns:
-          The state, and what was recorded, on the host. Should the loss have turned non-finite,
-          it did so at the step of the state, whose parameters are then of no use.
+          The state, and what was recorded, on the host. If the loss turned non-finite, it did so at
+          the step of the state, and its parameters are of no use.
         """
         room = min(_BUFFER_LENGTH, max(1, _BUFFER_ENTRIES // math.prod(self.problem.data.shape)))
         stop = min(stop, int(records[-1] if len(records) <= room else records[room] - 1))
@@ -77,8 +84,10 @@ class Trainer(NamedTuple):
         ends[: len(some)] = some
         recorded = np.arange(len(ends)) < len(some)
         state, made = _advance(self.method, state, self.problem, ends, recorded)
+        refuse_traced((state, made))
         step, made = jax.device_get((state.step, made))
-        # Copied, lest a few rows keep the memory of all for which there was room.
+        # Copied, because a view of a few rows would keep the memory of all for which there was
+        # room.
         first = itemgetter(slice(int(np.sum(some <= step))))
         return state, jax.tree.map(np.copy, jax.tree.map(first, made))
 
@@ -98,7 +107,7 @@ def first_opt_state(
     return jax.tree.unflatten(structure, leaves)
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
+@partial(jax.jit, donate_argnums=1)
 def _advance(
     method: Method,
     state: State,

@@ -18,7 +18,8 @@ from ntk_rnn.training.loop import State
 from ntk_rnn.training.records import Observation, TrainingPath
 from ntk_rnn.training.stability import infinite_start
 
-# Seconds of a chunk, the time for which a run cannot be interrupted; and what none takes less than.
+# Seconds that a chunk should take, because a run cannot be interrupted within it, and the fewest
+# that a chunk is taken to last.
 _CHUNK_SECONDS, _LEAST_SECONDS = 0.5, 1e-6
 
 # Seconds between copies of the state, from which the last good step of a run is found again, and
@@ -62,8 +63,8 @@ def run_in_chunks(
         now, step = time.perf_counter(), course.step
         if not np.isfinite(loss):
             return course.end_before(step)
-        # At most 4 times as many steps as before, lest one quick chunk lead to a slow one. A chunk
-        # may take no time by a coarse clock.
+        # At most 4 times as many steps as before, so that one quick chunk does not lead to a slow
+        # one. By a coarse clock, a chunk may take no time.
         pace = (step - before) / max(now - began, _LEAST_SECONDS)
         length = max(1, min(4 * length, int(_CHUNK_SECONDS * pace)))
         show(step, f"loss {loss:.4g}" if step > before else "")
@@ -87,7 +88,7 @@ def run_in_chunks(
 class _Course:
     """The state of a run, its records, and copies of the state to go back to.
 
-    It goes on from the last checkpoint, if there is one.
+    The run continues from the last checkpoint, if there is one.
 
     Attributes:
       state: the state, of arrays that the next chunk overwrites.
@@ -116,7 +117,7 @@ class _Course:
             self.step = self._safe.step
             self._history = [_asked_for(records, self.step, recorded_at, recorded)]
             self._made = len(self._history[0].train_loss)
-            # The first state is held on to no longer, for it would stay on the devices.
+            # The first state is dropped, because it would stay on the devices.
             self.state = self._back_to(self._safe)
             self._like = self.state.params, self.state.opt_state
 
@@ -163,7 +164,7 @@ class _Course:
 
         The steps up to there are taken once more from the last copy, rather than keeping a second
         state, which every step of every run would pay for. If the loss on all data is not finite
-        there, while that on the batch was, so much the earlier was the first bad step.
+        there although that on the batch was, the first bad step was earlier.
         """
         while bad > 0:
             near = self._safe if self._safe is not None and self._safe.step < bad else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,8 +11,10 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ntk_rnn import _checks
+from ntk_rnn.training.memory import free_bytes
 
-# The part of free memory that a batch may take, for the estimate is of one run alone.
+# The part of free memory that a batch may take. It is not all, because the estimate is of one run
+# alone.
 _SHARE = 0.5
 
 
@@ -55,6 +56,8 @@ def ensemble(run: Callable[..., Any], members: PyTree, *, max_bytes: int | None 
       >>> nr.ensemble(run, members).shape
       (4, 21)
     """
+    _checks.function("run", run, "of one member")
+    members = jax.tree.map(_checked_member, members)
     rows = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(members)}
     if len(rows) != 1 or () in rows or (0,) in rows:
         raise ValueError(
@@ -63,11 +66,17 @@ def ensemble(run: Callable[..., Any], members: PyTree, *, max_bytes: int | None 
         )
     ((count,),) = rows
     if max_bytes is None:
-        max_bytes = int(_SHARE * _free_bytes())
-    max_bytes = _checks.integer("max_bytes", max_bytes)
+        max_bytes = int(_SHARE * free_bytes())
+    max_bytes = _checks.integer("max_bytes", max_bytes, most=2**63 - 1)
     one = jax.tree.map(lambda leaf: jax.eval_shape(lambda a: a[0], leaf), members)
     batch = min(count, max(1, max_bytes // _bytes_of(run, one)))
     return _batched(run, members, batch)
+
+
+def _checked_member(leaf: Any) -> Any:
+    if isinstance(leaf, jax.Array):  # random keys, too
+        return leaf
+    return _checks.fitting("members", _checks.numbers("members", leaf, or_complex=True))
 
 
 @partial(jax.jit, static_argnums=(0, 2))
@@ -81,13 +90,3 @@ def _bytes_of(run: Callable[..., Any], member: PyTree) -> int:
     if analysis is None:  # a backend that does not tell
         return 1 << 62
     return max(1, analysis.temp_size_in_bytes + analysis.output_size_in_bytes)
-
-
-def _free_bytes() -> int:
-    """Memory of the default device that is not in use."""
-    stats = jax.local_devices()[0].memory_stats()
-    if stats is not None and "bytes_limit" in stats:
-        return stats["bytes_limit"] - stats["bytes_in_use"]
-    if "SC_AVPHYS_PAGES" not in os.sysconf_names:  # no Linux: a size that any machine has
-        return 2**30
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

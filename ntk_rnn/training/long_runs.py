@@ -10,13 +10,12 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Int, Shaped
 
 from ntk_rnn import _checks
-from ntk_rnn._functions import as_apply_fn
+from ntk_rnn._networks import separated
 from ntk_rnn._terminal import interrupts, progress_bar
 from ntk_rnn._types import ApplyFn
 from ntk_rnn.loss import Loss, check_loss
@@ -25,7 +24,7 @@ from ntk_rnn.training.checkpoints.fingerprints import configuration
 from ntk_rnn.training.checkpoints.folder import Checkpoints
 from ntk_rnn.training.chunks import Trainer
 from ntk_rnn.training.course import run_in_chunks
-from ntk_rnn.training.method import Method, Problem, check_optimizer, of_own_type
+from ntk_rnn.training.method import Method, Problem, check_optimizer, refuse_traced
 from ntk_rnn.training.records import TrainingPath, record_steps
 from ntk_rnn.training.stability import divergence_warning, refuse_unstable
 
@@ -40,7 +39,7 @@ def train(
     batch_size: int | None = None,
     key: Shaped[Array, "*key"] | None = None,
     learning_rate: float | Callable[[Any], Any] | None = None,
-    optimizer: optax.GradientTransformation | None = None,
+    optimizer: optax.GradientTransformation | optax.MultiSteps | None = None,
     test: Data | None = None,
     loss: Loss = "sum",
     record_at: Sequence[int] | Int[np.ndarray, " R"] | None = None,
@@ -59,17 +58,22 @@ def train(
 
     Epoch ``e`` goes through the data in the order
     ``jax.random.permutation(jax.random.fold_in(key, e), N)``, in ``N // batch_size`` batches; the
-    ``N % batch_size`` sequences that are left are for other epochs.
+    ``N % batch_size`` sequences that are left over come in other epochs.
 
-    Beside its own copy of the parameters and what a step takes, a run keeps one copy on the host,
-    once it has lasted for 10 seconds, and two for the time of a chunk.
+    Besides its own copy of the parameters and what a step takes, a run keeps one copy on the host
+    once it has lasted for 10 seconds, and for the time of a chunk two.
 
     Args:
-      apply_fn: ``apply_fn(params, x) -> y``, as ``LinearRNN(...).apply``, or a Flax module;
-        sequences must not depend on each other.
-      params: where to start, any pytree of arrays. They are left as they are.
-      data: training inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``; or both compressed,
-        for a causal linear model and full batches.
+      apply_fn: ``apply_fn(params, x) -> y``, as ``LinearRNN(...).apply``; or a Flax module, of
+        Linen with what ``init`` returned as ``params``, of NNX with its state. Sequences must not
+        depend on each other.
+      params: where to start, any pytree of arrays: floating ones, and complex ones by their real
+        and imaginary parts. What else there is is held fixed: integers, booleans, random keys;
+        collections of a Linen module other than ``"params"``; variables of an NNX module other than
+        ``nnx.Param``. They are left as they are.
+      data: training inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``, or of another shape
+        ``(N, ...)`` if the outputs of the model have it, as those at the last step alone; or both
+        compressed, for a causal linear model and full batches.
       steps: number of steps.
       epochs: number of epochs, instead of ``steps``: each has ``N // batch_size`` steps, or one
         without mini-batches.
@@ -80,14 +84,15 @@ def train(
       test: test inputs and targets, of any number and length, or compressed ones.
       loss: ``"sum"`` for ``1/2 sum ||y_hat - y||^2`` (Appendix B.4) over the batch, or ``"mean"``
         for its mean squared error.
-      record_at: the steps at which to record, shape ``(R,)``, from 0 to the last, which always
-        is. If ``None``, those are the beginnings of all epochs, or, without mini-batches, the
+      record_at: the steps at which to record, shape ``(R,)``, from 0 to the last, which always is
+        recorded. If ``None``, those are the beginnings of all epochs, or, without mini-batches, the
         multiples of a power of 2, 100 to 200 of them. A record costs one evaluation of the model on
         all training data and all of ``test``: the training loss is over all data, also with
         mini-batches.
-      checkpoint: folder for checkpoints. If it has any, the run goes on from the newest, or only
-        reads off the result if it had ended. Fewer records or more steps than before may be asked
-        for. The last 3 are kept. One run at a time may use a folder.
+      checkpoint: folder for checkpoints; its path has no ``*``, ``?``, ``[`` and no backslash.
+        If it has any, the run goes on from the newest, or only reads off the result if it had
+        ended. Fewer records or more steps than before may be asked for. The last 3 are kept. One
+        run at a time may use a folder.
       checkpoint_every: number of steps between checkpoints; about a minute's if ``None``. One
         more is written at the end, and where the run is interrupted.
       progress: whether to show a bar on stderr if that is a terminal, once 2 seconds have passed.
@@ -97,7 +102,7 @@ def train(
     Returns:
       The path. After Ctrl-C (SIGINT) it ends at the step reached, recorded in addition, with a
       ``RuntimeWarning`` that says how to go on; a second Ctrl-C raises ``KeyboardInterrupt`` at
-      once. Should a training loss turn non-finite, that of a batch or of a record, a
+      once. If a training loss turns non-finite, be it of a batch or of a record, a
       ``RuntimeWarning`` names the step, and the path ends one step before.
 
     Raises:
@@ -105,8 +110,8 @@ def train(
         both of ``steps`` and ``epochs`` or of ``learning_rate`` and ``optimizer`` are given,
         ``batch_size`` is larger than the data, comes without ``key`` or with compressed data, the
         learning rate is not positive or not stable, ``record_at`` is out of
-        range, the loss is not finite to begin with, or ``checkpoint`` cannot be written to, or
-        has the checkpoints of another run.
+        range, the loss is not finite to begin with, or ``checkpoint`` is no path of a folder that
+        can be written to, has the checkpoints of another run, or one that has been renamed.
       OSError: if a checkpoint cannot be written, as on a full disk, or read; those that are there
         stay as they are.
 
@@ -123,13 +128,8 @@ def train(
       >>> path.step.tolist()  # where epochs begin
       [0, 2, 4, 6]
     """
-    apply_fn = as_apply_fn(apply_fn)
     arrays = jax.tree.leaves((params, data, test, key))
-    if _checks.is_traced(arrays):
-        raise ValueError(
-            "train cannot be compiled, differentiated or batched, got traced arguments; use "
-            "gradient_descent there"
-        )
+    refuse_traced((arrays, learning_rate))
     if jax.process_count() > 1 and not all(
         a.is_fully_addressable for a in arrays if isinstance(a, jax.Array)
     ):
@@ -137,19 +137,21 @@ def train(
             "train must have all arrays on devices of its own process, got some that are spread "
             "over several processes; use gradient_descent there, compiled with jax.jit"
         )
-    params = jax.tree.map(of_own_type, jax.tree.map(jnp.asarray, params))
-    checked = matching_data("data", apply_fn, params, data)
-    checked_test = None if test is None else matching_data("test", apply_fn, params, test)
+    network, params = separated(apply_fn, params)
+    checked = matching_data("data", network, params, data)
+    checked_test = None if test is None else matching_data("test", network, params, test)
     compiled_in, rate = check_optimizer(learning_rate, optimizer)
+    _checks.flag("progress", progress)
+    _checks.flag("allow_unstable", allow_unstable)
+    if checkpoint is not None:
+        _checks.path("checkpoint", checkpoint)
     steps_an_epoch = 1 if batch_size is None else check_batches(batch_size, key, checked)
-    method = Method(apply_fn, compiled_in, check_loss(loss), batch_size)
+    method = Method(network, compiled_in, check_loss(loss), batch_size)
     if batch_size is None and rate is not None and not allow_unstable:
         refuse_unstable(method, params, checked, rate)
     steps = number_of_steps(steps, epochs, steps_an_epoch)
-    if record_at is None:
-        every = 2 ** int(np.log2(max(1, steps / 100))) if batch_size is None else steps_an_epoch
-        record_at = np.arange(0, steps + 1, every)
-    records = record_steps(record_at, steps)
+    every = 2 ** int(np.log2(max(1, steps / 100))) if batch_size is None else steps_an_epoch
+    records = record_steps(record_at, steps, checked, every)
     if checkpoint_every is not None:
         _checks.integer("checkpoint_every", checkpoint_every)
         if checkpoint is None:
@@ -184,13 +186,16 @@ def train(
             RuntimeWarning,
             stacklevel=2,
         )
-    return path
+    return path._replace(params=network.joined(path.params))
 
 
 def number_of_steps(steps: Any, epochs: Any, steps_an_epoch: int) -> int:
     """The number of steps, which is given itself or by that of epochs."""
     if (steps is None) == (epochs is None):
-        raise ValueError(f"give either steps or epochs, got steps={steps!r}, epochs={epochs!r}")
+        raise ValueError(
+            f"give either steps or epochs, got steps={_checks.shown(steps)}, "
+            f"epochs={_checks.shown(epochs)}"
+        )
     if steps is None:
         steps = _checks.integer("epochs", epochs, least=0) * steps_an_epoch
     return _checks.integer("steps", steps, least=0)

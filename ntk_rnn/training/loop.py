@@ -116,8 +116,8 @@ def every_step(
         return _updated(method, problem, problem.data, state, loss, gradient), record
 
     def go_on(state: State, _: None) -> tuple[State, Observation]:
-        # A condition in a loop over all rows, for a batched loop that ends by itself would copy
-        # all rows at every step.
+        # This is a condition in a loop over all rows, because a batched loop that ends by itself
+        # would copy all rows at every step.
         return lax.cond(_unfinished(end, state), step, lambda state: (state, nothing), state)
 
     state, rows = lax.scan(go_on, state, length=count)
@@ -160,7 +160,8 @@ def steps_up_to(
             lambda: epoch_order(problem.key, state.step // steps_an_epoch, num),
             lambda: state.order,
         )
-        # Counted from here, for the end of an epoch may be past the largest number of 32 bits.
+        # Steps are counted from here, because the end of an epoch may be past the largest number of
+        # 32 bits.
         ahead = jnp.minimum(end - state.step, steps_an_epoch - state.step % steps_an_epoch)
         return lax.while_loop(
             partial(unfinished, state.step + ahead), on_a_batch, state._replace(order=order)
@@ -170,7 +171,7 @@ def steps_up_to(
 
 
 def _unfinished(end: Int[Array, ""], state: State) -> Bool[Array, ""]:
-    """Whether step ``end`` is still to be reached, and no loss was seen that is not finite."""
+    """Whether step ``end`` has not been reached and all losses so far were finite."""
     return (state.step < end) & jnp.isfinite(state.loss)
 
 
@@ -183,7 +184,7 @@ def _step(method: Method, problem: Problem, data: DataSet, state: State) -> Stat
 def _updated(
     method: Method, problem: Problem, data: DataSet, state: State, loss: Array, gradient: Any
 ) -> State:
-    """The state after a step, of which the loss and its gradient are known."""
+    """The state after a step whose loss and gradient are known."""
     params, opt_state = updated(
         method.optimizer, problem.rate, state.params, state.opt_state,
         partial(_loss, method, data), loss, gradient,

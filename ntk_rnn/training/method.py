@@ -1,40 +1,63 @@
-"""What is trained, on what and how; and the optimizers of optax, by which it is."""
+"""What is trained, on which data and how, and the optimizers of optax that do it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import jax
+import jax.numpy as jnp
 import optax
+from flax import struct
 from jax import lax
 from jaxtyping import Array, Float, Shaped
 
 from ntk_rnn import _checks
-from ntk_rnn._types import ApplyFn
+from ntk_rnn._functions import content
+from ntk_rnn._networks import Network
 from ntk_rnn.kernels.finite_width import FiniteWidthGram
 from ntk_rnn.loss import Loss
 from ntk_rnn.objective import DataSet
 
-#: What is compiled in of an optimizer: one of optax, a schedule of learning rates for plain
-#: gradient descent, or ``None`` where the learning rate is a number.
-Optimizer: TypeAlias = optax.GradientTransformation | Callable[[Any], Any] | None
+#: What is compiled in of an optimizer: one of optax, or ``None`` where it is plain gradient descent
+#: whose learning rate is a number.
+Optimizer: TypeAlias = optax.GradientTransformation | None
 
 
-class Method(NamedTuple):
-    """A model, and how it is trained: what is compiled in.
+@dataclass(frozen=True)
+class _Made:
+    """An optimizer that equals another one of the same content."""
+
+    content: Any
+    optimizer: optax.GradientTransformation = field(compare=False)
+
+
+@lru_cache(maxsize=64)
+def _first_of(made: _Made) -> optax.GradientTransformation:
+    """The first of all optimizers that equal this one, for which some may have been compiled.
+
+    So what was compiled for ``optax.adam(1e-3)`` is found again by a call that makes another one.
+    """
+    return made.optimizer
+
+
+@struct.dataclass
+class Method:
+    """A model, and how it is trained: all that is compiled in, with what the model holds fixed.
 
     Attributes:
-      apply_fn: the model.
+      apply_fn: the model, as a function of its trainable parameters.
       optimizer: what is compiled in of the optimizer.
       loss: ``"sum"`` or ``"mean"``.
       batch_size: sequences a step, or ``None`` for all.
     """
 
-    apply_fn: ApplyFn
-    optimizer: Optimizer
-    loss: Loss
-    batch_size: int | None
+    apply_fn: Network
+    optimizer: Optimizer = struct.field(pytree_node=False)
+    loss: Loss = struct.field(pytree_node=False)
+    batch_size: int | None = struct.field(pytree_node=False)
 
 
 class Problem(NamedTuple):
@@ -44,7 +67,7 @@ class Problem(NamedTuple):
       data: training data.
       test: test data, or ``None``.
       rate: the learning rate, if it is a number.
-      key: of the order of the data; ``None`` without mini-batches.
+      key: random key of the order of the data; ``None`` without mini-batches.
       initial_gram: the Gram matrix at the start, if the drift from it is to be recorded.
     """
 
@@ -56,7 +79,7 @@ class Problem(NamedTuple):
 
 
 def check_optimizer(
-    learning_rate: Any, optimizer: optax.GradientTransformation | None
+    learning_rate: Any, optimizer: optax.GradientTransformation | optax.MultiSteps | None
 ) -> tuple[Optimizer, Any]:
     """What is compiled in of an optimizer, and the learning rate, if it is a number.
 
@@ -66,19 +89,42 @@ def check_optimizer(
     if (learning_rate is None) == (optimizer is None):
         raise ValueError(
             "give either learning_rate or optimizer, got "
-            f"learning_rate={learning_rate!r}, optimizer={optimizer!r}"
+            f"learning_rate={_checks.shown(learning_rate)}, optimizer={_checks.shown(optimizer)}"
         )
+    if isinstance(optimizer, optax.MultiSteps):
+        optimizer = optimizer.gradient_transformation()
     if optimizer is not None and not isinstance(optimizer, optax.GradientTransformation):
         raise ValueError(
-            f"optimizer must be one of optax, as optax.adam(1e-3), got {optimizer!r}; a plain "
-            "learning rate goes in as learning_rate"
+            f"optimizer must be one of optax, as optax.adam(1e-3), got "
+            f"{_checks.shown(optimizer)}; a plain learning rate goes in as learning_rate"
         )
-    if learning_rate is None or callable(learning_rate):
-        # A schedule, like an optimizer, is compiled in, and found again if it is the same object.
-        return learning_rate or optimizer, None
+    if optimizer is None and callable(learning_rate):
+        _check_schedule(learning_rate)
+        optimizer, learning_rate = optax.sgd(cast(Any, learning_rate)), None
+    if optimizer is not None:
+        return _first_of(_Made(content(tuple(optimizer)), optimizer)), None
     _checks.positive(learning_rate=learning_rate)
     # A Python number traces without a type of its own, so it suits parameters of any type.
     return None, learning_rate if _checks.is_traced(learning_rate) else float(learning_rate)
+
+
+def _check_schedule(schedule: Callable[[Any], Any]) -> None:
+    """Raises ``ValueError`` unless a schedule gives one real number for a step."""
+    try:
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            rate = jax.eval_shape(schedule, jax.ShapeDtypeStruct((), jnp.int32))
+    except Exception as error:  # whatever a user's function raises
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            "learning_rate must be a number or a schedule, step -> rate, that JAX can compile, got "
+            f"{_checks.shown(schedule)}, which raises {type(error).__name__}: {reason:.80}"
+        ) from error
+    leaves = jax.tree.leaves(rate)
+    if len(leaves) != 1 or leaves[0] is not rate or rate.shape or jnp.iscomplexobj(rate):
+        raise ValueError(
+            "learning_rate must be a number or a schedule, step -> rate, of one number, got "
+            f"{_checks.shown(schedule)}, which returns shape {jax.tree.map(jnp.shape, rate)}"
+        )
 
 
 def initial_state(optimizer: Optimizer, rate: Any, params: Any) -> Any:
@@ -116,9 +162,16 @@ def updated(
 
 
 def _transformation(optimizer: Optimizer, rate: Any) -> optax.GradientTransformationExtraArgs:
-    if not isinstance(optimizer, optax.GradientTransformation):
-        optimizer = optax.sgd(rate if optimizer is None else optimizer)
-    return optax.with_extra_args_support(optimizer)
+    return optax.with_extra_args_support(optax.sgd(rate) if optimizer is None else optimizer)
+
+
+def refuse_traced(tree: Any, caller: str = "train") -> None:
+    """Raises ``ValueError`` if what a function is given, or has computed, is traced."""
+    if _checks.is_traced(tree):
+        raise ValueError(
+            f"{caller} cannot be compiled, differentiated or batched, got traced arguments, or a "
+            "function that closes over traced arrays; use gradient_descent there"
+        )
 
 
 def of_own_type(array: Array) -> Array:

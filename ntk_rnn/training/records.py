@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ntk_rnn import _checks
 from ntk_rnn.kernels.finite_width import finite_width_gram
 from ntk_rnn.models import LinearRNN, ScaledConv
-from ntk_rnn.objective import Sequences
+from ntk_rnn.objective import DataSet, Sequences
 from ntk_rnn.sequences import unit_impulses
+from ntk_rnn.training.memory import free_bytes
 from ntk_rnn.training.method import Method, Problem
-
-# Steps are counted in 32 bits.
-MOST_STEPS = 2**31 - 2
 
 
 class TrainingPath(NamedTuple):
@@ -26,7 +26,7 @@ class TrainingPath(NamedTuple):
       train_loss: training loss before each of these steps is taken, shape ``(R,)``.
       test_loss: test loss, shape ``(R,)``; ``None`` without a test set.
       impulse_response: response to unit impulses, ``L`` of a causal linear model, shape
-        ``(R, T, n_y, n_x)``.
+        ``(R, T, n_y, n_x)``, or ``(R, ..., n_x)`` for outputs of shape ``(N, ...)``.
       kernel_drift: ``||G^l - G^0||_F / ||G^0||_F`` of the finite-width Gram matrix, 0 at step 0,
         shape ``(R,)``; ``None`` if not asked for.
       params: the parameters at the last of these steps, which is the end.
@@ -86,12 +86,12 @@ def observe(
       method: the model and its loss.
       problem: the data. Where they are compressed, their inputs are the unit impulses.
       params: the parameters.
-      with_gradient: whether the training loss is to be differentiated. Only a linear model of
-        this library is then evaluated on all inputs at once: what is evaluated along with the
-        training inputs adds 0 to the gradient, but NaN where a model has no derivative, as a norm
-        has none at the zeros that follow an impulse. A set of more sequences than the training
-        data is evaluated apart too, for it costs less to evaluate a model again than to
-        differentiate it there.
+      with_gradient: whether the training loss is to be differentiated. Only a linear model of this
+        library is then evaluated on all inputs at once: what is evaluated along with the training
+        inputs adds 0 to the gradient, but NaN where a model has no derivative, as a norm has none
+        at the zeros that follow an impulse. A set of more sequences than the training data is
+        evaluated apart too, because it costs less to evaluate a model again than to differentiate
+        it there.
     """
     data, test = problem.data, problem.test
     inputs = [data.inputs]
@@ -101,7 +101,7 @@ def observe(
         _, seq_len, in_dim = inputs[0].shape
         inputs.append(unit_impulses(seq_len, in_dim, inputs[0].dtype))
     groups: dict[Any, list[int]] = {}
-    linear = isinstance(getattr(method.apply_fn, "owner", None), LinearRNN | ScaledConv)
+    linear = isinstance(getattr(method.apply_fn.function, "owner", None), LinearRNN | ScaledConv)
     for i, x in enumerate(inputs):
         apart = with_gradient and i > 0 and (len(x) > len(inputs[0]) or not linear)
         groups.setdefault((x.shape[1:], x.dtype, apart), []).append(i)
@@ -112,7 +112,7 @@ def observe(
         parts = jnp.split(method.apply_fn(params, jnp.concatenate(sets)), ends)
         outputs |= zip(members, parts, strict=True)
     response, drift = outputs[len(inputs) - 1 if isinstance(data, Sequences) else 0], None
-    response = response.transpose(1, 2, 0)
+    response = jnp.moveaxis(response, 0, -1)
     if problem.initial_gram is not None:
         drift = finite_width_gram(params, len(response)).drift(problem.initial_gram)
     train_loss = data.loss(outputs[0], method.loss)
@@ -120,18 +120,44 @@ def observe(
     return train_loss, Observation(train_loss, test_loss, response, drift)
 
 
-def record_steps(record_at: Any, steps: int) -> np.ndarray:
-    """The steps at which to record, rising: those asked for, or all, and the last."""
-    if steps > MOST_STEPS:
-        raise ValueError(f"steps must be at most {MOST_STEPS}, got {steps}")
-    if record_at is None:
-        return np.arange(steps + 1)
-    asked = np.asarray(record_at)
+def record_steps(
+    record_at: Any, steps: int, data: DataSet, every: int = 1, *, name: str = "record_at"
+) -> np.ndarray:
+    """The steps at which to record, rising: those asked for, and the last.
+
+    Args:
+      record_at: what a user asked for, or ``None``.
+      steps: the last step.
+      data: what is trained on, whose shape says how large a record is.
+      every: steps from one record to the next if ``record_at`` is ``None``.
+      name: what errors call the argument.
+
+    Raises:
+      ValueError: if ``record_at`` is no list of steps up to ``steps``, or there is no memory for so
+        many records.
+    """
+    asked = None if record_at is None else np.asarray(_checks.numbers(name, record_at))
+    count = steps // every + 1 if asked is None else asked.size
+    # An impulse response and two losses, and the step itself.
+    needed = count * ((math.prod(data.shape) + 2) * data.inputs.dtype.itemsize + 8)
+    if needed > free_bytes():
+        given = "None" if asked is None else f"{count} steps"
+        raise ValueError(
+            f"{name} must be steps whose records fit into memory, got {given}: {count} records "
+            f"of shape {data.shape} take {needed / 1e9:.3g} GB, and {free_bytes() / 1e9:.3g} GB "
+            f"are free; pass fewer, as record_at=range(0, {steps}, {max(1, steps // 1000)})"
+        )
+    if asked is None:
+        return np.unique([*range(0, steps, every), steps]) if every > 1 else np.arange(steps + 1)
+    if asked.ndim > 1:
+        raise ValueError(
+            f"{name} must have shape (records,), got shape {asked.shape}; pass one list of steps"
+        )
     if asked.size and not np.issubdtype(asked.dtype, np.integer):
-        raise ValueError(f"record_at must hold whole numbers of steps, got {record_at!r}")
+        raise ValueError(f"{name} must hold whole numbers of steps, got {_checks.shown(record_at)}")
     records = np.unique([*asked.ravel().astype(int), steps])
     if records[0] < 0 or records[-1] > steps:
         raise ValueError(
-            f"record_at must lie between 0 and steps = {steps}, got {records[0]} to {records[-1]}"
+            f"{name} must lie between 0 and steps = {steps}, got {records[0]} to {records[-1]}"
         )
     return records

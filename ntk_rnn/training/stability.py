@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -13,14 +12,14 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
-from ntk_rnn._functions import as_apply_fn
+from ntk_rnn._networks import separated
 from ntk_rnn._types import AnyArray, ApplyFn
 from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.loss import Loss, check_loss
 from ntk_rnn.objective import Data, DataSet, Sequences, matching_data, output_of
 from ntk_rnn.training.method import Method, Problem
 
-# Power iterations at most, for the eigenvalue and for a trial.
+# The largest numbers of power iterations, for the eigenvalue and for a trial.
 _MOST, _TRIAL = 10_000, 20
 
 
@@ -41,18 +40,23 @@ def max_learning_rate(
     the better the linearization holds while it trains.
 
     Args:
-      apply_fn: ``apply_fn(params, x) -> y``, or a Flax module.
-      params: parameters, any pytree.
+      apply_fn: ``apply_fn(params, x) -> y``; or a Flax module, of Linen with what ``init`` returned
+        as ``params``, of NNX with its state.
+      params: parameters, any pytree of arrays: floating ones, and complex ones by their real and
+        imaginary parts. What else there is is held fixed: integers, booleans, random keys;
+        collections of a Linen module other than ``"params"``; variables of an NNX module other than
+        ``nnx.Param``.
       data: inputs, shape ``(N, T, n_x)``; or a data set, whose targets do not matter; or
         compressed data, for a causal linear model.
       loss: the loss that is descended, ``"sum"`` or ``"mean"``.
       key: random key of the iteration's start; fixed if ``None``.
 
     Returns:
-      The learning rate, shape ``()``.
+      The learning rate, shape ``()``. It is differentiable, and infinite where no rate is unstable.
 
     Raises:
-      ValueError: if ``data`` are empty or not finite, or ``loss`` is unknown.
+      ValueError: if ``data`` are empty or not finite, ``params`` hold nothing to be trained,
+        ``loss`` is unknown or ``key`` is no random key.
 
     Example:
       >>> import jax
@@ -63,16 +67,16 @@ def max_learning_rate(
       >>> bool(1e-3 < nr.max_learning_rate(model, params, (x, y)) < 1e-1)
       True
     """
-    apply_fn = as_apply_fn(apply_fn)
+    network, params = separated(apply_fn, params)
     if not isinstance(data, tuple | list | CompressedData):  # inputs alone
         x = _checks.sequences("data", data)
-        outputs = output_of(apply_fn, params, x)
+        outputs = output_of(network, params, x)
         data = x, jnp.zeros(outputs.shape, outputs.dtype)
-    checked = matching_data("data", apply_fn, params, data)
-    method = Method(apply_fn, None, check_loss(loss), None)
-    key = jax.random.key(0) if key is None else key
+    checked = matching_data("data", network, params, data)
+    method = Method(network, None, check_loss(loss), None)
+    key = jax.random.key(0) if key is None else _checks.random_key("key", key)
     with jax.default_matmul_precision("highest"):
-        return 2 / _largest_eigenvalue(method, params, checked, key, _MOST)
+        return _stable_rate(_largest_singular_value(method, params, checked, key, _MOST))
 
 
 def refuse_unstable(method: Method, params: Any, data: DataSet, learning_rate: Any) -> None:
@@ -81,12 +85,14 @@ def refuse_unstable(method: Method, params: Any, data: DataSet, learning_rate: A
     Power iteration finds an eigenvalue that is not above the largest, so what is refused is
     unstable for certain; a few iterations, the cost of a few steps each, come near enough.
     """
-    if _checks.is_traced((params, data, learning_rate)):
+    if _checks.is_traced((method, params, data, learning_rate)):
         return
     with jax.default_matmul_precision("highest"):
-        eigenvalue = _largest_eigenvalue(method, params, data, jax.random.key(0), _TRIAL)
+        value = _largest_singular_value(method, params, data, jax.random.key(0), _TRIAL)
+    if _checks.is_traced(value):  # by what apply_fn closes over
+        return
     # Where nothing has a gradient, as at zero parameters, no rate is too large.
-    largest = 2 / float(eigenvalue) if eigenvalue > 0 else math.inf
+    largest = float(_stable_rate(value)) if value > 0 else math.inf
     if learning_rate > largest:
         raise ValueError(
             f"learning_rate must be at most {largest:.4g}, past which gradient descent is unstable "
@@ -104,40 +110,68 @@ def infinite_start() -> ValueError:
 
 
 def divergence_warning(method: Method, problem: Problem, params: Any, step: int) -> str:
-    """What to say of a training loss that turned non-finite at a step."""
+    """The warning about a training loss that turned non-finite at a step."""
     data, what = problem.data, "all data"
     if method.batch_size is not None and isinstance(data, Sequences):
         data, what = data.batch(slice(method.batch_size)), "a batch"
-    eigenvalue = _largest_eigenvalue(method, params, data, jax.random.key(0), _MOST)
+    value = _largest_singular_value(method, params, data, jax.random.key(0), _MOST)
     return (
         f"training loss turned non-finite at step {step}; the path ends at step {step - 1}. The "
         f"largest stable learning rate of plain gradient descent on {what} is "
-        f"{float(2 / eigenvalue):.4g} at the start"
+        f"{float(_stable_rate(value)):.4g} at the start"
         + (f", got {problem.rate:g}" if problem.rate else "")
     )
 
 
-@partial(jax.jit, static_argnums=0)
-def _largest_eigenvalue(
+def _stable_rate(value: Array) -> Array:
+    """``2 / lambda_max``, whose square root may be a number where ``lambda_max`` is none."""
+    return 2 / value / value
+
+
+@jax.jit
+def _largest_singular_value(
     method: Method, params: Any, data: DataSet, key: Array, most: int | Array
 ) -> Array:
+    """The root of the largest eigenvalue of ``J J^T``, which has half as many digits before it."""
+
     def outputs_minus_targets(params: Any) -> Array:
         return data.errors(method.apply_fn(params, data.inputs), method.loss)
 
     errors, push = jax.linearize(outputs_minus_targets, params)
     pull = jax.linear_transpose(push, params)
 
+    def size(vector: Array) -> tuple[Array, Any]:
+        """``|J^T v|``, from below the singular value for any ``v`` of norm 1, and ``J^T v``."""
+        (change,) = pull(vector)
+        return _norm(jax.tree.leaves(change), errors.dtype), change
+
     def improve(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        vector, eigenvalue, _, count = state
-        product = push(*pull(vector))
-        norm = jnp.linalg.norm(product)
-        return product / jnp.where(norm > 0, norm, 1), norm, eigenvalue, count + 1
+        vector, value, _, count = state
+        found, change = size(vector)
+        product = push(jax.tree.map(lambda leaf: _divided(leaf, found), change))
+        return _divided(product, _norm([product], errors.dtype)), found, value, count + 1
 
     def changing(state: tuple[Array, Array, Array, Array]) -> Array:
-        _, eigenvalue, before, count = state
-        return (jnp.abs(eigenvalue - before) > 1e-5 * eigenvalue) & (count < most)
+        _, value, before, count = state
+        return (jnp.abs(value - before) > 5e-6 * value) & (count < most)
 
     start = jax.random.normal(key, errors.shape, errors.dtype)
     infinity = jnp.asarray(jnp.inf, errors.dtype)
     first = improve((start / jnp.linalg.norm(start), infinity, infinity, jnp.asarray(0)))
-    return lax.while_loop(changing, improve, improve(first))[1]
+    vector, *_ = lax.while_loop(changing, improve, improve(first))
+    # The derivative of the largest singular value is that at a fixed vector.
+    return size(lax.stop_gradient(vector))[0]
+
+
+def _norm(arrays: list[Array], dtype: Any) -> Array:
+    """The norm of all entries, whose squares may be too large or too small to be numbers."""
+    parts = [array.astype(dtype) for array in arrays]
+    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(part), initial=0) for part in parts]))
+    scale = lax.stop_gradient(jnp.where(largest > 0, largest, 1))
+    squares = [jnp.sum((part / scale) ** 2) for part in parts]
+    total = jnp.sum(jnp.stack(squares))
+    return scale * jnp.sqrt(jnp.where(total > 0, total, 1)) * (total > 0).astype(dtype)
+
+
+def _divided(array: Array, norm: Array) -> Array:
+    return (array.astype(norm.dtype) / jnp.where(norm > 0, norm, 1)).astype(array.dtype)

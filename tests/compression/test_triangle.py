@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import ntk_rnn as nr
 from ntk_rnn.compression.triangle import compress
 
 # N, T, n_x, n_y: more data than unknowns, and fewer.
@@ -63,7 +64,9 @@ def test_loss_and_gradient_are_those_of_the_data(dtype, tol, shape, weighted):
     weights = np.random.default_rng(1).gamma(1.0, size=(num, seq_len)) if weighted else None
     data = compress(x, y, weights)
     assert data.shape == responses.shape[1:]
-    assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(data))
+    assert data.dtype == dtype
+    assert all(leaf.dtype == np.float64 for leaf in jax.tree.leaves(data))
+    assert data.loss(responses).dtype == data.errors(responses).dtype == dtype
     for response in responses:
         assert max(relative_errors(data, response, x, y, weights)) <= 0.1 * tol
     total = num * seq_len if weights is None else np.sum(weights)
@@ -174,11 +177,11 @@ def test_many_chunks_of_many_sequences():
 @pytest.mark.usefixtures("unannotated")
 def test_is_of_the_type_of_the_data_and_finer_than_it(dtype):
     x, y, _ = problem(np.float64, *SHAPES[0])
-    assert compress(x, y).centre.dtype == dtype
-    assert compress(x.astype(np.float32), y.astype(np.float32)).centre.dtype == np.float32
-    assert compress(x.astype(np.float16), y.astype(np.float16)).centre.dtype == np.float32
+    assert compress(x, y).dtype == dtype
+    assert compress(x.astype(np.float32), y.astype(np.float32)).dtype == np.float32
+    assert compress(x.astype(np.float16), y.astype(np.float16)).dtype == np.float32
     whole = np.arange(120).reshape(20, 6, 1) % 7
-    assert compress(whole, whole).centre.dtype == dtype
+    assert compress(whole, whole).dtype == dtype
     # An exact fit of a signal on a large offset, of which float32 would leave errors of 0.1.
     offset = x + 1e6
     fitted = compress(offset, 3 * offset)
@@ -200,6 +203,15 @@ def test_is_a_tree_that_compiled_functions_take(dtype, tol):
         np.testing.assert_allclose(loss(data, responses), data.loss(responses), rtol=tol)
     assert count == 1
     np.testing.assert_allclose(first.errors(responses)[1], first.errors(responses[1]), rtol=tol)
+
+
+@pytest.mark.usefixtures("unannotated")
+def test_is_shown_in_one_line():
+    x, y, _ = problem(np.float32, *SHAPES[0])
+    data = compress(x, y)
+    shown = "CompressedData(triangle (18, 6, 3), centre (6, 2, 3), num_targets=240.0)"
+    assert repr(data) == shown
+    assert "triangle None" in repr(jax.tree.map(lambda _: None, data))
 
 
 @pytest.mark.usefixtures("unannotated")
@@ -225,7 +237,7 @@ def test_bad_arguments_are_refused():
     refused(r"y must be given with arrays x and weights; .* got ndarray", x)
     refused(r"y must be given", [(x, y)], None, ones)
     refused(r"y must be given .* got int", 3)
-    refused(r"got ndarray as batch 0; pass one data set as compress\(x, y\)", (x, y))
+    refused(r"got ndarray as batch 0; pass one data set as x and y", (x, y))
     refused(r"x must hold at least one batch \(x, y\), got an empty iterable", iter([]))
     refused(r"weights must not all be 0", [(x, y, 0 * ones)] * 2)
     refused(
@@ -258,3 +270,20 @@ def test_bad_arguments_are_refused():
         data.loss(responses[0] * np.nan)
     with pytest.raises(ValueError, match='loss must be "sum"'):
         data.loss(responses[0], "mse")
+
+
+def test_the_host_computes_with_what_was_not_rounded():
+    """Smooth inputs, of which float32 leaves a fit no digit: in float64 it is least squares."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, 30, 1))
+    for _ in range(3):
+        x = np.cumsum(x, axis=1)
+    y, last = rng.normal(size=x.shape), np.zeros((100, 30))
+    last[:, -1] = 1
+    kernel = nr.kernel_regression(np.ones(30), nr.compress(x, y, last), on_host=True)
+    L = kernel.impulse_response(time=np.inf)
+    A, b = x[:, ::-1, 0], y[:, -1, 0]
+    expected = np.linalg.lstsq(A, b)[0]
+    assert np.linalg.norm(L[:, 0, 0] - expected) <= 1e-6 * np.linalg.norm(expected)
+    loss = np.sum((A @ expected - b) ** 2) / 2
+    np.testing.assert_allclose(kernel.train_loss(time=np.inf), loss, rtol=1e-9)

@@ -33,18 +33,18 @@ def saved(tmp_path):
 
 
 def test_groups_are_sequences(saved):
-    x, y = nr.data.from_csv(saved(TRIALS), **COLUMNS, group="trial")
+    x, y = nr.data.from_csv(saved(TRIALS), **COLUMNS, group="trial").at_rest()
     assert x.dtype == y.dtype == np.float64
     np.testing.assert_array_equal(x[:, :, 0], [[0.5, 1.5, 2.5], [3.5, 4.5, 5.5]])
     np.testing.assert_array_equal(x[:, :, 1], [[1, 2, 3], [4, 5, 6]])
     np.testing.assert_array_equal(y, 10 * x[:, :, 1:])
 
 
-def test_windows_follow_each_other_within_groups(saved):
+def test_windows_at_rest_follow_each_other_within_groups(saved):
     path = saved(TRIALS)
-    x, _ = nr.data.from_csv(path, "touch", "rate", seq_len=4)
+    x, _ = nr.data.from_csv(path, "touch", "rate", seq_len=4).at_rest()
     np.testing.assert_array_equal(x[:, :, 0], [[1, 2, 3, 4]])
-    x, _ = nr.data.from_csv(path, "touch", "rate", seq_len=2, group="trial")
+    x, _ = nr.data.from_csv(path, "touch", "rate", seq_len=2, group="trial").at_rest()
     np.testing.assert_array_equal(x[:, :, 0], [[1, 2], [4, 5]])
 
 
@@ -53,7 +53,8 @@ def test_windows_follow_each_other_within_groups(saved):
 def test_windows_are_all_that_fit_and_cross_no_group(sizes, seq_len):
     labels = np.repeat(np.arange(len(sizes)), sizes)
     row = np.arange(sum(sizes))
-    x, y = nr.data.from_arrays(np.stack([row, labels], 1), row, seq_len=seq_len, groups=labels)
+    recording = nr.data.from_arrays(np.stack([row, labels], 1), row, seq_len=seq_len, groups=labels)
+    x, y = recording.at_rest()
     assert x.shape == (sum(size // seq_len for size in sizes), seq_len, 2)
     assert np.all(np.diff(x[:, :, 0]) == 1) and np.all(np.diff(x[:, :, 1]) == 0)
     assert len(np.unique(x[:, :, 0])) == x[:, :, 0].size
@@ -68,8 +69,8 @@ def test_a_file_and_its_arrays_are_the_same(saved, tmp_path):
         csv.writer(file).writerows([["a", "b", "c"], *columns.tolist()])
     pairs = nr.data.from_csv(path, ["c", "a"], "b", seq_len=5)
     again = nr.data.from_arrays(columns[:, [2, 0]], jnp.asarray(columns[:, 1]), seq_len=5)
-    np.testing.assert_array_equal(pairs[0], again[0])
-    np.testing.assert_allclose(pairs[1], again[1], rtol=1e-6)  # JAX's own array may be float32
+    np.testing.assert_array_equal(pairs.x, again.x)
+    np.testing.assert_allclose(pairs.y, again.y, rtol=1e-6)  # JAX's own array may be float32
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_a_file_and_its_arrays_are_the_same(saved, tmp_path):
     ids=["semicolons", "tabs", "UTF-8 with mark", "UTF-16", "spaces and lines within cells"],
 )
 def test_what_programs_export_is_read(saved, content):
-    x, y = nr.data.from_csv(saved(content), **COLUMNS, group="trial")
+    x, y = nr.data.from_csv(saved(content), **COLUMNS, group="trial").at_rest()
     assert x.shape == (2, 3, 2) and y[1, 2, 0] == 60
 
 
@@ -169,6 +170,24 @@ def test_what_is_asked_for_is_checked(saved):
         (np.ones(3), ["1", "2", "x"], None, "outputs must hold real numbers, got dtype <U1"),
         (np.ones((2, 3, 1)), np.ones(2), None, "inputs must have shape .rows, columns."),
         (np.ones(5), np.ones(5), list("aabab"), "'a' at rows 0 to 1 and again at row 3;"),
+        (
+            np.ones(3),
+            np.ones(3),
+            ["a", None, None],
+            "groups must name .* got 'None' at row 1;",
+        ),
+        (np.ones(3), np.ones(3), np.array([1, np.nan, 2]), "groups must name .* got 'nan' at row"),
+        (np.ones(2), np.ones(2), np.ma.masked_equal([1, 2], 2), "groups must not be masked"),
+        (
+            np.ma.masked_equal([1, 2], 2),
+            np.ones(2),
+            None,
+            "inputs must not be masked, got 1",
+        ),
+        (np.ones(2), [np.ma.masked, 1.0], None, "outputs must not be masked, got 1 masked"),
+        (np.ones(2), [1j, 2], None, "outputs must be real, got dtype complex128"),
+        (np.ones(2), np.array(["2024", "2025"], "M8[Y]"), None, "outputs must hold real numbers"),
+        ([[1], [1, 2]], np.ones(2), None, "inputs must be one array, got list of unequal lengths"),
     ],
 )
 def test_arrays_are_checked(inputs, outputs, groups, message):

@@ -44,8 +44,18 @@ def test_bad_arguments_are_refused():
         nr.data.teacher(key, 5, 0)
     with pytest.raises(ValueError, match="width must be a positive integer, got -4"):
         nr.data.teacher(key, 5, 5, width=-4)
-    with pytest.raises(ValueError, match="snr_db must be finite"):
-        nr.data.teacher(key, 5, 5, snr_db=float("inf"))
+    for bad in (float("inf"), float("nan"), "a", [1, 2], -1e6, 1j, True):
+        with pytest.raises(ValueError, match="snr_db must be a finite number of decibels"):
+            nr.data.teacher(key, 5, 5, snr_db=bad)
+        with pytest.raises(ValueError, match="snr_db must be a finite number of decibels"):
+            nr.data.add_noise(key, np.ones((2, 3, 1)), bad)
+    noisy = nr.data.add_noise(key, np.ones((2, 3, 1), np.float32), -300)
+    assert np.all(np.isfinite(noisy))
+    for call in (nr.data.teacher, lambda key, *_: nr.data.add_noise(key, np.ones((2, 3, 1)), 20)):
+        with pytest.raises(
+            ValueError, match=r"key must be a single random key, .* pass jax.random.key"
+        ):
+            call(0, 3, 4)
 
 
 def test_delayed_outputs_are_those_of_a_delayed_impulse_response(dtype):

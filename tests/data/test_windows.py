@@ -67,12 +67,22 @@ def test_the_split_is_in_time_and_its_units_are_of_the_past(recording, num_train
             np.testing.assert_allclose(part.x[window], x[span], rtol=1e-12)
             np.testing.assert_allclose(part.y[window], y[span], rtol=1e-12)
 
+        np.testing.assert_allclose(part.units.outputs(part.y[0]), targets[part.start[0] :][:6])
+        assert part.units is train.units
+
     # What comes later changes nothing of what is trained on.
     later = np.where(np.arange(200)[:, None] < used, inputs, 99)
     again, _ = nr.data.chronological_split(
         later, targets, pieces, 6, test_fraction=0.25, num_train=num_train
     )
     np.testing.assert_array_equal(again.x, train.x)
+
+
+def test_one_target_may_be_a_row_of_numbers(recording):
+    inputs, targets, pieces = recording
+    train, _ = nr.data.chronological_split(inputs, targets[:, 0], pieces, 6)
+    again, _ = nr.data.chronological_split(inputs, targets[:, :1], pieces, 6)
+    np.testing.assert_array_equal(train.y, again.y)
 
 
 @pytest.mark.usefixtures("unannotated")
@@ -83,12 +93,34 @@ def test_bad_arguments_are_refused(recording):
         ({"num_train": 161}, r"num_train must be at most 160, .* got 161; leave it out"),
         ({"num_train": 0}, r"num_train must be a positive integer, got 0"),
         ({"num_train": 5}, r"seq_len must leave windows for training, got 6"),
+        ({"test_fraction": "a"}, r"test_fraction must be between 0 and 1, got 'a'"),
         ({"test_fraction": 0.01}, r"seq_len must leave windows for test, got 6 .* bins 198 to 200"),
     ):
         with pytest.raises(ValueError, match=complaint):
             nr.data.chronological_split(inputs, targets, pieces, 6, **changed)
     with pytest.raises(ValueError, match="must have the same number of bins, got 200 and 199"):
         nr.data.chronological_split(inputs, targets[1:], pieces, 6)
+    masked, dates = np.ma.masked_greater(inputs, 15), np.array(["2024"] * 200, "M8[Y]")
+    for changed, complaint in (
+        ({"pieces": np.array([30, 0])}, r"pieces must begin with 0 and rise, got \[30, 0\]"),
+        ({"pieces": np.array([0, 200])}, r"pieces must begin within the 200 rows, got one at"),
+        ({"pieces": np.array([0, 30.5])}, r"pieces must be whole numbers .* dtype float64"),
+        ({"inputs": masked}, r"inputs must not be masked"),
+        ({"targets": targets + 1j}, r"targets must be real"),
+        ({"targets": dates}, r"targets must hold real numbers"),
+        ({"targets": targets[None]}, r"targets must have shape \(rows, columns\)"),
+    ):
+        given = {"inputs": inputs, "targets": targets, "pieces": pieces} | changed
+        with pytest.raises(ValueError, match=complaint):
+            nr.data.chronological_split(**given, seq_len=6)
+    for bad in ([-2, 5], [0.5, 3], [30, 0], []):
+        with pytest.raises(ValueError, match="pieces must"):
+            nr.data.window_starts(np.array(bad), 3, 0, 9)
+    with pytest.raises(ValueError, match="first must be an integer of at least 0, got -1"):
+        nr.data.window_starts(pieces, 3, -1, 9)
+    gap = np.where(np.arange(200)[:, None] == 7, np.nan, targets)
+    with pytest.raises(ValueError, match="position must be finite, got 2 NaN"):
+        nr.data.piece_starts(gap, targets, bin_width=0.1)
     with pytest.raises(ValueError, match="seq_len must be a positive integer, got 0"):
         nr.data.window_starts(pieces, 0, 0, 9)
     with pytest.raises(ValueError, match="tolerance must be positive"):

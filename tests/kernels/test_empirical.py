@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import ntk_rnn as nr
 from ntk_rnn import LinearRNN
 from ntk_rnn._functions import as_apply_fn
 from ntk_rnn.kernels.empirical import empirical_ntk
@@ -52,7 +53,9 @@ def jacobian_product(apply_fn, params, x1, x2):
     x = jnp.concatenate([x1, x2])
     _, *shape = jax.eval_shape(apply_fn, params, x).shape
     leaves = jax.tree.leaves(jax.jit(jax.jacobian(apply_fn))(params, x))
-    rows = np.concatenate([leaf.reshape(len(x), np.prod(shape), -1) for leaf in leaves], 2)
+    rows = np.concatenate(
+        [leaf.reshape(len(x), np.prod(shape, dtype=int), -1) for leaf in leaves], 2
+    )
     j1, j2 = (part.reshape(-1, rows.shape[2]) for part in np.split(rows, [len(x1)]))
     kernel = (j1 @ j2.T).reshape(len(x1), *shape, len(x2), *shape)
     return kernel.transpose(np.arange(kernel.ndim).reshape(2, -1).T.ravel())
@@ -86,6 +89,20 @@ def test_trace_is_the_mean_over_outputs_and_x2_defaults_to_x1(name):
     for implementation in ALWAYS:
         kernel = empirical_ntk(apply_fn, params, x1, implementation=implementation)
         assert_close(kernel, np.trace(full, axis1=-2, axis2=-1) / full.shape[-1], 1e-5)
+
+
+def test_one_number_a_sequence():
+    apply_fn, params, x1, x2 = setup("scan", np.float32)
+
+    def last(params, x):
+        return apply_fn(params, x)[:, -1, 0]
+
+    kernel = empirical_ntk(last, params, x1, x2, trace_axes=())
+    assert_close(kernel, jacobian_product(last, params, x1, x2), 1e-5)
+    with pytest.raises(
+        ValueError, match=r"must be \(\) where .* one number .* pass trace_axes=\(\)"
+    ):
+        empirical_ntk(last, params, x1, x2)
 
 
 def test_trace_over_time():
@@ -242,3 +259,19 @@ def test_errors_name_the_argument(change, message):
         arguments["x2"] = None
     with pytest.raises(ValueError, match=message):
         empirical_ntk(**arguments)
+
+
+@pytest.mark.usefixtures("unannotated")
+def test_parameters_that_are_not_finite_are_refused():
+    x, model = jnp.ones((2, 3, 1)), nr.LinearRNN(4, 1)
+    params = model.init(jax.random.key(0), x)
+    params["params"]["F"] = params["params"]["F"].at[0, 0].set(jnp.nan)
+    message = r"params\['params'\]\['F'\] must be finite, got 1 NaN or infinite of 4 entries"
+    for call in (
+        lambda: nr.empirical_ntk(model, params, x),
+        lambda: nr.monte_carlo_ntk(model, params, x, None, jax.random.key(1), 10),
+        lambda: nr.impulse_response(params, 3),
+        lambda: nr.finite_width_gram(params, 3),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()

@@ -68,6 +68,31 @@ def test_x2_defaults_to_x1_and_shorter_sequences_take_the_first_lags(dtype, tol)
     kernel = gram.ntk(x1)
     np.testing.assert_array_equal(kernel, gram.ntk(x1, x1))
     assert relative_error(gram.ntk(x1[:, :4]), kernel[:, :, :4, :4]) <= tol
+    for pair, corner in (((x1[:, :4], x1), kernel[:, :, :4]), ((x1, x1[:, :2]), kernel[..., :2])):
+        assert relative_error(gram.ntk(*pair), corner) <= tol
+
+
+def test_the_size_of_the_rest_keeps_its_digits():
+    """Of one unit with W = 1e-4 and F = 1e-3 the only entry beside the diagonal is F^2 W."""
+    params = {"W": jnp.full((1, 1), 1e-4), "F": jnp.full((1, 1), 1e-3), "C": jnp.ones((1, 1))}
+    rho, rest = nr.finite_width_gram({"params": params}, 2).lag_weights()
+    # G = [[1 + F^2, W + F^2 W], [W + F^2 W, F^2 + W^2 + F^2 W^2]]
+    off, last = 1e-4 * (1 + 1e-6), 1e-6 + 1e-8 + 1e-14
+    np.testing.assert_allclose(rho, [1 + 1e-6, last], rtol=1e-5)
+    expected = np.sqrt(2) * off / np.hypot(1 + 1e-6, last)
+    np.testing.assert_allclose(rest, expected, rtol=1e-5)
+    tiny = nr.finite_width_gram({"params": jax.tree.map(lambda a: 1e-9 * a, params)}, 2)
+    assert 0 < tiny.lag_weights()[1] < 1
+
+
+def test_drift_of_what_has_diverged_is_nan():
+    _, params, _, _ = draw(np.float32, 5, 4, 2, 1)
+    initial = nr.finite_width_gram(params, 4)
+    for factor in (1e3, 1e6, 1e15, 1e25, np.inf, np.nan):
+        drift = jax.jit(  # compiled, as in an ensemble, where parameters cannot be refused
+            lambda f: nr.finite_width_gram(jax.tree.map(lambda a: f * a, params), 4).drift(initial)
+        )(factor)
+        assert drift > 1e6 if factor == 1e3 else np.isnan(drift)
 
 
 def test_diagonal_tends_to_the_lag_weights():
@@ -149,8 +174,12 @@ def test_bad_arguments_are_refused():
         gram.ntk(x)
     with pytest.raises(ValueError, match=r"n_x of the Gram must have the same number of inputs"):
         gram.ntk(x[:, :3, :1])
-    with pytest.raises(ValueError, match=r"same length and number of inputs, got \(3, 2\) and"):
-        gram.ntk(x[:, :3], x[:, :2])
+    with pytest.raises(ValueError, match=r"x2 must have at most 3 steps, .* got 4; .* seq_len=4"):
+        gram.ntk(x[:, :3], x)
+    with pytest.raises(ValueError, match=r"params\['params'\]\['F'\] must be finite, got 10 NaN"):
+        nr.finite_width_gram(
+            {"params": {**params["params"], "F": jnp.full((5, 2), jnp.nan, "float32")}}, 3
+        )
     with pytest.raises(ValueError, match=r"initial.p.shape .* same shape, got \(2, 2, 1, 1\) and"):
         gram.drift(nr.finite_width_gram(params, 2))
     with pytest.raises(ValueError, match="initial must be a FiniteWidthGram, got dict"):

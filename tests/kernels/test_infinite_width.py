@@ -59,11 +59,11 @@ def test_lag_weights_are_the_mean_square_gradient(dtype):
 
 
 def kernel_by_definition(x1, x2, rho):
-    num1, seq_len, _ = x1.shape
-    kernel = np.zeros((num1, len(x2), seq_len, seq_len))
-    for t in range(seq_len):
-        for s in range(seq_len):
-            for j in range(min(t, s) + 1):
+    lengths = x1.shape[1], x2.shape[1]
+    kernel = np.zeros((len(x1), len(x2), *lengths))
+    for t in range(lengths[0]):
+        for s in range(lengths[1]):
+            for j in range(min(t, s, len(rho) - 1) + 1):
                 kernel[:, :, t, s] += rho[j] * x1[:, t - j] @ x2[:, s - j].T
     return kernel
 
@@ -74,7 +74,7 @@ def test_kernel_is_its_definition(dtype, tol, in_dim):
     x1 = rng.normal(size=(3, 7, in_dim)).astype(dtype)
     x2 = rng.normal(size=(2, 7, in_dim)).astype(dtype)
     rho = nr.lag_weights(7, 0.4, 1.0, 2.0)
-    for second in (x2, None):
+    for second in (x2, None, x2[:, :4], np.concatenate([x2, x2], axis=1)):
         kernel = nr.analytic_ntk(x1, second, rho)
         assert kernel.dtype == dtype
         other = x1 if second is None else second
@@ -85,7 +85,7 @@ def test_kernel_is_its_definition(dtype, tol, in_dim):
 def test_kernel_is_symmetric_and_positive_semi_definite(dtype, tol):
     x = jax.random.normal(jax.random.key(0), (4, 6, 2), dtype)
     kernel = np.asarray(nr.analytic_ntk(x, None, nr.lag_weights(6, 0.3, 1.0, 1.0)))
-    matrix = kernel.transpose(0, 2, 1, 3).reshape(24, 24)
+    matrix = nr.as_matrix(kernel)
     np.testing.assert_allclose(matrix, matrix.T, rtol=100 * tol, atol=10 * tol)
     eigenvalues = np.linalg.eigvalsh(matrix)
     assert eigenvalues[0] >= -10 * tol * eigenvalues[-1]
@@ -122,8 +122,19 @@ def test_bad_kernel_arguments_are_refused():
     x, rho = jnp.ones((2, 3, 1)), jnp.ones(3)
     with pytest.raises(ValueError, match=r"nu_w must be at most 1 .* got 1.5"):
         nr.lag_weight_bound(3, 1.5, 1.0, 1.0)
-    with pytest.raises(ValueError, match=r"same length and number of inputs, got \(3, 1\) and"):
-        nr.analytic_ntk(x, jnp.ones((2, 4, 1)), rho)
+    with pytest.raises(ValueError, match=r"same number of inputs, got 1 and 2"):
+        nr.analytic_ntk(x, jnp.ones((2, 4, 2)), rho)
+    with pytest.raises(
+        ValueError, match="rho must be real, got dtype complex128; pass its real part"
+    ):
+        nr.analytic_ntk(x, None, 1j * np.ones(3))
+    with pytest.raises(ValueError, match=r"fits into memory, .*e\+06 GB of .* write_ntk"):
+        jax.eval_shape(lambda x: nr.analytic_ntk(x, None, rho), jnp.ones((3 * 10**4, 10**3, 1)))
+    huge = float(jnp.finfo(jnp.result_type(float)).max) ** 0.9
+    for function in (nr.lag_weights, nr.lag_weight_bound, nr.gaussian_limit):
+        small = function is nr.lag_weight_bound  # which holds for nu_w <= 1 alone
+        with pytest.raises(ValueError, match=r"nu_w must keep all lags below .* from lag \d+ on"):
+            function(400, *((1.0, huge, huge) if small else (100.0, 1.0, 1.0)))
     with pytest.raises(ValueError, match=r"rho must have shape \(lags,\)"):
         nr.analytic_ntk(x, None, jnp.ones((3, 1)))
     with pytest.raises(ValueError, match=r"x2 must be finite, got 6 NaN"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import ntk_rnn as nr
+from ntk_rnn._networks import separated
 from ntk_rnn.kernels.monte_carlo import _estimate, monte_carlo_ntk
 
 KEY = jax.random.key(3)
@@ -200,7 +201,7 @@ def test_memory_does_not_grow_with_the_samples_and_products_run_at_full_precisio
     params, x1, _ = draw(np.float32, model)
 
     def memory(num_samples):
-        args = (model.apply, num_samples, 1, None, False, params, x1, KEY)
+        args = (num_samples, 1, None, False, *separated(model, params), x1, KEY)
         return _estimate.lower(*args).compile().memory_analysis().temp_size_in_bytes
 
     assert memory(100_000) <= memory(100)
@@ -242,13 +243,14 @@ def test_second_call_does_not_compile_again():
         ({"x1": np.zeros((0, 4, 2), np.float32)}, r"x1 must not be empty, got shape \(0, 4, 2"),
         ({"x1": np.zeros(4, np.float32)}, r"x1 must have a batch axis .* pass x1\[None\]"),
         ({"x2": np.zeros((3, 4, 5), np.float32)}, r"same shape, got \(4, 2\) and \(4, 5\)"),
-        ({"params": {"w": np.ones((2, 3), int)}}, r"params\['w'\] must be a floating array"),
+        ({"params": {"w": np.ones((2, 3), int)}}, "params must hold .* floating or complex number"),
         ({"params": {"w": np.full((2, 3), np.nan)}}, r"params\['w'\] must be finite"),
         ({"params": {}}, "params must hold at least one array"),
         ({"apply_fn": lambda p, x: (x @ p["w"]).sum()}, "apply_fn must return one array"),
         ({"apply_fn": lambda p, x: (x @ p["w"], x)}, "apply_fn must return one array"),
         ({"apply_fn": lambda p, x: (x @ p["w"])[:1]}, "the batch axis of its input first"),
         ({"apply_fn": 3}, "apply_fn must be a function"),
+        ({"key": 0}, r"key must be a single random key, .* got int 0"),
     ],
 )
 def test_errors_name_the_argument(change, message):

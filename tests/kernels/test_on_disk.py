@@ -1,11 +1,13 @@
 """Kernels in blocks on disk: the same kernel at once, after a kill as well, in little memory."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -108,7 +110,7 @@ def test_a_killed_call_is_taken_up_and_takes_little_memory(tmp_path):
     path = tmp_path / "k.npy"
     done = subprocess.run(
         [sys.executable, "-c", KILLED, path, tmp_path / "x.npy"],
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert int(done.stdout) < 30_000  # kB
@@ -226,7 +228,8 @@ def test_damaged_files_are_refused(tmp_path, unannotated):
     path, record = tmp_path / "k.npy", tmp_path / "k.npy.json"
     write_ntk(path, plain_kernel, x)
     saved = record.read_text()
-    for damaged in ("[]", saved.replace("finished", "fin"), saved[:-9]):
+    no_blocks = json.dumps(json.loads(saved) | {"blocks": ""})
+    for damaged in ("[]", saved.replace("blocks", "b"), saved[:-9], no_blocks, '{"blocks": 3}'):
         record.write_text(damaged)
         with pytest.raises(ValueError, match=r"no record k\.npy\.json of its blocks; move it"):
             write_ntk(path, plain_kernel, x)
@@ -235,6 +238,80 @@ def test_damaged_files_are_refused(tmp_path, unannotated):
         os.truncate(path, size)
         with pytest.raises(ValueError, match=r"k\.npy is damaged \(.*\); delete it"):
             write_ntk(path, plain_kernel, x)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_byte_that_changed_in_any_finished_block_is_noticed(tmp_path, symmetric):
+    x = sequences(np.float32, 5)
+    other = None if symmetric else sequences(np.float32, 5, seed=1)
+    path = tmp_path / "k.npy"
+    expected = np.array(write_ntk(path, plain_kernel, x, other, block_size=2))
+    whole, offset = path.read_bytes(), np.load(path, mmap_mode="r").offset
+    for row, column in ((0, 0), (1, 0), (1, 3), (4, 4), (4, 0)):
+        entry = (row * 5 + column) * 16 + 7
+        changed = bytearray(whole)
+        changed[offset + 4 * entry] ^= 1
+        path.write_bytes(changed)
+        kernel_fn, calls = counted(plain_kernel)
+        with pytest.warns(RuntimeWarning, match=r"path is damaged: 1 blocks in .*k\.npy are not"):
+            again = write_ntk(path, kernel_fn, x, other, block_size=2)
+        np.testing.assert_array_equal(again, expected)
+        assert path.read_bytes() == whole and len(calls) <= 2
+    # A record that lists what is not there.
+    record = tmp_path / "k.npy.json"
+    saved = record.read_text()
+    with pytest.raises(KeyboardInterrupt):
+        part = tmp_path / "part.npy"
+        write_ntk(part, interrupted_after(2, plain_kernel), x, other, block_size=2)
+    (tmp_path / "part.npy.json").write_text(saved)
+    with pytest.warns(RuntimeWarning, match=rf"damaged: {4 if symmetric else 7} blocks in"):
+        again = write_ntk(part, plain_kernel, x, other, block_size=2)
+    np.testing.assert_array_equal(again, expected)
+
+
+@pytest.mark.parametrize("path", ["", 3, True, b"k.npy", "a\0b", "x" * 300, None])
+def test_what_is_no_path_is_refused(tmp_path, monkeypatch, unannotated, path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"path must be a path, got .*; ") as told:
+        write_ntk(path, plain_kernel, sequences(np.float32, 2))
+    assert "\n" not in str(told.value) and not list(tmp_path.iterdir())
+
+
+def test_files_that_cannot_be_written(tmp_path, unannotated, monkeypatch):
+    x = sequences(np.float32, 4)
+
+    def refused(path, message):
+        with pytest.raises(ValueError, match=message) as told:
+            write_ntk(path, plain_kernel, x)
+        assert str(told.value).startswith("path must ") and "\n" not in str(told.value)
+
+    (tmp_path / "folder").mkdir()
+    refused(tmp_path / "folder", r"can be written, but .*folder cannot \(.*\); choose another")
+    refused(tmp_path / ("x" * 253), r"can be written, but .* cannot \(.*\); choose another")
+    np.savez(tmp_path / "k.npz", a=np.ones(3))
+    refused(tmp_path / "k.npz", r"no record k\.npz\.json of its blocks; move it")
+    # A file of other contents in the place of the kernel, and a record that is a folder.
+    path = tmp_path / "k.npy"
+    write_ntk(path, plain_kernel, x)
+    content = path.read_bytes()
+    path.write_bytes((tmp_path / "k.npz").read_bytes())
+    refused(path, r"k\.npy is damaged \(.*\); delete it")
+    path.write_bytes(content)
+    # As of a file that is read-only; this process may have the right to write to any.
+    opened = Path.open
+
+    def open_file(self, mode="r", *args, **kwargs):
+        if self == path and mode == "r+b":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return opened(self, mode, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", open_file)
+        refused(path, r"can be written, but .*k\.npy cannot \(Permission denied\); choose another")
+    np.testing.assert_array_equal(write_ntk(path, plain_kernel, x), plain_kernel(x, x))
+    (tmp_path / "k.npy.json").unlink()
+    (tmp_path / "k.npy.json").mkdir()
+    refused(path, r"can be written, but .*k\.npy\.json cannot \(.*\); choose another")
 
 
 def test_bad_input_is_refused_and_nothing_written(tmp_path, unannotated):

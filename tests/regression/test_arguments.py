@@ -42,6 +42,59 @@ def test_weights_of_long_lags_may_underflow():
     assert np.all(np.isfinite(nr.analytic_ntk(x, None, rho)))
 
 
+@pytest.mark.parametrize("method", ["dense", "matrix_free", "compressed"])
+def test_lags_beyond_those_of_the_kernel_stay(method):
+    """A short filter on a long record: the same as with weights of 0."""
+    rng = np.random.default_rng(3)
+    x, y = (rng.normal(size=(2, 30, size)).astype(np.float32) for size in (2, 1))
+    rho, initial = nr.lag_weights(4, 0.5, 1.0, 1.0), rng.normal(size=(30, 1, 2)).astype(np.float32)
+    data = nr.compress(x, y) if method == "compressed" else (x, y)
+    options = {"method": "auto" if method == "compressed" else method, "initial": initial}
+    short = nr.kernel_regression(rho, data, **options)
+    padded = nr.kernel_regression(np.pad(rho, (0, 26)), data, **options)
+    response = short.impulse_response(20, 1e-3)
+    np.testing.assert_array_equal(response[4:], initial[4:])
+    np.testing.assert_allclose(response, padded.impulse_response(20, 1e-3), rtol=1e-6)
+    # Independently: four columns of lagged inputs, in gradient descent step by step.
+    rows = np.asarray(nr.lagged_inputs(x, 30), float).reshape(60, 60)
+    flat = initial.astype(float).transpose(0, 2, 1).reshape(60)
+    weights = np.repeat(np.pad(np.asarray(rho, float), (0, 26)), 2)
+    for _ in range(20):
+        flat = flat - 1e-3 * weights * (rows.T @ (rows @ flat - y.reshape(60)))
+    expected = flat.reshape(30, 2, 1).transpose(0, 2, 1)
+    np.testing.assert_allclose(response, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_end_of_training_needs_no_rate(dtype):
+    rng = np.random.default_rng(3)
+    data = tuple(jnp.asarray(rng.normal(size=(9, 5, size)), dtype) for size in (2, 1))
+    kernel = nr.kernel_regression(jnp.ones(5, dtype), data)
+    for endless in (np.inf, np.asarray([np.inf, np.inf])):
+        for momentum in (0.0, 0.5):
+            end = kernel.predict(data[0], step=endless, momentum=momentum)
+            np.testing.assert_array_equal(end, kernel.predict(data[0], time=endless))
+    with pytest.raises(ValueError, match="learning_rate must be given with step"):
+        kernel.predict(data[0], step=[1, np.inf])
+
+
+@pytest.mark.usefixtures("unannotated")
+@pytest.mark.parametrize("value", ["a", 1j, {}, [1, [2, 3]], None, b"1", np.datetime64("2020")])
+def test_what_is_no_number_is_named(value):
+    kernel = nr.kernel_regression(jnp.ones(2), (jnp.ones((3, 2, 1)), jnp.ones((3, 2, 1))))
+    for name in ("step", "time"):
+        given = {name: value, **({"learning_rate": 1e-3} if name == "step" else {})}
+        with pytest.raises(ValueError, match=rf"{name} must be|give either step and .*{name}="):
+            kernel.train_loss(**given)
+    for name in ("learning_rate", "momentum"):
+        if value is None and name == "learning_rate":
+            continue
+        given = {"step": 1, "learning_rate": 1e-3, name: value}
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            kernel.train_loss(**given)
+    with pytest.raises(ValueError, match="kernel must"):
+        nr.kernel_regression(value, (jnp.ones((3, 2, 1)), jnp.ones((3, 2, 1))))
+
+
 @pytest.mark.usefixtures("unannotated")
 def test_bad_arguments_are_refused():
     rng = np.random.default_rng(7)
@@ -54,14 +107,14 @@ def test_bad_arguments_are_refused():
         regress(rho, x)
     with pytest.raises(ValueError, match=r"data\[1\] must be finite, got 1 NaN"):
         regress(rho, (x, y.at[0, 0, 0].set(jnp.nan)))
-    with pytest.raises(ValueError, match=r"len\(kernel\) .* got 4 and 5"):
-        regress(rho[:4], data)
+    with pytest.raises(ValueError, match=r"kernel must have at most as many lags .* 5, got 6; "):
+        regress(jnp.ones(6), data)
     with pytest.raises(ValueError, match=r"kernel must have shape \(T,\) = \(5,\)"):
         regress(jnp.eye(5), data)
     for matrix in (jnp.triu(jnp.ones((10, 10))), -jnp.eye(10)):
         with pytest.raises(ValueError, match="kernel must be symmetric and positive semi-definite"):
             regress(matrix.reshape(5, 1, 2, 5, 1, 2), data)
-    with pytest.raises(ValueError, match="kernel must be real, got complex numbers"):
+    with pytest.raises(ValueError, match="kernel must be real, got dtype complex"):
         regress(1j * np.eye(10).reshape(5, 1, 2, 5, 1, 2), data)
     network = {"params": {"W": jnp.eye(3), "F": jnp.ones((3, 2)), "C": jnp.ones((1, 3))}}
     with pytest.raises(ValueError, match=r"got FiniteWidthGram; pass .dense\(\)"):
@@ -95,8 +148,8 @@ def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match=r"x.shape\[2\] and the training data's .* got 1 and 2"):
         kernel.predict(x[..., :1], 1, 1e-4)
     compressed = compress(x, y)
-    with pytest.raises(ValueError, match=r"len\(kernel\) .* got 4 and 5"):
-        regress(rho[:4], compressed)
+    with pytest.raises(ValueError, match=r"kernel must have at most as many lags .* 5, got 6; "):
+        regress(jnp.ones(6), compressed)
     with pytest.raises(ValueError, match=r"initial.shape .* got \(5, 2, 1\) and \(5, 1, 2\)"):
         regress(rho, compressed, initial=jnp.ones((5, 2, 1)))
     with pytest.raises(ValueError, match=r"impulse_response must have the shape .* \(5, 2, 1\), w"):

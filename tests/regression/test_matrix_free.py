@@ -1,6 +1,7 @@
 """Kernel regression on the host, in float64, and from products with Toeplitz matrices alone."""
 
 import tracemalloc
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
@@ -237,10 +238,75 @@ def test_largest_rate_does_not_depend_on_targets(direction, lagged):
     np.testing.assert_allclose(kernel.train_loss(10, 1e-3), remains, rtol=1e-10, atol=1e-20)
 
 
+@pytest.mark.parametrize(
+    ("shape", "nu_w"), [((240, 60, 1), 0.3), ((40, 90, 1), 0.1), ((60, 12, 3), 0.9)]
+)
+def test_the_end_on_the_host_is_least_squares_at_any_number_of_lags(shape, nu_w, lagged):
+    """Weights of the last lags are 1e-30 of the first, and the fit does not depend on them."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=shape), rng.normal(size=(*shape[:2], 2))
+    lag = np.arange(shape[1])
+    rho = 2 * nu_w**lag + lag * nu_w ** (lag - 1.0)
+    kernel = nr.kernel_regression(rho, (x, y), on_host=True, method="dense")
+    matrix, goal = lagged(x), y.reshape(-1, 2)
+    fit = np.linalg.lstsq(matrix, goal, rcond=None)[0]
+    expected = fit.reshape(shape[1], shape[2], 2).transpose(0, 2, 1)
+    for until in ({"step": np.inf}, {"time": np.inf}):
+        response = kernel.impulse_response(**until)
+        np.testing.assert_allclose(response, expected, atol=1e-11 * np.max(np.abs(expected)))
+        left = np.sum((matrix @ fit - goal) ** 2) / 2
+        np.testing.assert_allclose(kernel.train_loss(**until), left, rtol=1e-12)
+
+
+def test_the_end_of_few_data_is_nearest_to_the_start_in_the_kernels_norm(lagged):
+    """``L = D A^T (A D A^T)^{-1} y`` in rational numbers, for weights down to 1e-33."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(1, 12, 2)), rng.normal(size=(1, 12, 1))
+    rho = 1e-3 ** np.arange(12.0)
+    kernel = nr.kernel_regression(rho, (x, y), on_host=True)
+    exact = np.vectorize(Fraction)(lagged(x))
+    half = np.vectorize(Fraction)(np.repeat(rho, 2))[:, None] * exact.T
+    rows = np.concatenate([exact @ half, np.vectorize(Fraction)(y[0])], axis=1)
+    for i in range(12):  # Gauss and Jordan
+        rows[i] = rows[i] / rows[i, i]
+        for other in set(range(12)) - {i}:
+            rows[other] = rows[other] - rows[other, i] * rows[i]
+    expected = (half @ rows[:, -1]).astype(float).reshape(12, 1, 2)
+    response = kernel.impulse_response(time=np.inf)
+    np.testing.assert_allclose(response, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["dense", "matrix_free"])
+def test_an_end_out_of_reach_is_refused_with_the_number_of_lags(method):
+    data, _, _ = problem(3, 80, 1, 1, 0.3)
+    lags = 0.3 ** np.arange(80.0)
+    kernel = nr.kernel_regression(lags, data, method=method)
+    for until in ({"step": [1, np.inf], "learning_rate": 1e-4}, {"time": np.inf}):
+        name = next(iter(until))
+        with pytest.raises(
+            ValueError, match=rf"{name} must be finite .* from {kernel.lags_reached}"
+        ):
+            kernel.train_loss(**until)
+    kernel.train_loss(time=1e9)
+    short = nr.kernel_regression(lags[: kernel.lags_reached], data, method=method)
+    assert short.lags_reached is None and np.isfinite(short.train_loss(time=np.inf))
+
+
 def test_the_method_is_chosen_by_size():
     assert by_size(200_000, 10) == by_size(4096, 4096) == by_size(100, 10**5) == "dense"
     assert by_size(10**8, 10) == "compress"
     assert by_size(50_000, 10_000) == by_size(5000, 5000) == by_size(4000, 10**5) == "matrix_free"
+    # Few directions of many are found by products in a small part of the time.
+    assert by_size(1000, 1000, 60) == by_size(4000, 4000, 500) == "matrix_free"
+    assert by_size(1000, 1000, 500) == by_size(300, 300, 20) == by_size(10**5, 100, 60) == "dense"
+    x = np.broadcast_to(np.zeros(()), (1, 1000, 1))
+    rho = nr.lag_weights(1000, 0.3, 1.0, 1.0)
+    for weights, method in (
+        (rho, "matrix_free"),
+        (rho[:50], "matrix_free"),
+        (np.ones(1000), "primal"),
+    ):
+        assert choose_method("auto", weights, Sequences(x, x))[0] == method
     # An array of one number, so large that no factorization fits.
     x = np.broadcast_to(np.zeros(()), (50, 1000, 10))
     assert choose_method("auto", np.ones(1000), Sequences(x, x))[0] == "matrix_free"
@@ -258,8 +324,8 @@ def test_bad_arguments_are_refused():
         regress(rho, nr.compress(*data), method="matrix_free")
     with pytest.raises(ValueError, match="method must be dense for a Gram matrix, got"):
         regress(jnp.eye(4).reshape(4, 1, 1, 4, 1, 1), data, method="matrix_free")
-    with pytest.raises(ValueError, match=r"len\(kernel\) .* got 3 and 4"):
-        regress(rho[:3], data, method="matrix_free")
+    with pytest.raises(ValueError, match=r"kernel must have at most as many lags .* 4, got 5"):
+        regress(np.ones(5), data, method="matrix_free")
     with pytest.raises(ValueError, match="max_rank must be a positive integer, got 0"):
         regress(rho, data, method="matrix_free", max_rank=0)
     with pytest.raises(ValueError, match="tolerance must be positive and finite, got 0"):

@@ -1,6 +1,7 @@
 """The report: what results folders say, as Markdown and as a page that is complete in itself."""
 
 import base64
+import json
 from html.parser import HTMLParser
 
 import pytest
@@ -10,8 +11,9 @@ from ntk_rnn.reproduction.claims import Claim, Number
 
 CONFIG = {
     "study": "fig2", "title": "", "preset": "smoke", "config": {"width": 8, "seeds": 1,
-    "steps": [1, 2]}, "versions": {"jax": "1.0"}, "x64": True, "device": {"count": 2,
-    "platform": "cpu", "kind": "cpu"}, "paper": ["n = 1000."], "choices": ["The loss is a sum."],
+    "steps": [1, 2]}, "versions": {"ntk_rnn": "0.1", "jax": "1.0"}, "x64": True,
+    "device": {"count": 2, "platform": "cpu", "kind": "cpu"}, "paper": ["n = 1000."],
+    "choices": ["The loss is a sum."],
 }  # fmt: skip
 CLAIMS = [
     Claim("RNN < <b>convolution</b> | *n*", "1 +- 0.1", "below 2", "holds"),
@@ -75,7 +77,10 @@ def test_report_of_what_is_there(out):
     assert text.count("## fig") == 1 and "![fig2: " in text and "](fig2/figure.png)" in text
     assert "| R^2 | 0.72 | 0.70 ± 0.01 |" in text and "| gap | none at hand | 0.1 |" in text
     assert "| **does not hold** |" in text and "| *cannot be told* |" in text
-    assert "- smoke: width = 8, seeds = 1, steps = 1 2\n- jax 1.0; 2 x cpu (cpu), float64" in text
+    assert (
+        "- smoke: width = 8, seeds = 1, steps = 1 2\n- ntk_rnn 0.1, jax 1.0; 2 x cpu (cpu), float64"
+        in text
+    )
     assert "- n = 1000." in text and "- The loss is a sum." in text
 
 
@@ -105,7 +110,74 @@ def test_equal_folders_make_equal_reports(out):
     assert sorted(path.name for path in out.iterdir()) == ["fig2", "report.html", "report.md"]
 
 
-def test_html_in_markdown_is_shown_as_it_is(tmp_path):
-    text = html_page.render("<title>", "## fig1\n\n<script>1</script> **bold**", tmp_path)
+def test_html_in_markdown_is_shown_as_it_is():
+    text = html_page.render("<title>", "## fig1\n\n<script>1</script> **bold**", {})
     assert Page(text).ids == ["fig1"] and "&lt;script&gt;" in text and "<strong>bold" in text
     assert "<title>&lt;title&gt;</title>" in text
+
+
+# Markdown and HTML for all that a results folder can name, and a picture of the machine.
+MARKED = (
+    "![p]({}) <img src=x> <script>1</script> **b** `c` [l](http://x) | a\n\n# heading\n\n- item"
+)
+
+
+def pieces(text):
+    """The tags of a page, how often each, and its pictures."""
+    page = Page(text)
+    return {tag: text.count(f"<{tag}") for tag in page.tags}, page.pictures
+
+
+@pytest.mark.parametrize("start", ["", "# ", "- ", "+ ", "= ", "1. ", "12) ", "    ", "> "])
+def test_nothing_that_a_folder_says_is_markup(out, tmp_path, start):
+    path = out / "fig2" / "config.json"
+    path.write_text(json.dumps(CONFIG | {"preset": "custom"}))
+    report.write(out, {})
+    expected = pieces((out / "report.html").read_text())
+    picture = tmp_path / "private.png"
+    picture.write_bytes(b"\x89PNG of the user")
+    bad = start + MARKED.format(picture)
+    marked = CONFIG | {
+        "title": bad, "preset": bad, "paper": [bad], "choices": [bad],
+        "config": CONFIG["config"] | {bad: bad, "steps": [bad, bad]},
+        "versions": {"ntk_rnn": bad, bad: bad},
+        "device": {"count": 2, "platform": bad, "kind": bad},
+    }  # fmt: skip
+    path.write_text(json.dumps(marked))
+    report.write(out, {})
+    assert pieces((out / "report.html").read_text()) == expected
+    assert base64.b64encode(picture.read_bytes()) not in (out / "report.html").read_bytes()
+
+
+def test_only_pictures_that_are_given_are_embedded(tmp_path):
+    (tmp_path / "a.png").write_bytes(PICTURE)
+    markdown = f"![a](a.png) ![b]({tmp_path}/a.png) ![c](../a.png)"
+    page = Page(html_page.render("t", markdown, {"a.png": PICTURE}))
+    data = base64.b64encode(PICTURE).decode()
+    assert page.pictures == [f"data:image/png;base64,{data}", *["data:image/png;base64,"] * 2]
+
+
+def deep(levels):
+    return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(json.dumps(CONFIG | {name: 3}) for name in CONFIG),
+        *(json.dumps(CONFIG | {name: {}}) for name in ("device", "versions", "config")),
+        json.dumps(CONFIG | {"paper": "a"}),
+        json.dumps(CONFIG | {"paper": ["a", 3]}),
+        json.dumps(CONFIG | {"config": {"seeds": "a"}}),
+        json.dumps(CONFIG | {"config": {"seeds": 1, "width": {"a": 1}}}),
+        json.dumps(CONFIG | {"config": {"seeds": 1, "width": [[1]]}}),
+        json.dumps(CONFIG).replace('"n = 1000."', deep(500)),
+        json.dumps(CONFIG).replace('"n = 1000."', deep(100_000)),
+        deep(100_000),
+        "9" * 10_000,
+    ],
+)
+def test_a_record_of_other_types_is_of_no_finished_run(out, text):
+    assert report.write(out, {})[1].run == "smoke, 1 seed"
+    (out / "fig2" / "config.json").write_text(text)
+    assert report.write(out, {})[1].run == "not run"

@@ -47,12 +47,26 @@ def test_a_folder_holds_what_was_written(tmp_path):
     assert (folder / "numbers.csv").read_text() == "quantity,paper,ours\nvalue,,1.0\n"
 
 
-def test_a_second_run_replaces_the_first(tmp_path):
+def test_a_second_run_replaces_what_the_first_has_written(tmp_path):
+    """And nothing else that is in its folder."""
     save(tmp_path, 1.0)
-    (tmp_path / "fig" / "stale").touch()
+    written = names(tmp_path / "fig")
+    (tmp_path / "fig" / "notes.txt").write_text("mine")
+    (tmp_path / "fig" / "more").mkdir()
+    (tmp_path / "fig" / "more" / ".draft").write_text("mine too")
+    (tmp_path / "fig" / "link").symlink_to("nowhere")
     save(tmp_path, 2.0)
     assert value_of(tmp_path) == 2.0 and names(tmp_path) == ["fig"]
-    assert not (tmp_path / "fig" / "stale").exists()
+    # Killed after the new results were put in place, before the files of the user were.
+    save(tmp_path / "other", 3.0)
+    (tmp_path / "fig").rename(tmp_path / ".fig.old-a")
+    (tmp_path / "other" / "fig").rename(tmp_path / "fig")
+    (tmp_path / "other").rmdir()
+    results.recover(tmp_path, ["fig"])
+    assert value_of(tmp_path) == 3.0 and names(tmp_path) == ["fig"]
+    assert names(tmp_path / "fig") == sorted([*written, "link", "more", "notes.txt"])
+    assert (tmp_path / "fig" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "fig" / "more" / ".draft").read_text() == "mine too"
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
@@ -123,8 +137,11 @@ def test_results_behind_a_link(tmp_path):
 
 
 def test_what_a_finished_run_says_of_itself(tmp_path):
-    config: dict = dict.fromkeys(results._KEYS, "") | {"paper": ["a", "b"], "config": {"seeds": 1}}
-    config |= {"versions": {}, "device": {}}
+    config = {
+        "study": "fig", "title": "a figure", "preset": "paper", "config": {"seeds": 1}, "x64": True,
+        "versions": {"ntk_rnn": "0.1", "flax": None}, "paper": ["a", "b"], "choices": [],
+        "device": {"platform": "cpu", "kind": "cpu", "count": 1},
+    }  # fmt: skip
     claims = [at_most("small, or not", 1.0, 2.0), at_most("small", math.nan, 2.0)]
     numbers = [Number("loss\nof all", "0.5", "0.4 +- 0.1")]
     folder = tmp_path / "fig"
@@ -145,6 +162,7 @@ def test_what_a_finished_run_says_of_itself(tmp_path):
         ("config.json", json.dumps(config | {"config": {}})),
         ("config.json", json.dumps(config | {"versions": None})),
         ("claims.csv", ""),
+        ("claims.csv", "statement,value,bar,verdict\n" + "x" * 200_000 + ",1,2,holds\n"),
         ("numbers.csv", "quantity,paper,ours\nloss,0.5\n"),
         ("arrays.npz", ""),
         ("arrays.npz", whole[: len(whole) // 2]),

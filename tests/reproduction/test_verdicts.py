@@ -55,7 +55,7 @@ def test_few_samples_are_rarely_taken_for_a_result():
 def test_what_is_at_its_bar_is_not_beyond_it():
     for test in (verdicts.above, verdicts.below, verdicts.within, verdicts.median_below):
         assert test("equal", np.full(4, 2.0), 2.0).verdict == "cannot be told"
-    assert verdicts.falling("flat", PowerLaw(0.0, 0.0, 0.0)).verdict == "cannot be told"
+    assert verdicts.falling("flat", PowerLaw(0.0, 0.0, 0.0), 20).verdict == "cannot be told"
 
 
 def test_rise_is_that_of_a_fitted_line():
@@ -98,18 +98,29 @@ def test_claims_of_medians_and_exponents():
     assert verdicts.median_below("gap", np.zeros(3), 0.1).holds
 
     for slope, stderr, verdict in (
-        (-0.45, 0.02, "holds"),
-        (-0.45, 0.11, "cannot be told"),  # too noisy, though near
-        (-0.65, 0.02, "cannot be told"),
-        (-0.65, 0.01, "does not hold"),
+        (-0.45, 0.016, "holds"),
+        (-0.45, 0.017, "cannot be told"),  # nearer to the bar than 3 standard errors
+        (-0.401, 0.016, "cannot be told"),
+        (-0.45, 0.11, "cannot be told"),
+        (-0.65, 0.017, "cannot be told"),
+        (-0.65, 0.016, "does not hold"),
         (-0.50, np.nan, "cannot be told"),
     ):
         law = PowerLaw(slope, 0.0, stderr)
-        claim = verdicts.slope("falls", law, -0.5, 0.1)
+        claim = verdicts.slope("falls", law, 20, -0.5, 0.1)
+        assert claim.bar == "-0.5 +- 0.1, by 3 standard errors"
         error = "(two points)" if np.isnan(stderr) else f"+- {stderr:.3f}"
         assert claim.verdict == verdict and claim.value == f"{slope:.3f} {error}"
     for slope, verdict in ((-0.4, "holds"), (-0.2, "cannot be told"), (0.4, "does not hold")):
-        assert verdicts.falling("falls", PowerLaw(slope, 0.0, 0.1)).verdict == verdict
+        assert verdicts.falling("falls", PowerLaw(slope, 0.0, 0.1), 20).verdict == verdict
+    # A line through 4 points leaves 2 degrees of freedom, as the mean of 3 samples does.
+    for points, verdict in ((4, "cannot be told"), (20, "holds")):
+        assert verdicts.falling("falls", PowerLaw(-0.4, 0.0, 0.1), points).verdict == verdict
+        assert (
+            verdicts.slope("falls", PowerLaw(-0.5, 0, 0.03), points, -0.5, 0.1).verdict == verdict
+        )
+    few = verdicts.slope("falls", PowerLaw(-0.5, 0.0, 0.01), 4, -0.5, 0.1)
+    assert few.bar == "-0.5 +- 0.1, by 6.96 standard errors"
 
 
 def test_numbers_say_how_well_they_are_known():

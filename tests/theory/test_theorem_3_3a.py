@@ -185,6 +185,30 @@ def test_small_distances_are_not_lost_in_rounding(dtype, tol):
     assert found == pytest.approx(e * np.sqrt(np.trace(cov)), rel=0.02)
 
 
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
+@pytest.mark.parametrize("kind", ["any", "coincident", "singular"])
+def test_distance_has_the_derivative_of_central_differences(dtype, kind):
+    """Of the hidden state's law for one impulse, all of whose variances are distinct; with lags
+    that come twice, through two inputs; and with an input that is always 0."""
+    x = np.asarray(nr.unit_impulses(3, 1))
+    if kind == "coincident":
+        x = np.asarray(nr.unit_impulses(3, 2))
+    if kind == "singular":
+        x = np.concatenate([x, 0 * x])
+    size = x.shape[0] * x.shape[1]
+    other = np.diag(np.tile([0.9, 0.8, 0.0], len(x))) + 0.1 * np.ones((size, size))
+
+    def law(nu):
+        return hidden_state_limit(x, nu, 1.0).reshape(size, size)
+
+    for cov in (other, law(0.6), np.asarray(law(0.3))):
+        compiled = jax.jit(lambda nu, cov=cov: gaussian_wasserstein(law(nu), cov))
+        expected = (compiled(0.3 + 1e-6) - compiled(0.3 - 1e-6)) / 2e-6
+        forward = jax.jit(lambda nu, f=compiled: jax.jvp(f, (nu,), (1.0,))[1])(0.3)
+        np.testing.assert_allclose(forward, expected, rtol=1e-6, atol=2e-6)
+        np.testing.assert_allclose(jax.jit(jax.grad(compiled))(0.3), forward, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.usefixtures("unannotated")
 @pytest.mark.parametrize(
     ("call", "message"),

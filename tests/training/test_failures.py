@@ -97,6 +97,17 @@ def test_unstable_learning_rates_are_refused_unless_insisted_on(dtype):
             {"data": (np.ones((2, 3, 4), np.float32), np.ones((2, 3, 1), np.float32))},
             r"params must hold F of shape \(20, 4\) for this LinearRNN .* got \(20, 2\)",
         ),
+        ({"learning_rate": lambda step: 1 / 0}, "learning_rate must be .* ZeroDivisionError"),
+        (
+            {"learning_rate": lambda step: 1e-3 * jnp.ones(2)},
+            r"learning_rate must be .* of one number, got .*, which returns shape \(2,\)",
+        ),
+        ({"record_at": [[0, 1]]}, r"record_at must have shape \(records,\), got shape \(1, 2\)"),
+        (
+            {"steps": 2**31 - 2},
+            r"record_at must be .*: 2147483647 records of shape \(\d+, 1, 2\) take .* GB, and .* "
+            r"pass fewer, as record_at=range\(0, 2147483646, 2147483\)",
+        ),
         ({"record_at": [0.5]}, "record_at must hold whole numbers of steps"),
         ({"record_at": [0, 4]}, "record_at must lie between 0 and steps = 3, got 0 to 4"),
         ({"data": 3}, r"data must be a pair \(inputs, targets\), got int"),

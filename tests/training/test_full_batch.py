@@ -159,6 +159,46 @@ def test_any_optimizer_of_optax(dtype, tol):
         np.testing.assert_allclose(a, b, rtol=1000 * tol, atol=100 * tol)
 
 
+@pytest.mark.parametrize("shape", [(6, 1, 1), (6, 1), (6,)])
+def test_targets_at_the_last_step_alone(dtype, tol, shape):
+    k1, k2, k3 = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(k1, (6, 5, 2), dtype)
+    y = jnp.sum(x, axis=(1, 2)).reshape(shape)
+    start = {"a": jax.random.normal(k2, (2, 4), dtype), "b": jax.random.normal(k3, (4, 1), dtype)}
+
+    def model(params, x):
+        hidden = jnp.tanh(jnp.einsum("ntq,qk->ntk", x, params["a"], precision="highest"))
+        last = jnp.cumsum(hidden, axis=1)[:, -1:]
+        outputs = jnp.einsum("ntk,kp->ntp", last, params["b"], precision="highest")
+        return outputs.reshape(-1, *shape[1:])
+
+    losses, params = plain_loop(model, start, (x, y), 9, 1e-3)
+    for call in (nr.gradient_descent, nr.train):
+        path = call(
+            model, start, (x, y), steps=9, learning_rate=1e-3, test=(x[:2], y[:2]),
+            record_at=range(10),
+        )  # fmt: skip
+        np.testing.assert_allclose(path.train_loss, losses, rtol=100 * tol)
+        np.testing.assert_allclose(path.params["a"], params["a"], rtol=100 * tol)
+        impulses = nr.unit_impulses(5, 2, dtype)
+        response = jnp.moveaxis(model(path.params, impulses), 0, -1)
+        np.testing.assert_allclose(path.impulse_response[-1], response, rtol=100 * tol)
+    rate = nr.max_learning_rate(model, start, (x, y))
+    np.testing.assert_allclose(rate, nr.max_learning_rate(model, start, x), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"with kernel_drift, data.* same number and length"):
+        nr.gradient_descent(
+            model, start, (x, y), steps=9, learning_rate=1e-3, kernel_drift=True
+        )  # fmt: skip
+
+
+def test_steps_of_several_batches_of_optax(dtype, tol):
+    model, params, data, _ = problem(dtype)
+    several = optax.MultiSteps(optax.sgd(1e-3), 2)
+    path = nr.gradient_descent(model, params, data, steps=6, optimizer=several)
+    expected = nr.gradient_descent(model, params, data, steps=3, learning_rate=1e-3)
+    np.testing.assert_allclose(path.train_loss[::2], expected.train_loss, rtol=100 * tol)
+
+
 def test_optimizers_that_search_along_a_line(dtype):
     model, params, data, _ = small_problem(dtype)
     path = nr.gradient_descent(model, params, data, steps=15, optimizer=optax.lbfgs())
@@ -214,6 +254,46 @@ def test_batches_over_seeds(dtype, tol):
         path = nr.gradient_descent(model, params, data, steps=5, learning_rate=1e-3, test=test)
         np.testing.assert_allclose(paths.train_loss[i], path.train_loss, rtol=100 * tol)
         np.testing.assert_allclose(paths.test_loss[i], path.test_loss, rtol=100 * tol)
+
+
+@pytest.mark.parametrize("record_at", [None, [0, 5]])
+def test_derivatives_in_what_the_start_depends_on(record_at):
+    _, _, (x, y), _ = problem(np.float32)
+
+    def end(nu_w):
+        model = nr.LinearRNN(4, 1, nu_w=nu_w)
+        path = nr.gradient_descent(
+            model, model.init(jax.random.key(0), x), (x, y), steps=5, learning_rate=1e-3,
+            record_at=record_at,
+        )  # fmt: skip
+        return path.train_loss[-1]
+
+    at, step = jnp.float32(0.3), jnp.float32(1e-2)
+    slope = (end(at + step) - end(at - step)) / (2 * step)
+    np.testing.assert_allclose(jax.jacfwd(end)(at), slope, rtol=1e-2)
+    if record_at is None:
+        np.testing.assert_allclose(jax.grad(end)(at), slope, rtol=1e-2)
+    else:
+        with pytest.raises(ValueError, match="record_at must be left out where gradient_descent"):
+            jax.grad(end)(at)
+
+
+def test_batches_over_what_a_model_closes_over():
+    _, params, (x, y), _ = problem(np.float32)
+    model = nr.LinearRNN(20, 1)
+
+    def end(factor, data):
+        def scaled(params, x):
+            return factor * model.apply(params, x)
+
+        path = nr.gradient_descent(scaled, params, data, steps=3, learning_rate=1e-4)
+        return path.train_loss[-1]
+
+    factors = jnp.asarray([0.5, 1.0], np.float32)
+    for data in ((x, y), nr.compress(x, y)):
+        expected = [end(factor, data) for factor in factors]
+        batched = jax.vmap(lambda factor, data=data: end(factor, data))(factors)
+        np.testing.assert_allclose(batched, expected, rtol=1e-4)
 
 
 def test_batches_do_not_copy_all_records_at_every_step():

@@ -11,8 +11,9 @@ import optax
 import pytest
 
 import ntk_rnn as nr
+from ntk_rnn._networks import separated
 from ntk_rnn.objective import as_data_set
-from ntk_rnn.training import course
+from ntk_rnn.training import chunks, course
 from ntk_rnn.training.chunks import Trainer
 from ntk_rnn.training.course import run_in_chunks
 from ntk_rnn.training.long_runs import train
@@ -36,10 +37,11 @@ def small_problem(dtype=np.float32):
     return nr.causal_conv, jax.random.normal(jax.random.key(3), (5, 1, 2), dtype), data, test
 
 
-def trainer(model, optimizer, batch_size, problem, kind=Trainer):
+def trainer(model, params, optimizer, batch_size, problem, kind=Trainer):
     sets = {name: getattr(problem, name) for name in ("data", "test")}
     checked = {n: None if d is None else as_data_set(n, d) for n, d in sets.items()}
-    return kind(Method(model, optimizer, "sum", batch_size), problem._replace(**checked))
+    method = Method(separated(model, params)[0], optimizer, "sum", batch_size)
+    return kind(method, problem._replace(**checked))
 
 
 def assert_same_bits(path, other):
@@ -111,7 +113,7 @@ def test_every_sequence_is_taken_once_an_epoch():
 def test_cuts_change_no_bit():
     model, params, data, test = small_problem()
     rule = optax.adam(optax.linear_schedule(1e-2, 1e-3, 20))
-    run = trainer(model, rule, 3, Problem(data, test, None, jax.random.key(2)))
+    run = trainer(model, params, rule, 3, Problem(data, test, None, jax.random.key(2)))
     records = np.array([0, 4, 5, 17, 24])
 
     def end(stops):
@@ -160,6 +162,27 @@ def test_second_call_compiles_nothing(caplog):
     assert compiled_for(steps=7, batch_size=4, learning_rate=1e-3, record_at=range(8)) == []
 
 
+RATE = 1e-3
+
+
+def test_optimizers_made_alike_share_what_is_compiled():
+    model, params, data, _ = small_problem()
+
+    def compiled(optimizer=None, learning_rate=None):
+        before = chunks._advance._cache_size()
+        train(model, params, data, steps=2, optimizer=optimizer, learning_rate=learning_rate)
+        return chunks._advance._cache_size() - before
+
+    for made, others in [
+        (lambda r: {"optimizer": optax.adam(r)}, [1e-2]),
+        (lambda r: {"optimizer": optax.chain(optax.clip(1.0), optax.sgd(r, 0.9))}, [1e-2]),
+        (lambda r: {"learning_rate": optax.linear_schedule(r, 0.0, 5)}, [2e-3]),
+    ]:
+        assert [compiled(**made(r)) for r in (1e-3, 1e-3, *others, 1e-3)] == [1, 0, 1, 0]
+    # What a function of others computes may depend on names, so it is like itself alone.
+    assert [compiled(learning_rate=lambda step: RATE) for _ in range(2)] == [1, 1]
+
+
 def test_chunks_are_compiled_once(caplog):
     """Also where data are bound to a device, and with them what is trained on them."""
     model, params, data, _ = small_problem()
@@ -171,7 +194,7 @@ def test_chunks_are_compiled_once(caplog):
 
 def test_steps_are_counted_to_the_last_of_32_bits():
     model, params, data, _ = small_problem()
-    run = trainer(model, None, 2, Problem(data, None, 1e-3, jax.random.key(2)))
+    run = trainer(model, params, None, 2, Problem(data, None, 1e-3, jax.random.key(2)))
     start = run.start(params)
     last = 2**31 - 2  # and the end of its epoch of 5 steps is past what there is
     state, _ = run.advance(
@@ -233,7 +256,7 @@ def test_divergence_goes_back_to_the_last_copy_that_was_good(monkeypatch):
             return super().start(params)
 
     starts = []
-    run = trainer(model, optax.sgd(1.0), None, Problem(data, None, None, None), Counting)
+    run = trainer(model, params, optax.sgd(1.0), None, Problem(data, None, None, None), Counting)
     end = run_in_chunks(
         run, params, np.array([0, 1000]), None, None, lambda: False, lambda step, loss: None
     )
@@ -303,10 +326,33 @@ def test_mini_batches_are_of_sequences():
         )  # fmt: skip
 
 
+@pytest.mark.usefixtures("unannotated")
 def test_traced_arguments_are_refused():
     model, params, data, _ = small_problem()
     with pytest.raises(ValueError, match="use gradient_descent there"):
         jax.jit(lambda p: train(model, p, data, steps=3, learning_rate=1e-3).params)(params)
+    with pytest.raises(ValueError, match="use gradient_descent there"):
+        jax.grad(
+            lambda rate: train(model, params, data, steps=3, learning_rate=rate).train_loss[-1]
+        )(1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:Some donated buffers")
+@pytest.mark.parametrize("given", ["apply_fn", "optimizer"])
+@pytest.mark.parametrize("folder", [None, "run"])
+def test_functions_that_close_over_traced_arrays_are_refused(given, folder, tmp_path):
+    model, params, data, _ = small_problem()
+    folder = folder and tmp_path / folder
+
+    def losses(factor):
+        functions = {
+            "apply_fn": lambda p, x: factor * model(p, x) if given == "apply_fn" else model(p, x),
+            "optimizer": optax.sgd(1e-3 * factor if given == "optimizer" else 1e-3),
+        }
+        return train(params=params, data=data, steps=3, checkpoint=folder, **functions).train_loss
+
+    with pytest.raises(ValueError, match="use gradient_descent there"):
+        jax.vmap(losses)(jnp.ones(2, np.float32))
 
 
 def test_start_with_infinite_loss_is_refused():

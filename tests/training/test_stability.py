@@ -36,6 +36,33 @@ def test_of_the_convolution_is_that_of_the_closed_form(dtype):
     np.testing.assert_allclose(actual, expected, rtol=1e-3)
 
 
+@pytest.mark.parametrize("scale", [1e-18, 1e-11, 1e9, 1e17])
+def test_scales_as_one_over_the_square_of_the_inputs(dtype, scale):
+    x = jax.random.normal(jax.random.key(0), (4, 5, 2), dtype)
+    model = nr.LinearRNN(6, 1)
+    params = jax.jit(model.init)(jax.random.key(1), x)
+    rate, scaled = (float(nr.max_learning_rate(model, params, s * x)) for s in (1, scale))
+    np.testing.assert_allclose(scaled * scale**2, rate, rtol=1e-4)
+    data = scale * x, jnp.zeros((4, 5, 1), dtype)
+    with pytest.raises(ValueError, match="learning_rate must be at most"):
+        nr.gradient_descent(model, params, data, steps=1, learning_rate=100 * scaled)
+
+
+@pytest.mark.parametrize("derivative", [jax.grad, jax.jacfwd])
+def test_is_differentiable(dtype, derivative):
+    x = jax.random.normal(jax.random.key(0), (4, 5, 2), dtype)
+    model = nr.LinearRNN(6, 1)
+    params = jax.jit(model.init)(jax.random.key(1), x)
+
+    def rate(factor):
+        scaled = jax.tree.map(lambda a: a * factor.astype(dtype), params)
+        return nr.max_learning_rate(model, scaled, x)
+
+    at, step = jnp.asarray(1.2, dtype), jnp.asarray(1e-2, dtype)
+    expected = (rate(at + step) - rate(at - step)) / (2 * step)
+    np.testing.assert_allclose(derivative(rate)(at), expected, rtol=1e-2)
+
+
 @pytest.mark.usefixtures("unannotated")
 def test_bad_arguments_are_refused():
     model = nr.LinearRNN(4, 1)
@@ -47,5 +74,7 @@ def test_bad_arguments_are_refused():
         nr.max_learning_rate(model, params, x[0])
     with pytest.raises(ValueError, match=r"apply_fn must be a function .* got int"):
         nr.max_learning_rate(3, params, x)
+    with pytest.raises(ValueError, match=r"key must be a single random key, .* got int 0"):
+        nr.max_learning_rate(model, params, x, key=0)
     with pytest.raises(ValueError, match="apply_fn must return one array, got"):
         nr.max_learning_rate(lambda p, x: (x, x), params, x)

@@ -3,10 +3,10 @@
 Each seed draws white inputs and an RNN. The target is its impulse response at initialization plus a
 change of the same norm at every lag, without noise, so that all lags offer as much to be learned.
 Scaled and unscaled convolution start from that response too, and are solved in closed form
-(Proposition 3.1). Of white inputs ``A^T A`` is nearly diagonal, with entries ``s_j``, the energy of
-the inputs that reach lag ``j``: about ``N (T - j)``. So what is left of lag ``j`` falls by a factor
-of ``1 - eta rho_j s_j`` a step, and half of it is learned after ``ln 2 / (eta rho_j s_j)`` steps.
-Meanwhile no lag moves farther than ``B2 rho_j eta l`` (Theorem 4.1), ``B2 = ||A||_2 ||b||``.
+(Proposition 3.1). For white inputs ``A^T A`` is nearly diagonal, with entries ``s_j``, the energy
+of the inputs that reach lag ``j``: about ``N (T - j)``. So what is left of lag ``j`` falls by a
+factor of ``1 - eta rho_j s_j`` a step, and half of it is learned after ``ln 2 / (eta rho_j s_j)``
+steps. Meanwhile no lag moves farther than ``B2 rho_j eta l`` (Theorem 4.1), ``B2 = ||A||_2 ||b||``.
 
 Both are about infinite width. For the linearized RNN ``L_j^l - L_j^0 = sum_k G_{jk} u_k``, the
 bound is that of ``||u||``, and entries of ``G`` are off those of ``diag(rho)`` by about
@@ -140,8 +140,8 @@ def numbers(config: BiasConfig, arrays: Arrays) -> list[Number]:
 def claims(config: BiasConfig, arrays: Arrays) -> list[Claim]:
     """Steps needed grow as ``1 / rho_j``, and no lag moves farther than Theorem 4.1 allows.
 
-    Of the RNN the first is claimed for the smallest change; for the largest, if there are several,
-    that its longest lag is learned sooner.
+    For the RNN the first is claimed with the smallest change. With the largest, if there are
+    several, the claim is that its longest lag is learned sooner.
     """
     models = _models(arrays)
     (rnn, *_), scaled, unscaled = models[:-2], models[-2], models[-1]

@@ -73,8 +73,8 @@ def train(
 ) -> Float[np.ndarray, "K T n_y n_x"]:
     """How far the RNN's impulse response is from where it started, at the steps that it takes.
 
-    Compressed, any number of sequences costs the same. That its learning rate is stable is known:
-    ``B1`` is less than half of the convolution's limit.
+    Compressed data cost the same for any number of sequences. The learning rate is known to be
+    stable, because ``B1`` is less than half of the convolution's limit.
     """
     path = nr.gradient_descent(
         _rnn(config), params, nr.compress(*data), steps=config.steps,

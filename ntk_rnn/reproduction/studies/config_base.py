@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Mapping
 
 from ntk_rnn._terminal import UserError
+
+# More seeds would take years, and no axis of an array is longer.
+_MOST_SEEDS, _LONGEST = 10**6, 2**31 - 1
 
 
 class StudyConfig:
@@ -34,16 +39,23 @@ class StudyConfig:
     def __post_init__(self) -> None:
         self._at_least_one("seeds")
         self._positive("nu_w", "nu_f", "nu_c")
+        if self.seeds > _MOST_SEEDS:
+            raise UserError(
+                f"seeds must be at most {_MOST_SEEDS}, got {self.seeds}; the default is "
+                f"{type(self).seeds}"
+            )
         # JAX would not take others as they are.
         if not 0 <= self.first_seed < 2**31:
             raise UserError(f"first_seed must be from 0 to 2^31 - 1, got {self.first_seed}; e.g. 0")
 
     def _at_least_one(self, *names: str) -> None:
-        """Refuses numbers below 1."""
+        """Refuses numbers below 1, and those that no array can be as long as."""
         for name in names:
-            if getattr(self, name) < 1:
+            value = getattr(self, name)
+            if not 1 <= value <= _LONGEST:
+                wanted = "at least 1" if value < 1 else f"at most {_LONGEST}"
                 raise UserError(
-                    f"{name} must be at least 1, got {getattr(self, name)}; "
+                    f"{name} must be {wanted}, got {value}; "
                     f"the default is {getattr(type(self), name)}"
                 )
 
@@ -57,14 +69,31 @@ class StudyConfig:
                     f"the default is {getattr(type(self), name):g}"
                 )
 
+    def _fits(self, entries: Mapping[str, int]) -> None:
+        """Refuses arrays for which this machine has too little memory.
+
+        Args:
+          entries: how many entries arrays have, by the names of the fields that say so.
+        """
+        if not hasattr(os, "sysconf"):  # Windows
+            return
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        for names, number in entries.items():
+            if 4 * number > memory:
+                raise UserError(
+                    f"{names} must give arrays that fit in memory, {memory / 1e9:.3g} GB, got one "
+                    f"of {4 * number / 1e9:.3g} GB; take smaller ones"
+                )
+
     def _different(self, name: str, least: int) -> None:
-        """Refuses a tuple that is empty, repeats a number or has one below ``least``."""
+        """Refuses a tuple that is empty, repeats a number or has one that is out of range."""
         values = getattr(self, name)
         example = " ".join(map(str, getattr(type(self), name)[:3]))
         if not values:
             raise UserError(f"{name} must not be empty, got (); give at least one, e.g. {example}")
         for value in values:
-            if value < least:
-                raise UserError(f"{name} must be at least {least}, got {value}; e.g. {example}")
+            if not least <= value <= _LONGEST:
+                wanted = f"at least {least}" if value < least else f"at most {_LONGEST}"
+                raise UserError(f"{name} must be {wanted}, got {value}; e.g. {example}")
         if len(set(values)) < len(values):
             raise UserError(f"{name} must differ, got {values}; give each once")

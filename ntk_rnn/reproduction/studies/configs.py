@@ -114,6 +114,24 @@ class KernelsConfig(StudyConfig):
         super().__post_init__()
         self._at_least_one("num_sequences", "seq_len", "in_dim", "out_dim")
         self._different("widths", 1)
+        # Up to a factor of seq_len, the largest lag weights (eq. 21), on whose squares errors are.
+        size = math.log10(self.nu_f + self.nu_c + self.nu_f * self.nu_c)
+        if not -15 < size + self.seq_len * max(0.0, math.log10(self.nu_w)) < 15:
+            raise UserError(
+                "nu_w, nu_f and nu_c must give kernels that are neither 0 nor infinite in float32, "
+                f"got {self.nu_w:g}, {self.nu_f:g} and {self.nu_c:g} at {self.seq_len} steps; the "
+                "defaults are 0.3, 1 and 1"
+            )
+        steps, widest = self.num_sequences * self.seq_len, max(self.widths)
+        self._fits(
+            {
+                "widths": widest**2,
+                "num_sequences, seq_len and out_dim": (steps * self.out_dim) ** 2,
+                "num_sequences, seq_len and in_dim": steps * self.in_dim,
+                "widths and in_dim": widest * self.in_dim,
+                "widths and out_dim": widest * self.out_dim,
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -179,6 +197,8 @@ class WidthConfig(TeacherConfig):
     """Number of hidden units of the RNN that makes the data."""
     steps: int = 100
     """Number of steps."""
+    seeds: int = 64
+    """Number of seeds: as many as medians of neighbouring widths need to be in their order."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -186,6 +206,16 @@ class WidthConfig(TeacherConfig):
         self._different("widths", 1)
         if len(self.widths) < 2:
             raise UserError(f"widths must be two or more, got {self.widths}; e.g. 10 40 200")
+
+
+@dataclass(frozen=True)
+class WideConfig(WidthConfig):
+    """Distances of a linear RNN from its limits, at widths for which no W fits in memory."""
+
+    widths: tuple[int, ...] = (100, 1000, 10_000, 100_000)
+    """Widths n of the RNNs that are trained; at 1000000, one takes 6 GB and some minutes."""
+    seeds: int = 16
+    """Number of seeds: of the teacher, the data and the student together."""
 
 
 @dataclass(frozen=True)

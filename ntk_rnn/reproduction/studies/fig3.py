@@ -6,8 +6,8 @@ three differ in how they learn alone. Both convolutions are solved in closed for
 in float64 at all delays and steps and in the limit of infinitely many steps; the RNN is trained.
 
 The unit of the error is that of predicting zero, ``sum (y_hat - y)^2 / sum y^2`` over test
-sequences and times, ``y`` with its noise. Sequences start at rest, so of a delayed output only the
-last ``T - delay`` steps are not 0, and this unit falls with the delay; rises are checked in the
+sequences and times, ``y`` with its noise. Sequences start at rest, so only the last ``T - delay``
+steps of a delayed output are not 0, and this unit falls with the delay; rises are checked in the
 unit of delay 0 as well, in which plain squared errors are.
 """
 
@@ -115,8 +115,8 @@ def numbers(config: DelayConfig, arrays: Arrays) -> list[Number]:
         rows, columns = _trained(arrays[name][:, r])
         errors, delay = arrays[name][:, r][np.ix_(rows, columns)], arrays["delay"][columns]
         for d, samples in ((delay[0], errors[:, 0]), (delay[-1], errors[:, -1])):
-            quantity = f"Error of the {title} at delay {d}, {after} (mean of seeds)"
-            result.append(Number(quantity, "", averages.printed_mean(samples)))
+            quantity = f"Error of the {title} at delay {d}, {after} (median of seeds)"
+            result.append(Number(quantity, "", averages.printed_median(samples)))
         if name != "unscaled":
             ahead = errors - arrays["unscaled"][:, r][np.ix_(rows, columns)]
             where = averages.printed_mean(averages.crossing(delay, ahead))
@@ -126,7 +126,7 @@ def numbers(config: DelayConfig, arrays: Arrays) -> list[Number]:
 
 
 def claims(config: DelayConfig, arrays: Arrays) -> list[Claim]:
-    """Errors of the RNN and the scaled convolution rise with the delay, the unscaled one's not.
+    """Errors of the RNN and the scaled convolution rise with the delay; the unscaled one's do not.
 
     All are of the largest number of steps that the RNN takes, and paired: differences and rises are
     each seed's, tested against their standard error over seeds.

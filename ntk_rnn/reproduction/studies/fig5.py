@@ -74,7 +74,7 @@ def claims(config: DecodingConfig, arrays: Arrays) -> list[Claim]:
 
 
 def agreement(config: DecodingConfig, arrays: Arrays, part: Part) -> list[Claim]:
-    """That of RNN and scaled convolution, in each output; the bar is that of Fig. 3."""
+    """The claims that RNN and scaled convolution agree in each output, with the bar of Fig. 3."""
     gaps = np.abs(arrays[f"{part}_rnn"] - arrays[f"{part}_scaled"])
     return [
         verdicts.median_below(

@@ -127,7 +127,8 @@ def claims(config: KernelsConfig, arrays: Arrays) -> list[Claim]:
     if law is None:
         return [largest]
     statement = "Its distance falls as 1 / sqrt(width) (log-log slope and standard error)"
-    return [largest, verdicts.slope(statement, law, -0.5, 0.1)]
+    points = arrays["relative_error"].size
+    return [largest, verdicts.slope(statement, law, points, -0.5, 0.1)]
 
 
 def plot(config: KernelsConfig, arrays: Arrays) -> Figure:

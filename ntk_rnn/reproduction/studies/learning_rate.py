@@ -6,7 +6,7 @@ from ntk_rnn._terminal import UserError
 
 
 def check_stable(learning_rate: float, largest: float) -> None:
-    """Refuses a learning rate past stability, of which ``largest`` is the limit on these data."""
+    """Refuses a learning rate past ``largest``, the limit of stability on these data."""
     if learning_rate >= largest:
         raise UserError(
             f"learning_rate must be below {float(largest):.3g}, past which gradient descent "

@@ -89,20 +89,29 @@ def numbers(config: DecodingConfig, arrays: Arrays) -> list[Number]:
 def claims(config: DecodingConfig, arrays: Arrays) -> list[Claim]:
     """Scaled models end ahead with limited data, and are behind during training with all of them.
 
-    All are of differences from the unscaled convolution of the same seed.
+    All are of differences from the unscaled convolution of the same seed. Those of limited data
+    also say how well ridge regression does, since it may do better than both.
     """
     result = agreement(config, arrays, "limited")
     later = arrays["limited_long_scaled"] - arrays["limited_long_unscaled"]
     end = f"after {arrays['limited_epoch'][-1]:.0f} epochs"
     for p, output in enumerate(OUTPUTS):
         what = f"(R^2 of the {output} minus that of the unscaled convolution"
+        ridge = _final(arrays, "limited", "ridge")[0, p]
+
+        def beside(name: str, ridge: float = ridge, p: int = p) -> str:
+            reached = averages.mean(_final(arrays, "limited", name)[:, p])[0]
+            return f"; its R^2 is {reached:.3f}, that of ridge regression {ridge:.3f})"
+
         for name in ("scaled", "rnn"):
             ahead = arrays[f"limited_{name}"] - arrays["limited_unscaled"]
-            statement = f"With limited data the {NAMES[name]} ends ahead {what}, {end})"
+            statement = (
+                f"With limited data the {NAMES[name]} ends ahead {what}, {end}{beside(name)}"
+            )
             result.append(verdicts.above(statement, ahead[:, -1, p], 0.0))
         statement = (
             f"With limited data the scaled convolution is ahead when trained on {what}, "
-            f"closed form after {config.long_steps:,} steps)"
+            f"closed form after {config.long_steps:,} steps{beside('long_scaled')}"
         )
         result.append(verdicts.above(statement, later[:, p], 0.0))
     for p, output in enumerate(OUTPUTS):

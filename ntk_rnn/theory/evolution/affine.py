@@ -112,7 +112,7 @@ def _expand(
     points: Float[Array, "probes both"],
     origin: Float[Array, " both"],
 ) -> tuple[AffineMaps, Bool[Array, " k"]]:
-    """Maps to first order around 0, and whether that is what they are at all points."""
+    """Maps to first order around 0, and whether they are equal to that at all points."""
     dtype = points.dtype
 
     def expand(g: RowMap) -> tuple[Array, Array, Array]:

@@ -15,7 +15,7 @@ def innovation(
     """Regression of time ``t`` on the times before it, and the covariance of the residual.
 
     ``gram`` has the moments ``nu_l E[G_l(Q_t, U_t)^T G_l(Q_s, U_s)]``. They are not centred as
-    those of (70c), so what they describe is ``R_tl`` of (70g) itself, with its mean's part.
+    those of (70c) are, so they describe ``R_tl`` of (70g) itself, including the part of its mean.
     """
     groups, horizon, dim = gram.shape[:3]
     past = jnp.repeat(jnp.arange(horizon) < t, dim)

@@ -131,9 +131,9 @@ def state_evolution(
       The covariance, its error, and for ``form="innovations"`` what that form consists of.
 
     Raises:
-      ValueError: if a variance is not positive, a number or a shape does not fit, a law is not
-        one, a map is no hashable function, or not affine though ``method="linear"``, an option is
-        unknown or too small, or Monte Carlo has no random key.
+      ValueError: if a variance is not positive, a number or a shape does not fit, a covariance is
+        not positive semi-definite, a map is not a hashable function, or is not affine although
+        ``method="linear"``, an option is unknown or too small, or Monte Carlo has no random key.
 
     Example:
       >>> import jax.numpy as jnp
@@ -149,6 +149,10 @@ def state_evolution(
     maps, laws = checked_problem(maps, variances, initial, inputs, horizon)
     _checks.one_of("form", form, "covariance", "innovations")
     _checks.one_of("method", method, "auto", "linear", "quadrature", "monte_carlo")
+    # Also those that the method at hand does not take, which another call will.
+    num_samples = _checks.integer("num_samples", num_samples)
+    order = None if order is None else _checks.integer("order", order)
+    key = None if key is None else _checks.random_key("key", key)
     with jax.default_matmul_precision("highest"):
         found = None
         if method in ("auto", "linear"):
@@ -192,7 +196,6 @@ def _keys(key: Array | None, num_samples: int) -> Array:
         raise ValueError(
             'key must be given for method="monte_carlo", got None; pass jax.random.key(seed)'
         )
-    if _checks.integer("num_samples", num_samples) < 2 * _BATCHES:
+    if num_samples < 2 * _BATCHES:
         raise ValueError(f"num_samples must be at least {2 * _BATCHES}, got {num_samples}")
-    _checks.random_key("key", key)
     return jax.random.split(key, _BATCHES)

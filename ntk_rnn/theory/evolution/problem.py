@@ -129,16 +129,17 @@ def _check_shapes(name: str, g: RowMap, laws: Laws) -> None:
 
 
 def _checked_maps(maps: Any) -> tuple[RowMap, ...]:
-    if not isinstance(maps, Iterable):
+    if not isinstance(maps, Iterable) or isinstance(maps, np.ndarray | jax.Array):
         raise ValueError(
-            f"maps must be a sequence of functions (q, u) -> q, got {maps!r}; pass (g,) for one"
+            f"maps must be a sequence of functions (q, u) -> q, got {_checks.shown(maps)}; pass "
+            "(g,) for one"
         )
     maps = tuple(maps)
     if not maps:
         raise ValueError("maps must hold at least one map, got none")
     for i, g in enumerate(maps):
         if not callable(g):
-            raise ValueError(f"maps[{i}] must be a function (q, u) -> q, got {g!r}")
+            raise ValueError(f"maps[{i}] must be a function (q, u) -> q, got {_checks.shown(g)}")
         try:
             hash(g)
         except TypeError:
@@ -151,7 +152,7 @@ def _checked_maps(maps: Any) -> tuple[RowMap, ...]:
 
 
 def map_name(index: int, g: RowMap) -> str:
-    """The name by which errors call a map."""
+    """The name of a map in errors."""
     return f"maps[{index}] ({getattr(g, '__name__', type(g).__name__)})"
 
 

@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 from ntk_rnn.theory.evolution.problem import GaussianRows, RowMap, apply_maps
 from ntk_rnn.theory.evolution.singular_covariances import triangular_root
 
-# Points of a quadrature by default and at most.
+# The number of points of a quadrature by default, and the largest number.
 _DEFAULT_POINTS, _MOST_POINTS = 2**18, 2**22
 
 
@@ -65,10 +64,10 @@ def _pairs(law: GaussianRows, noise: Array, t: Array, s: Array) -> tuple[Array, 
 
 
 def two_quadratures(order: int | None, dim: int, dtype: Any) -> Quadrature:
-    """Those of ``order`` and ``order - 1`` points along each axis, checked and stacked."""
+    """Quadratures of ``order`` and ``order - 1`` points along each axis, checked and stacked."""
     if order is None:
         order = max(2, min(64, int(_DEFAULT_POINTS ** (1 / dim))))
-    if _checks.integer("order", order) < 2 or order**dim > _MOST_POINTS:
+    if order < 2 or order**dim > _MOST_POINTS:
         raise ValueError(
             f"order must be at least 2 and order^{dim} at most {_MOST_POINTS}, got {order}; take "
             'method="monte_carlo" for many dimensions'

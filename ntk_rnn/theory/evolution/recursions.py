@@ -39,7 +39,7 @@ def evolve_affine(form: str, laws: Laws, affine: AffineMaps) -> Evolved:
 def evolve_by_quadrature(
     maps: tuple[RowMap, ...], form: str, laws: Laws, quadratures: Quadrature
 ) -> Evolved:
-    """The recursion by the first of two stacked quadratures; the other tells the error."""
+    """The recursion by the first of two stacked quadratures; the second one gives the error."""
 
     def evolve(quadrature: Quadrature) -> tuple[Array, Any]:
         return _evolve(form, laws, partial(quadrature.moments, maps))
@@ -79,7 +79,7 @@ def evolve_by_paths(
     """The recursion with sample paths of the limit, drawn forward in time.
 
     Both forms draw a step as a regression and an innovation, from moments over the paths so far,
-    which are a covariance exactly. The covariance form does so for all matrices together, the
+    which form a covariance exactly. The covariance form does so for all matrices together, the
     innovations form for each alone.
     """
     horizon, dim = laws.horizon, laws.dim

@@ -68,7 +68,7 @@ def simulate_evolution(
       (3, 1000, 1)
     """
     width = _checks.integer("width", width)
-    _checks.random_key("key", key)
+    key = _checks.random_key("key", key)
     maps, laws = checked_problem(maps, variances, initial, inputs, horizon)
     with jax.default_matmul_precision("highest"):
         return _simulate(maps, width, laws, key)

@@ -17,19 +17,21 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from ntk_rnn.objective import Sequences
 from ntk_rnn.training.checkpoints.snapshots import plain
-from ntk_rnn.training.method import Method, Problem, initial_state, updated
+from ntk_rnn.training.method import Method, Problem, initial_state, refuse_traced, updated
 
 # Functions are told apart by what JAX traces of them, which depends on versions.
 _PROGRAMS = ("apply_fn", "optimizer")
 
 
 def configuration(method: Method, problem: Problem, params: Any) -> dict[str, Any]:
-    """All that the states of a run follow from, apart from how long it is and what is recorded.
+    """All that the states of a run depend on, without its length and what it records.
 
     Arrays are given by shape, type and hash; functions by a hash of the program that JAX traces,
     with all numbers in it.
     """
-    apply_fn, optimizer, loss, batch_size = method
+    apply_fn, optimizer, loss, batch_size = (
+        method.apply_fn, method.optimizer, method.loss, method.batch_size
+    )  # fmt: skip
     data = problem.data
     if batch_size is not None and isinstance(data, Sequences):
         data = data.batch(slice(batch_size))
@@ -46,10 +48,10 @@ def configuration(method: Method, problem: Problem, params: Any) -> dict[str, An
         "loss": loss,
         "batch_size": batch_size,
         "key": None if problem.key is None else _key(problem.key),
-        "params": described(params),
+        "params": described(apply_fn.joined(params)),
         "data": described(problem.data.given),
         "test": None if problem.test is None else described(problem.test.given),
-        # What is told by programs comes last: they differ if what goes into them does.
+        # Programs come last, because they differ whenever what goes into them does.
         "apply_fn": _program(apply_fn, params, data.inputs),
         "optimizer": _program(update, problem.rate, params, opt_state),
         # Unlike programs, it can be compared across versions.
@@ -110,14 +112,15 @@ def digest(arrays: list[np.ndarray]) -> str:
 
 
 def _program(function: Callable[..., Any], *args: Any) -> str:
-    """A hash of what JAX traces of a function, but for where it lies in memory."""
+    """A hash of what JAX traces of a function, without addresses in memory."""
     traced = jax.make_jaxpr(function)(*args)
+    refuse_traced(traced.consts)
     text = re.sub(r" at 0x[0-9a-f]+", "", str(traced))
     return hashlib.sha256((text + _numbers(traced, {})).encode()).hexdigest()[:16]
 
 
 def _numbers(part: Any, known: dict[int, str]) -> str:
-    """A hash of all arrays in a part of a program, of which its text has the shapes at best.
+    """A hash of all arrays in a part of a program, whose text has their shapes at best.
 
     Functions that are compiled by themselves keep the arrays that they close over to themselves,
     so all programs within are gone through.

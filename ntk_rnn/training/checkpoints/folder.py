@@ -16,16 +16,20 @@ from typing import Any
 import jax
 import numpy as np
 
+from ntk_rnn import _checks
 from ntk_rnn._files import locked
 from ntk_rnn.training.checkpoints.fingerprints import difference, digest, other_versions
 from ntk_rnn.training.checkpoints.snapshots import Snapshot, restored, stored
 from ntk_rnn.training.records import Observation
 
-# The newest, one before it that may be damaged as well, and one for peace of mind.
+# How many checkpoints are kept: the newest, the one before in case it is damaged, and one more.
 _KEPT = 3
 
-# What there may be in a checkpoint: its parts, each a subfolder, and notes of orbax.
+# The names that a checkpoint may hold: its parts, each a subfolder, and notes of orbax.
 _PARTS = {"state", "records", "about", "_CHECKPOINT_METADATA", "commit_success.txt"}
+
+# Folders at the root that orbax takes for services.
+_SERVERS = (("gs",), ("s3",), ("az",), ("hf",))
 
 # Of the errors of the system, those that damage leads to.
 _DAMAGE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
@@ -35,14 +39,14 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Each is a subfolder named after its step, with the state (``params`` and ``optimizer``), the
-    ``records`` up to there, and ``about``: the configuration of the run and a hash of the arrays,
-    by which damage shows. It is written under another name and renamed once complete.
+    ``records`` up to there, and ``about``: the step, the configuration of the run and a hash of the
+    arrays, by which damage shows. It is written under another name and renamed once complete.
     """
 
     def __init__(self, folder: str | Path, configuration: dict[str, Any]) -> None:
-        import orbax.checkpoint as ocp  # seconds, which only those who want checkpoints pay
+        import orbax.checkpoint as ocp  # takes seconds, so only for those who want checkpoints
 
-        self._folder = Path(folder).expanduser().absolute()
+        self._folder = _readable(folder)
         self._configuration = configuration
         self._saved: int | None = None
         self._args = ocp.args
@@ -76,13 +80,15 @@ class Checkpoints:
         """The newest checkpoint that can be read: its state and what was recorded, and when.
 
         Damaged ones are moved out of the way, with a ``RuntimeWarning`` that names them. Another
-        one says so if the versions under which it was written leave open whether it is of this run.
+        warning says so if the versions under which it was written leave open whether it is of this
+        run.
 
         Args:
           template: a snapshot of the same structure, shapes and types.
 
         Raises:
-          ValueError: if the checkpoints are those of another configuration.
+          ValueError: if the checkpoints are those of another configuration, or one has been renamed
+            to another step. They are left as they are.
           OSError: if the system cannot read them, as without the right to do so.
         """
         damaged: dict[int, str] = {}
@@ -91,7 +97,7 @@ class Checkpoints:
             try:
                 about = self._about(step)
                 found = self._restored(step, about, template)
-            except _Foreign as error:
+            except _Refused as error:
                 raise ValueError(str(error)) from None
             except MemoryError:
                 raise
@@ -137,7 +143,7 @@ class Checkpoints:
             return
         rows = _padded({"step": recorded_at, **_present(records)})
         state = stored(snapshot)
-        about = _sealed(self._configuration, state, rows)
+        about = _sealed(snapshot.step, self._configuration, state, rows)
         save = self._args.StandardSave
         with self._explained(snapshot.step):
             self._manager.save(
@@ -153,10 +159,16 @@ class Checkpoints:
         read = self._args.Composite(about=self._args.JsonRestore())
         about = self._manager.restore(step, args=read)["about"]
         saved = about["configuration"]
-        if _sealed(saved)["seal"] != about["seal"]:
+        if _sealed(about["step"], saved)["seal"] != about["seal"]:
             raise ValueError("its configuration is not that which was written")
+        if about["step"] != step:
+            raise _Refused(
+                "checkpoint must be a folder whose checkpoints have the names of their steps, but "
+                f"{self._folder / str(step)} is that of step {about['step']}; rename it to that, "
+                "or choose another folder"
+            )
         if field := difference(saved, self._configuration):
-            raise _Foreign(
+            raise _Refused(
                 f"checkpoint in {self._folder} is of another run: its {field} is "
                 f"{saved.get(field)!r}, that of this call is {self._configuration[field]!r}; "
                 "choose another folder, or the same arguments"
@@ -171,7 +183,7 @@ class Checkpoints:
             step, args=self._args.Composite(state=read(stored(template)), records=read())
         )
         state, rows = content["state"], content["records"]
-        if _sealed(self._configuration, state, rows)["arrays"] != about["arrays"]:
+        if _sealed(step, self._configuration, state, rows)["arrays"] != about["arrays"]:
             raise ValueError("its arrays are not those that were written")
         rows = jax.tree.map(lambda padded: padded[1:], rows)
         records = Observation(**{name: rows.get(name) for name in Observation._fields})
@@ -203,16 +215,38 @@ class Checkpoints:
             ) from error
 
 
-class _Foreign(Exception):
-    """A checkpoint of another configuration."""
+class _Refused(Exception):
+    """A checkpoint that is whole, but not one that this run can go on from."""
+
+
+def _readable(folder: Any) -> Path:
+    """The absolute path of a folder that orbax takes as it is.
+
+    Orbax looks for its own files by patterns, so that it would not find again what it has written
+    below a folder whose name is a pattern; and it takes some names for addresses of servers.
+
+    Raises:
+      ValueError: for any other path.
+    """
+    path = Path(os.path.expanduser(_checks.path("checkpoint", folder))).absolute()
+    text, wrong = path.as_posix(), ""
+    if signs := re.search(r"[*?\[\\]", text):
+        wrong = f"that has no {signs[0]} in it, which patterns of names have"
+    elif any(part.endswith(":") for part in path.parts) or path.parts[1:2] in _SERVERS:
+        wrong = "that is no address of a server"
+    elif re.search("[\ud800-\udfff]", text):  # bytes of a name that are not UTF-8
+        wrong = "whose name is UTF-8"
+    if wrong:
+        raise ValueError(f"checkpoint must be a path {wrong}, got {str(path)!r}; choose another")
+    return path
 
 
 def _refuse_others(folder: Path) -> None:
-    """Raises ``ValueError`` for what orbax would take for a checkpoint, and in time delete."""
+    """Raises ``ValueError`` for what orbax would take for a checkpoint and would delete in time."""
     for entry in sorted(folder.iterdir()):
         if not (entry.name.isdecimal() and entry.is_dir()):
             continue
-        # Parts may be missing, of a checkpoint that was being deleted when its run was killed.
+        # Parts may be missing if a checkpoint was being deleted when its run was killed.
         if not _PARTS.issuperset(os.listdir(entry)):
             raise ValueError(
                 "checkpoint must be a folder whose numbered subfolders are checkpoints, got "
@@ -220,17 +254,22 @@ def _refuse_others(folder: Path) -> None:
             )
 
 
-def _sealed(configuration: dict[str, Any], *trees: Any) -> dict[str, Any]:
-    """A configuration with hashes of itself and of arrays, which damage does not survive."""
+def _sealed(step: int, configuration: dict[str, Any], *trees: Any) -> dict[str, Any]:
+    """A step and a configuration with hashes of both and of arrays, which damage does not survive.
+
+    The step is among them because the name of a folder can be changed.
+    """
+    text = json.dumps([step, configuration], sort_keys=True)
     return {
+        "step": step,
         "configuration": configuration,
-        "seal": hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest(),
+        "seal": hashlib.sha256(text.encode()).hexdigest(),
         "arrays": digest(jax.tree.leaves(trees)),
     }
 
 
 def _padded(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """With zeros before the first row, since there may be none, which orbax cannot store."""
+    """Arrays with a row of zeros in front, because orbax cannot store arrays without rows."""
     return {
         name: np.concatenate([np.zeros_like(array, shape=(1, *array.shape[1:])), array])
         for name, array in rows.items()

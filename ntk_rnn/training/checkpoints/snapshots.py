@@ -29,14 +29,14 @@ def take_snapshot(step: int, params: Any, opt_state: Any) -> Snapshot:
 
 
 def on_devices(copies: Any, like: Any) -> Any:
-    """Host copies as arrays where those of ``like`` are, whose memory may be in other use."""
+    """Host copies as arrays on the devices of ``like``, whose memory may be in other use."""
     return jax.tree.map(_on_device, copies, like)
 
 
 def stored(snapshot: Snapshot) -> dict[str, Any]:
-    """What orbax can store: leaves by number, for two names of a tree may be one to it.
+    """What orbax can store: leaves by number, since it may take two names of a tree for one.
 
-    For arrays without entries, which it cannot store either, a number stands.
+    A number stands for each array without entries, which it cannot store either.
     """
 
     def numbered(tree: Any) -> dict[str, np.ndarray]:
@@ -60,13 +60,13 @@ def _on_device(copy: np.ndarray, like: jax.Array) -> jax.Array:
     impl = _key_impl(like)
     if impl is not None:
         return jax.random.wrap_key_data(jnp.asarray(copy), impl=impl)
-    # An array that JAX may move stays so, or what takes it would be compiled anew. The array is
-    # going to be overwritten, which the copy must not be.
+    # An array that JAX may move stays movable, or functions that take it would be compiled anew.
+    # The array is going to be overwritten, which the copy must not be.
     return jax.device_put(copy, like.sharding if like.committed else None, may_alias=False)
 
 
 def plain(array: Any) -> Any:
-    """``array``, or the numbers of random keys."""
+    """``array``, or the numbers of its random keys."""
     return array if _key_impl(array) is None else jax.random.key_data(array)
 
 

@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntk_rnn.products.panels import Panels, Source, dot, with_directions
-from ntk_rnn.products.small import Leaks, Small, chains_of
+from ntk_rnn.products.panels import AT_ONCE, Panels, Source, dot, spanning, with_directions
+from ntk_rnn.products.small import Leaks, Small, chains_of, scale_of
+from ntk_rnn.training.subspace.network import Network
 
-# Directions that are added at once, at most, for each of both chains.
-_AT_ONCE = 4
+# Directions that are added at once for each of both chains.
+_OF_EACH = AT_ONCE // 2
 
 # A direction is added if more leaks into it than this part of what may.
 _WORTH = 0.3
@@ -33,23 +34,10 @@ class Basis(NamedTuple):
     leaks: Leaks
 
 
-def basis_of(
-    panels: Panels, source: Source, f: Float[Array, "n n_x"], c: Float[Array, "n_y n"]
-) -> Basis:
-    """The subspace that ``F``, ``C`` and what is known of ``W`` span.
-
-    Args:
-      panels: what is known of ``W``. They are left as they are.
-      source: where products with ``W`` come from.
-      f: ``F``, shape ``(n, n_x)``.
-      c: ``C``, shape ``(n_y, n)``.
-    """
-    starts = jnp.concatenate([f, c.T], axis=1)
-    panels = jax.tree.map(jnp.copy, panels)
-    # Twice, for of nearly parallel columns the first time takes one.
-    for _ in range(2):
-        panels = with_directions(panels.with_room(starts.shape[1]), source, starts)
-    return _described(panels)
+def basis_of(network: Network) -> Basis:
+    """The subspace that ``F``, ``C`` and what is known of ``W`` span."""
+    starts = jnp.concatenate([network.f, network.c.T], axis=1)
+    return _described(spanning(network.known, network.source, starts))
 
 
 @jax.jit
@@ -69,13 +57,25 @@ def grown(basis: Basis, source: Source, small: Small, seq_len: int, tolerance: f
       seq_len: number ``T`` of lags.
       tolerance: what may leak, relative to the starts of the chains.
     """
-    candidates = _leaking(basis, small, len(basis.panels.basis), seq_len, tolerance)
-    panels = basis.panels.with_room(candidates.shape[1])
+    candidates = _leaking(basis, small, seq_len, tolerance)
+    panels = basis.panels.with_room(AT_ONCE)
     return _described(with_directions(panels, source, candidates))
 
 
+def moved_to(basis: Basis, small: Small, before: Basis) -> Small:
+    """A network that was trained in one subspace, in the coordinates of a larger one.
+
+    Args:
+      basis: the larger subspace, whose basis begins with that of the smaller one.
+      small: the network.
+      before: the smaller subspace.
+    """
+    changed = padded(small._replace(w=small.w - before.core), basis.panels.capacity)
+    return changed._replace(w=changed.w + basis.core)
+
+
 def padded(matrices: Small, capacity: int) -> Small:
-    """Matrices in the coordinates of a larger basis, which begins with the smaller one."""
+    """Changes of matrices, in the coordinates of a larger basis, which begins with the smaller."""
     more = capacity - len(matrices.w)
     return Small(
         jnp.pad(matrices.w, ((0, more), (0, more))),
@@ -84,21 +84,24 @@ def padded(matrices: Small, capacity: int) -> Small:
     )
 
 
-@partial(jax.jit, static_argnums=(2, 3))
+@partial(jax.jit, static_argnums=2)
 def _leaking(
-    basis: Basis, small: Small, width: int, seq_len: int, tolerance: Float[Array, ""]
+    basis: Basis, small: Small, seq_len: int, tolerance: Float[Array, ""]
 ) -> Float[Array, "n k"]:
     """The directions into which most of the chains leaks."""
-    chains = chains_of(small, width, seq_len)
-    candidates = []
+    panels = basis.panels
+    scale = scale_of(len(panels.basis), panels.basis.dtype)
+    chains, candidates = chains_of(small, scale, seq_len), []
     for leak, panel, vectors in zip(
-        basis.leaks.of(chains), basis.panels.leaks(), chains.in_columns(), strict=True
+        basis.leaks.of(chains), panels.leaks(), chains.in_columns(), strict=True
     ):
         _, values, right = jnp.linalg.svd(leak, full_matrices=False)
-        worth = values[:_AT_ONCE] > _WORTH * tolerance
-        most = jnp.where(worth[None], right[:_AT_ONCE].T, 0)
+        # The largest one is, since many smaller ones together may be more than is tolerated.
+        worth = values[:_OF_EACH] >= jnp.minimum(_WORTH * tolerance, values[0])
+        most = jnp.where(worth[None], right[:_OF_EACH].T, 0)
         candidates.append(dot(panel, dot(vectors, most)))
-    return jnp.concatenate(candidates, axis=1)
+    found = jnp.concatenate(candidates, axis=1)
+    return jnp.pad(found, ((0, 0), (0, AT_ONCE - found.shape[1])))
 
 
 @jax.jit

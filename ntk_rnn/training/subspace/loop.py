@@ -29,27 +29,27 @@ class Setting(NamedTuple):
     """How a network is trained in a subspace: what is compiled in.
 
     Attributes:
-      width: ``n``, of the wide network.
       loss: ``"sum"`` or ``"mean"``.
       batch_size: sequences a step, or ``None`` for all.
       with_momentum: whether steps have a momentum.
     """
 
-    width: int
     loss: Loss
     batch_size: int | None
     with_momentum: bool
 
 
-class Bounds(NamedTuple):
+class Conditions(NamedTuple):
     """What is not compiled in: how steps are taken, and where a chain leaves the subspace.
 
     Attributes:
+      scale: ``1 / sqrt(n)`` of the wide network, shape ``()``.
       leaks: what ``W`` makes of the subspace outside of it.
       tolerance: what may leak of a chain, relative to its start.
       momentum: of the steps.
     """
 
+    scale: Float[Array, ""]
     leaks: Leaks
     tolerance: Any
     momentum: Any
@@ -98,33 +98,35 @@ class Rows(NamedTuple):
 @partial(jax.jit, static_argnums=0)
 def advance(
     setting: Setting,
-    bounds: Bounds,
+    conditions: Conditions,
     problem: Problem,
     state: State,
     rows: Rows,
     records: Int[Array, " R"],
+    count: Int[Array, ""],
 ) -> tuple[State, Rows]:
-    """Trains and records, up to the last record, a leak or a loss that is not finite.
+    """Trains and records, up to a number of records, a leak or a loss that is not finite.
 
     Args:
       setting: what is compiled in.
-      bounds: what is not.
+      conditions: what is not.
       problem: what the network is trained on.
       state: where to go on.
       rows: the records so far.
       records: all steps at which to record.
+      count: how many of them to come to.
     """
-    step = partial(_step, setting, bounds, problem.rate)
-    unfinished = partial(_unfinished, bounds.tolerance)
+    step = partial(_step, setting, conditions, problem.rate)
+    unfinished = partial(_unfinished, conditions.tolerance)
 
     def go_on(carry: tuple[State, Rows]) -> tuple[State, Rows]:
         state, rows = carry
         end = records[state.record]
         state = steps_up_to(end, state, problem, setting.batch_size, step, unfinished)
-        row = observe(setting, bounds, problem, state.small)
+        row = observe(setting, conditions, problem, state.small)
         # With mini-batches the loss on all data may be the first one that is not finite.
         loss = jnp.where(jnp.isfinite(row.train_loss), state.loss, row.train_loss)
-        due = (state.step == end) & jnp.isfinite(loss) & (row.leak <= bounds.tolerance)
+        due = (state.step == end) & jnp.isfinite(loss) & (row.leak <= conditions.tolerance)
         rows = jax.tree.map(
             lambda all_, new: all_.at[state.record].set(jnp.where(due, new, all_[state.record])),
             rows, row,
@@ -136,45 +138,41 @@ def advance(
 
     def more(carry: tuple[State, Rows]) -> Bool[Array, ""]:
         state, _ = carry
-        good = jnp.isfinite(state.loss) & (state.leak <= bounds.tolerance)
-        return (state.record < len(records)) & good
+        good = jnp.isfinite(state.loss) & (state.leak <= conditions.tolerance)
+        return (state.record < count) & good
 
     return lax.while_loop(more, go_on, (state, rows))
 
 
-def observe(setting: Setting, bounds: Bounds, problem: Problem, small: Small) -> Rows:
+def observe(setting: Setting, conditions: Conditions, problem: Problem, small: Small) -> Rows:
     """A record of a network in the subspace."""
     data, test = problem.data, problem.test
-    chains = chains_of(small, setting.width, data.shape[0])
-    response = response_of(small, chains, setting.width)
+    chains = chains_of(small, conditions.scale, data.shape[0])
+    response = response_of(small, chains, conditions.scale)
     initial = problem.initial_gram
-    drift = None if initial is None else gram_of(chains, setting.width).drift(initial)
+    drift = None if initial is None else gram_of(chains, conditions.scale).drift(initial)
     test_loss = None if test is None else test.loss_of_response(response, setting.loss)
     return Rows(
         data.loss_of_response(response, setting.loss), test_loss, response, drift,
-        _largest(bounds.leaks, chains),
+        _largest(conditions.leaks, chains),
     )  # fmt: skip
 
 
-def _step(setting: Setting, bounds: Bounds, rate: Any, data: DataSet, state: State) -> State:
+def _step(
+    setting: Setting, conditions: Conditions, rate: Any, data: DataSet, state: State
+) -> State:
     """The state after a step of gradient descent on some of the data, or all, if it stays."""
-    width, small = setting.width, state.small
-    chains = chains_of(small, width, data.shape[0])
-
-    def loss_of(response: Array) -> Array:
-        return data.loss_of_response(response, setting.loss)
-
-    loss, slope = jax.value_and_grad(loss_of)(response_of(small, chains, width))
-    gradient, velocity = gradient_of(chains, slope, width), state.velocity
+    chains, velocity = chains_of(state.small, conditions.scale, data.shape[0]), state.velocity
+    loss, gradient = _loss_and_gradient(setting, conditions.scale, data, state.small, chains)
     if setting.with_momentum:
-        velocity = jax.tree.map(lambda v, g: bounds.momentum * v + g, velocity, gradient)
+        velocity = jax.tree.map(lambda v, g: conditions.momentum * v + g, velocity, gradient)
     moved = jax.tree.map(
-        lambda p, g: p - rate * g, small, velocity if setting.with_momentum else gradient
+        lambda p, g: p - rate * g, state.small, velocity if setting.with_momentum else gradient
     )
-    leak = _largest(bounds.leaks, chains)
-    taken = jnp.isfinite(loss) & (leak <= bounds.tolerance)
+    leak = _largest(conditions.leaks, chains)
+    taken = jnp.isfinite(loss) & (leak <= conditions.tolerance)
     small, velocity = jax.tree.map(
-        partial(jnp.where, taken), (moved, velocity), (small, state.velocity)
+        partial(jnp.where, taken), (moved, velocity), (state.small, state.velocity)
     )
     return state._replace(
         small=small,
@@ -185,14 +183,34 @@ def _step(setting: Setting, bounds: Bounds, rate: Any, data: DataSet, state: Sta
     )
 
 
+def _loss_and_gradient(
+    setting: Setting, scale: Float[Array, ""], data: DataSet, small: Small, chains: Chains
+) -> tuple[Float[Array, ""], Small]:
+    """The loss on some of the data, or all, and its gradient in the subspace."""
+    loss, slope = jax.value_and_grad(partial(data.loss_of_response, loss=setting.loss))(
+        response_of(small, chains, scale)
+    )
+    return loss, gradient_of(chains, slope, scale)
+
+
 def _unfinished(tolerance: Any, end: Int[Array, ""], state: State) -> Bool[Array, ""]:
     return (state.step < end) & jnp.isfinite(state.loss) & (state.leak <= tolerance)
 
 
-@partial(jax.jit, static_argnums=(0, 3))
-def largest_leak(width: int, leaks: Leaks, small: Small, seq_len: int) -> Float[Array, ""]:
+@partial(jax.jit, static_argnums=2)
+def largest_leak(leaks: Leaks, small: Small, seq_len: int, scale: Array) -> Float[Array, ""]:
     """The length of the longest part of a chain's vector that leaves the subspace."""
-    return _largest(leaks, chains_of(small, width, seq_len))
+    return _largest(leaks, chains_of(small, scale, seq_len))
+
+
+@partial(jax.jit, static_argnums=0)
+def evaluated(
+    setting: Setting, scale: Array, data: DataSet, small: Small
+) -> tuple[Float[Array, "T n_y n_x"], Small]:
+    """The impulse response of a network, and the gradient of its loss on all data."""
+    chains = chains_of(small, scale, data.shape[0])
+    _, gradient = _loss_and_gradient(setting, scale, data, small, chains)
+    return response_of(small, chains, scale), gradient
 
 
 def _largest(leaks: Leaks, chains: Chains) -> Float[Array, ""]:

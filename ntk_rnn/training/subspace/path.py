@@ -53,6 +53,24 @@ class LowRankParams:
         }
 
 
+class Certificate(NamedTuple):
+    """How far the network in the subspace is from the whole one, at ``K`` steps.
+
+    The whole network is evaluated at the same parameters, by products with ``W``.
+
+    Attributes:
+      step: the steps, shape ``(K,)``.
+      impulse_response: the distance of the impulse responses, relative to that of the whole
+        network, shape ``(K,)``.
+      gradient: the same of the gradients of the training loss with respect to ``W``, ``F`` and
+        ``C`` together, shape ``(K,)``.
+    """
+
+    step: Int[np.ndarray, " K"]
+    impulse_response: Float[Array, " K"]
+    gradient: Float[Array, " K"]
+
+
 class SubspacePath(NamedTuple):
     """A path of training from ``subspace_descent``, recorded at ``R`` steps.
 
@@ -69,6 +87,7 @@ class SubspacePath(NamedTuple):
       leak: the largest part of the chains that leaves the subspace, relative to their starts, at
         each record, shape ``(R,)``.
       rank: dimension of the subspace at the end.
+      certificate: the distances from the whole network; ``None`` if not asked for.
     """
 
     step: Int[np.ndarray, " R"]
@@ -80,3 +99,4 @@ class SubspacePath(NamedTuple):
     diverged_at: int | None
     leak: Float[Array, " R"]
     rank: int
+    certificate: Certificate | None

@@ -202,7 +202,7 @@ def test_claims():
     }  # fmt: skip
 
     def verdicts(**changed):
-        arrays = curves(**ends | changed)
+        arrays = curves(**ends | changed) | {"limited_ridge": np.array([0.57, 0.45])}
         claims = [*fig5.claims(DecodingConfig(), arrays),
                   *table1.claims(DecodingConfig(), arrays)]  # fmt: skip
         return [claim.verdict == "holds" for claim in claims]
@@ -221,12 +221,19 @@ def test_claims():
     assert failing(limited_scaled=0.39) == agree_limited | ahead
     assert failing(limited_long_scaled=0.3) == later
     assert failing(full_unscaled=np.array([0.6, 0.3])) == {12, 13}
+    # That ridge regression does better in x is said where the scaled models end ahead.
+    limited = curves(**ends) | {"limited_ridge": np.array([0.57, 0.45])}
+    told = [claim.statement for claim in table1.claims(DecodingConfig(), limited)][2:8]
+    for statement, ridge in zip(told, ["0.570"] * 3 + ["0.450"] * 3, strict=True):
+        assert statement.startswith("With limited data the ")
+        assert f", that of ridge regression {ridge})" in statement
+    assert "its R^2 is 0.5" in told[1]
 
 
 def test_mistakes(recording, tmp_path):
     for fields, complaint in (
         ({"limited_minutes": 0.25}, r"limited data .* num_train must be at most 240, .* got 300"),
-        ({"seq_len": 99}, r"full data of the configuration do not do: seq_len must leave windows"),
+        ({"seq_len": 99}, r"full data of the configuration cannot be used: seq_len must leave"),
         ({"batch_size": 500}, r"batch_size must be at most the number of windows, \d+ of full"),
         ({"learning_rate": 9.0}, r"learning_rate must be below .*, got 9"),
     ):

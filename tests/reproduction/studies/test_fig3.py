@@ -153,6 +153,11 @@ def test_plot():
     assert median[:, 0].tolist() == [0, *range(2, 20)]
     np.testing.assert_allclose(median[:, 1], np.median(arrays["rnn"][:2, 0][:, [0, *range(2, 20)]],
                                                        axis=0))  # fmt: skip
+    # The table of the report shows what the figure does.
+    number = fig3.numbers(DelayConfig(), arrays)[0]
+    drawn = fig.axes[1].containers[0].lines[0].get_ydata()[0]
+    assert number.quantity == "Error of the RNN at delay 0, after 1,000 steps (median of seeds)"
+    assert number.ours.startswith(f"{drawn:.3g} +- ")
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ SMALL = KernelsConfig(
 def test_run_through_its_results_folder(tmp_path):
     steps = []
     result = runs.execute(
-        registry.find("kernels"), SMALL, tmp_path, name="kernel", advance=lambda: steps.append(1)
+        registry.find("kernels"), SMALL, tmp_path, advance=lambda: steps.append(1)
     )
     assert len(steps) == kernels.units(SMALL) == 4
-    config, arrays = results.read(tmp_path / "kernel")
+    config, arrays = results.read(tmp_path / "kernels")
     assert config["preset"] == "custom" and config["seeds"] == [1, 2]
     assert KernelsConfig(**{**config["config"], "widths": (40, 10)}) == SMALL
     assert arrays["width"].tolist() == [10, 40]

@@ -6,6 +6,7 @@ import optax
 import pytest
 
 import ntk_rnn as nr
+from ntk_rnn._networks import separated
 from ntk_rnn.objective import as_data_set
 from ntk_rnn.training.checkpoints.fingerprints import _program, configuration
 from ntk_rnn.training.long_runs import train
@@ -59,8 +60,8 @@ def test_keys_are_of_a_generator():
 
     def field(key):
         run = Problem(as_data_set("data", arguments["data"]), None, 1e-3, key)
-        method = Method(nr.causal_conv, None, "sum", 3)
-        return configuration(method, run, arguments["params"])["key"]
+        network, params = separated(nr.causal_conv, arguments["params"])
+        return configuration(Method(network, None, "sum", 3), run, params)["key"]
 
     one, other = (jax.random.key(1, impl=name) for name in ("rbg", "unsafe_rbg"))
     assert field(one) != field(other)

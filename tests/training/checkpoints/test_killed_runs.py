@@ -17,6 +17,8 @@ import optax
 import ntk_rnn as nr
 from ntk_rnn.training.long_runs import train
 
+PACKAGE = str(Path(nr.__file__).parents[1])
+
 
 def problem():
     k1, k2, k3, k4 = jax.random.split(jax.random.key(0), 4)
@@ -36,17 +38,19 @@ def last_saved(folder):
 
 
 def test_killed_run_is_the_run(tmp_path):
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, __file__, tmp_path],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": str(Path(nr.__file__).parents[1])},
-    )  # fmt: skip
-    while last_saved(tmp_path) < 20:
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.01)
-    time.sleep(np.random.default_rng(0).uniform(0, 0.2))
-    process.kill()
-    output, _ = process.communicate()
+        # Killed, it must not leave half an entry in the cache of the suite.
+        env=os.environ | {"PYTHONPATH": PACKAGE, "JAX_ENABLE_COMPILATION_CACHE": "false"},
+    ) as process:  # fmt: skip
+        try:
+            while last_saved(tmp_path) < 20:  # which it is told by the folder only
+                assert process.poll() is None, process.communicate()[1]
+                time.sleep(0.01)
+        finally:
+            process.kill()
+        output, _ = process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert output == "orbax is not loaded\n"
     steps = last_saved(tmp_path) + 25

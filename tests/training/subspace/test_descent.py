@@ -11,7 +11,7 @@ import ntk_rnn as nr
 RECORDS = [0, 50, 200]
 
 
-def problem(width=300, seq_len=8, dim=1, nu_w=0.3):
+def problem(width=400, seq_len=8, dim=1, nu_w=0.3):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(30, seq_len, dim))
     y = np.cumsum(x, axis=1) / 2 + 0.1 * rng.normal(size=x.shape)
@@ -31,7 +31,9 @@ def distance(path, reference):
 
 
 @pytest.mark.parametrize(
-    ("momentum", "batch", "dim"), [(0.0, None, 1), (0.9, None, 1), (0.0, 10, 1), (0.0, None, 2)]
+    ("dtype", "momentum", "batch", "dim"),
+    [("float32", 0.0, None, 1), ("float64", 0.9, None, 1), ("float64", 0.9, 10, 2)],
+    indirect=["dtype"],
 )
 def test_same_path_as_with_w(dtype, momentum, batch, dim):
     model, params, data = problem(dim=dim)
@@ -42,33 +44,73 @@ def test_same_path_as_with_w(dtype, momentum, batch, dim):
         params, data, learning_rate=rate, momentum=momentum, test=data, **how
     )
     full = nr.train(model, params, data, optimizer=optax.sgd(rate, momentum), test=data, **how)
-    assert path.step.tolist() == RECORDS and path.rank < 75
+    assert path.step.tolist() == RECORDS and path.rank < 100
     assert distance(path, full) < {"float32": 1e-3, "float64": 1e-4}[dtype.name]
-    np.testing.assert_allclose(path.train_loss, full.train_loss, rtol=3e-3)
+    np.testing.assert_allclose(path.train_loss, full.train_loss, rtol=1e-3)
     np.testing.assert_allclose(path.test_loss, path.train_loss, rtol=1e-5)
-    assert np.all(np.asarray(path.leak) <= 1e-2)
+    assert np.all(np.asarray(path.leak) <= 3e-3)
     # The lifted parameters are those of a network that responds so.
     response = nr.impulse_response(path.params.dense(), 8)
     np.testing.assert_allclose(response, path.impulse_response[-1], atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", ["float64"], indirect=True)
+def test_certificate_is_the_distance_from_the_lifted_network(dtype):
+    """Of the impulse response and of the gradient, by products with W and by automatic ones."""
+    model, params, data = problem()
+    steps = [0, 100]
+    path = nr.subspace_descent(
+        params, data, steps=100, learning_rate=3e-4, record_at=steps, certify_at=steps
+    )
+    whole = path.params.dense()
+    expected = nr.impulse_response(whole, 8)
+    gap = np.linalg.norm(path.impulse_response[-1] - expected) / np.linalg.norm(expected)
+    certificate = path.certificate
+    assert certificate.step.tolist() == steps
+    np.testing.assert_allclose(certificate.impulse_response[-1], gap, rtol=1e-6)
+    x, y = data
+
+    def loss(params):
+        return jnp.sum((model.apply(params, x) - y) ** 2) / 2
+
+    gradient = jax.tree.map(np.asarray, jax.grad(loss)(whole)["params"])
+    p = np.asarray(path.params.basis)
+    w0, f0, c0 = (np.asarray(params["params"][name]) for name in "WFC")
+    change = path.params.change
+    small = [p.T @ w0 @ p + change.w, p.T @ f0 + change.f, c0 @ p + change.c]
+
+    def small_loss(small):
+        w, f, c = small
+        hidden, outputs, scale = jnp.zeros((len(x), len(w))), [], len(p) ** -0.5
+        for time in range(x.shape[1]):
+            hidden = scale * hidden @ w.T + x[:, time] @ f.T
+            outputs.append(scale * hidden @ c.T)
+        return jnp.sum((jnp.stack(outputs, 1) - y) ** 2) / 2
+
+    w, f, c = jax.grad(small_loss)(small)
+    lifted = {"W": p @ w @ p.T, "F": p @ f, "C": c @ p.T}
+    gap = sum(np.sum((lifted[name] - gradient[name]) ** 2) for name in "WFC")
+    size = sum(np.sum(gradient[name] ** 2) for name in "WFC")
+    np.testing.assert_allclose(certificate.gradient[-1], np.sqrt(gap / size), rtol=1e-6)
+    assert 1e-4 < np.sqrt(gap / size) < 0.2
+
+
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 def test_error_falls_as_the_square_of_the_tolerance(dtype):
-    """Over two decades; a factor 10 in the tolerance is one of 100 up to a factor 3."""
-    model, params, data = problem(width=800)
+    """A factor 10 in the tolerance is one of 100, up to a factor 3."""
+    model, params, data = problem()
     how = {"steps": 200, "learning_rate": 3e-4, "record_at": RECORDS}
     full = nr.gradient_descent(model, params, data, **how)
-    errors = [
-        distance(nr.subspace_descent(params, data, tolerance=t, **how), full)
-        for t in (1e-1, 1e-2, 1e-3)
-    ]
-    assert errors[0] > 30 * errors[1] > 900 * errors[2]
+    coarse, fine = (
+        distance(nr.subspace_descent(params, data, tolerance=t, **how), full) for t in (3e-2, 3e-3)
+    )
+    assert 30 * fine < coarse < 300 * fine
 
 
 def test_wide_network_learns_as_its_limit_predicts():
-    """Theorem 3.3(b) at width 100,000: the path of the kernel, to 1 %."""
+    """Theorem 3.3(b) at width 20,000: the path of the kernel, to 2 %."""
     _, _, data = problem()
-    wide = nr.wide_rnn(jax.random.key(0), 100_000, 1, 1).with_chains(8)
+    wide = nr.wide_rnn(jax.random.key(0), 20_000, 1, 1).with_chains(8)
     path = nr.subspace_descent(
         wide, data, steps=200, learning_rate=3e-4, record_at=RECORDS, kernel_drift=True
     )
@@ -76,7 +118,7 @@ def test_wide_network_learns_as_its_limit_predicts():
     kernel = nr.kernel_regression(nr.lag_weights(8, 0.3, 1.0, 1.0), data, initial=start)
     expected = kernel.impulse_response(jnp.array(RECORDS), 3e-4)
     moved = np.linalg.norm(expected[-1] - expected[0])
-    assert np.linalg.norm(path.impulse_response[-1] - expected[-1]) < 0.01 * moved
+    assert np.linalg.norm(path.impulse_response[-1] - expected[-1]) < 0.02 * moved
     np.testing.assert_allclose(path.impulse_response[0], start, atol=1e-3)
     assert path.kernel_drift[0] < 1e-3 and path.kernel_drift[-1] < 1e-2
     with pytest.raises(ValueError, match="params must have a W to be dense"):
@@ -86,7 +128,7 @@ def test_wide_network_learns_as_its_limit_predicts():
 def test_kernel_drift_is_that_of_the_whole_network():
     model, params, data = problem()
     how = {"steps": 200, "learning_rate": 3e-4, "record_at": RECORDS, "kernel_drift": True}
-    drift = nr.subspace_descent(params, data, tolerance=3e-3, **how).kernel_drift
+    drift = nr.subspace_descent(params, data, **how).kernel_drift
     expected = nr.gradient_descent(model, params, data, **how).kernel_drift
     np.testing.assert_allclose(drift, expected, rtol=3e-3, atol=1e-5)
 

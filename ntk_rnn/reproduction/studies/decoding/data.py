@@ -72,7 +72,7 @@ def split(config: DecodingConfig, recording: S1, part: Part) -> tuple[Windows, W
             test_fraction=config.test_fraction, num_train=None if part == "full" else limited,
         )  # fmt: skip
     except ValueError as error:
-        raise UserError(f"{part} data of the configuration do not do: {error}") from error
+        raise UserError(f"the {part} data of the configuration cannot be used: {error}") from error
     if len(train.x) < config.batch_size:
         raise UserError(
             f"batch_size must be at most the number of windows, {len(train.x)} of {part} data, got "

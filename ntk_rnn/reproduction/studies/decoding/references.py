@@ -1,12 +1,9 @@
-"""What a practitioner would decode with: the Wiener filter and ridge regression (scikit-learn)."""
+"""What a practitioner would decode with: the Wiener filter and ridge regression."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float
-from sklearn.linear_model import LinearRegression, Ridge
 
 import ntk_rnn as nr
 from ntk_rnn._terminal import UserError
@@ -23,8 +20,8 @@ def reference_scores(
 ) -> dict[str, np.ndarray]:
     """``R^2`` on held-out windows, from the same lags and targets as the models have.
 
-    The strength of the ridge is the best for the last part of the bins for training, when fitted
-    to the others; then it is fitted to all.
+    The strength of the ridge is the one that does best on the last part of the bins for training
+    when the others are fitted. The ridge of that strength is then fitted to all of them.
 
     Args:
       config: the study's.
@@ -46,29 +43,29 @@ def reference_scores(
             test_fraction=config.test_fraction,
         )  # fmt: skip
     except ValueError as error:
-        raise UserError(f"data for training do not do to choose a ridge: {error}") from error
+        raise UserError(f"the data for training are too few to choose a ridge: {error}") from error
     some, judge = compressed(config, fit), hold_out(config, validation)
-    scores = [np.mean(judge.score(_fitted(_ridge(strength), some))) for strength in STRENGTHS]
+    scores = [np.mean(judge.score(_ridge(strength, some))) for strength in STRENGTHS]
     strength = STRENGTHS[int(np.argmax(scores))]
     data = compressed(config, train)
     return {
-        "wiener": test.score(_fitted(LinearRegression(fit_intercept=False), data)),
-        "ridge": test.score(_fitted(_ridge(strength), data)),
+        "wiener": test.score(_ridge(0.0, data)),
+        "ridge": test.score(_ridge(strength, data)),
         "strength": np.asarray(strength),
     }
 
 
-def _ridge(strength: float) -> Ridge:
-    return Ridge(alpha=strength, fit_intercept=False)
+def _ridge(strength: float, data: nr.CompressedData) -> Float[np.ndarray, "T n_y n_x"]:
+    """The impulse response of ridge regression on all windows; strength 0 is least squares.
 
-
-def _fitted(estimator: Any, data: nr.CompressedData) -> Float[np.ndarray, "T n_y n_x"]:
-    """The impulse response that an estimator finds; squared errors of all windows are in ``data``.
-
-    There is no intercept to fit, for inputs and targets are centred over the bins for training.
+    There is no intercept to fit, because inputs and targets are centred over the bins for training.
     """
     lags, out_dim, in_dim = data.shape
-    rows = np.asarray(data.triangle, float).reshape(-1, lags * in_dim)
+    unknowns = lags * in_dim
+    rows = np.asarray(data.triangle, float).reshape(-1, unknowns)
     goals = -np.asarray(data.errors(np.zeros(data.shape)), float)
-    coefficients = np.asarray(estimator.fit(rows, goals).coef_)
-    return coefficients.reshape(out_dim, lags, in_dim).swapaxes(0, 1)
+    # Least squares with one more row for each unknown, which asks for it to be 0.
+    rows = np.concatenate([rows, np.sqrt(strength) * np.eye(unknowns)])
+    goals = np.concatenate([goals, np.zeros((unknowns, out_dim))])
+    coefficients = np.linalg.lstsq(rows, goals, rcond=None)[0]
+    return coefficients.reshape(lags, in_dim, out_dim).swapaxes(1, 2)

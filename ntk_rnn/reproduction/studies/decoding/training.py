@@ -1,9 +1,9 @@
 """What Fig. 5 and Table 1 share: an RNN and convolutions that decode the S1 recordings.
 
 Inputs are the counts of 52 neurons in windows of 15 bins, one for each bin that has 14 others of
-its piece behind it; targets are the two coordinates of the hand's velocity in the last bin. The
-three models take the same mini-batches, and the convolutions start from the impulse response of
-the RNN, so that the three differ only in how they learn.
+its piece before it; targets are the two coordinates of the hand's velocity in the last bin. The
+three models take the same mini-batches, and the convolutions start from the impulse response of the
+RNN, so that the three differ only in how they learn.
 
 The loss is ``1/2 sum ||y_hat - y||^2`` over a batch (Appendix B.4). With batches of 128 windows and
 the paper's learning rate of 1e-4, which is an eighth of what is stable for the unscaled convolution

@@ -1,0 +1,66 @@
+"""Weighted rows of lagged inputs and targets, factorized block by block in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+# Most rows that are factorized at once, and most numbers in them (32 MB).
+_CHUNK_ROWS, _CHUNK_ENTRIES = 2**14, 2**22
+
+
+class Block(NamedTuple):
+    """Some rows of a least-squares problem.
+
+    Attributes:
+      rows: ``sqrt(w) [A b]``, without those of weight 0, shape ``(R, T n_x + n_y)``.
+      sizes: ``(T, n_x, n_y)``.
+      weight: sum of the weights.
+      dtype: the type that JAX has for the data, at least float32.
+    """
+
+    rows: Float[np.ndarray, "R columns"]
+    sizes: tuple[int, int, int]
+    weight: float
+    dtype: np.dtype
+
+
+def rows_at_once(seq_len: int, in_dim: int, out_dim: int) -> int:
+    """Several times as many rows as the triangle, which is factorized again with each chunk."""
+    columns = seq_len * in_dim + out_dim
+    return max(4 * columns, min(_CHUNK_ROWS, _CHUNK_ENTRIES // columns))
+
+
+def factor_of(blocks: Iterable[Block], chunk_size: int | None = None) -> Block | None:
+    """All blocks as one, whose rows are the triangle ``[R z; 0 S]`` of inputs and targets.
+
+    Small blocks are collected until they make up a chunk.
+
+    Args:
+      blocks: all of the same ``sizes``.
+      chunk_size: number of sequences of ``T`` rows in a chunk; ``rows_at_once`` if ``None``.
+
+    Returns:
+      The one block, or ``None`` if there is none.
+    """
+    triangle, pending, weight, dtype, sizes = None, [], 0.0, np.dtype(np.float32), None
+    for block in blocks:
+        sizes = block.sizes
+        weight += block.weight
+        dtype = np.promote_types(dtype, block.dtype)
+        pending.append(block.rows)
+        at_once = rows_at_once(*sizes) if chunk_size is None else chunk_size * sizes[0]
+        if sum(map(len, pending)) >= at_once:
+            triangle, pending = factorized(triangle, pending), []
+    if sizes is None:
+        return None
+    return Block(factorized(triangle, pending), sizes, weight, dtype)
+
+
+def factorized(triangle: np.ndarray | None, rows: list[np.ndarray]) -> np.ndarray:
+    """The triangle of further rows below the triangle of those before."""
+    blocks = rows if triangle is None else [triangle, *rows]
+    return np.asarray(np.linalg.qr(np.concatenate(blocks), mode="r"))

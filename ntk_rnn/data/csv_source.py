@@ -1,0 +1,177 @@
+"""The text of a CSV file, and the line that names its columns.
+
+What programs write before that line is passed over: comments, and the separator that Excel names.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import gzip
+import itertools
+from collections.abc import Iterator
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ntk_rnn import _checks
+
+_SEPARATORS = ",;\t"
+
+
+class Header(NamedTuple):
+    """The line that names the columns.
+
+    Attributes:
+      file: name of the file, for messages.
+      columns: the names.
+      separator: what is between cells.
+      line: the line of the file that it is on, counted from 1.
+      first: the line of the file that follows it.
+    """
+
+    file: str
+    columns: list[str]
+    separator: str
+    line: int
+    first: int
+
+    def place(self, name: str) -> int:
+        """The place of a column; raises ``ValueError`` unless it is there, and once."""
+        count = self.columns.count(name)
+        if count == 1:
+            return self.columns.index(name)
+        if count:
+            raise ValueError(
+                f"{self.file}, line {self.line}: column {name!r} is there {count} times; give its "
+                "columns different names"
+            )
+        listed = ", ".join(repr(column) for column in self.columns)
+        near = _nearest(name, self.columns)
+        raise ValueError(
+            f"{self.file}, line {self.line}: there is no column {name!r}, the columns are "
+            f"{listed}; "
+            + (f"did you mean {near!r}?" if near else "the first line must name the columns")
+        )
+
+
+def open_text(path: Path) -> TextIOWrapper:
+    """The text of a file, which may be compressed by gzip; lines keep their ends.
+
+    Raises:
+      ValueError: if there is no such file, or it cannot be read or is not text.
+    """
+    if path.is_dir():
+        raise ValueError(f"path must be a CSV file, got the folder {str(path)!r}; add its name")
+    if path.exists() and not path.is_file():
+        raise ValueError(
+            f"path must be a file on disk, got {str(path)!r}, a pipe or device; save what comes "
+            "from it to a file"
+        )
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+        packed = start.startswith(b"\x1f\x8b")
+        if packed:
+            with gzip.open(path) as file:
+                start = file.read(8)
+    except FileNotFoundError:
+        raise ValueError(_not_there(path)) from None
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"path must be a file that can be read, got {str(path)!r} ({reason}); see who may "
+            "read it, or copy it elsewhere"
+        ) from None
+    if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise ValueError(
+            f"{path.name} must be a CSV file, got a workbook of a spreadsheet program; open it "
+            'there and save the sheet as "CSV UTF-8"'
+        )
+    encoding = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    opener: Any = gzip.open if packed else open
+    return opener(path, "rt", encoding=encoding, newline="")
+
+
+def file_path(path: Any) -> Path:
+    """The argument ``path``, with ``~`` for the home folder; ``ValueError`` if it is no path."""
+    file = _checks.path("path", path)
+    try:
+        return file.expanduser()
+    except RuntimeError as error:  # ~ and a user who does not exist
+        raise ValueError(f"path must be a file that is there, got {str(path)!r}; {error}") from None
+
+
+def read_header(file: str, lines: Iterator[str]) -> tuple[Header, Iterator[str]] | None:
+    """The line that names the columns and the lines after it; ``None`` if all lines are empty.
+
+    Comments above it begin with ``#``, and so may it itself, as NumPy writes it.
+    """
+    separator, comment = None, None
+    for number, text in enumerate(lines, start=1):
+        bare = text.rstrip("\r\n").strip('"')
+        if bare[:4].lower() == "sep=" and len(bare) == 5:
+            separator = bare[4]
+        elif bare.lstrip().startswith("#"):
+            comment = number, text
+        elif bare.strip():
+            break
+    else:
+        return None
+    separator = separator or max(_SEPARATORS, key=lambda each: len(_cells(text, each)))
+    cells = _cells(text, separator)
+    if comment and len(cells) == len(_cells(comment[1], separator)) and any(map(_numeric, cells)):
+        columns = _cells(comment[1].replace("#", "", 1), separator)
+        names = [column.strip() for column in columns]
+        return Header(file, names, separator, comment[0], number), itertools.chain([text], lines)
+    rest = itertools.chain([text], lines)
+    reader = csv.reader(rest, delimiter=separator, skipinitialspace=True, strict=True)
+    try:
+        columns = next(reader)
+    except csv.Error as error:
+        raise not_csv(file, number, error) from None
+    names = [column.strip() for column in columns]
+    return Header(file, names, separator, number, number + reader.line_num), rest
+
+
+def not_csv(file: str, line: int, error: csv.Error) -> ValueError:
+    """What is said of a line that the format does not allow."""
+    return ValueError(
+        f"{file}, line {line}: this is not a line of a CSV file ({error}); look for a double quote "
+        "that is not closed"
+    )
+
+
+def _cells(text: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([text], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:  # what is wrong is said where the header is read
+        return [text]
+
+
+def _numeric(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _not_there(path: Path) -> str:
+    message = f"path must be a file that is there, got {str(path)!r}; "
+    folder = path.parent
+    if not folder.is_dir():
+        return message + f"there is no folder {str(folder)!r} either: check the whole path"
+    others = sorted(other.name for other in folder.iterdir() if other.suffix.lower() == ".csv")
+    near = _nearest(path.name, others)
+    if near:
+        return message + f"did you mean {near!r}?"
+    if others:
+        return message + f"the CSV files in that folder are {', '.join(map(repr, others[:5]))}"
+    return message + f"there are no CSV files in {str(folder.absolute())!r}: check the path"
+
+
+def _nearest(name: str, names: list[str]) -> str | None:
+    lowered = {other.lower(): other for other in names}
+    found = difflib.get_close_matches(name.lower(), lowered, n=1)
+    return lowered[found[0]] if found else None

@@ -1,0 +1,74 @@
+"""How far a network in a subspace is from the whole one: the whole one is evaluated."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ntk_rnn.objective import DataSet
+from ntk_rnn.products.panels import Source
+from ntk_rnn.products.small import Small, scale_of
+from ntk_rnn.training.subspace.basis import Basis, grown, moved_to, padded
+from ntk_rnn.training.subspace.loop import Setting, evaluated, largest_leak
+
+# What may leak of the whole network, in units of rounding: it stands for nothing.
+_ROUNDING = 100.0
+
+
+class Distances(NamedTuple):
+    """How far a network in a subspace is from the whole one, relative to the latter.
+
+    Attributes:
+      response: of the impulse responses.
+      gradient: of the gradients with respect to all parameters.
+    """
+
+    response: Float[Array, ""]
+    gradient: Float[Array, ""]
+
+
+def distances(
+    setting: Setting, source: Source, basis: Basis, data: DataSet, small: Small
+) -> Distances:
+    """Compares a network in a subspace with the wide network at the same parameters.
+
+    The wide one is evaluated in a subspace from which nothing leaks: it is made larger by products
+    with ``W`` until both chains lie in it.
+
+    Args:
+      setting: how the network is trained.
+      source: where products with ``W`` come from.
+      basis: the subspace. It is left as it is.
+      data: training data.
+      small: the network in it.
+    """
+    seq_len, scale = data.shape[0], scale_of(len(basis.panels.basis), small.w.dtype)
+    bound = _ROUNDING * float(jnp.finfo(small.w.dtype).eps)
+    whole, exact = jax.tree.map(jnp.copy, basis), small
+    while largest_leak(whole.leaks, exact, seq_len, scale) > bound:
+        before = whole
+        rank = int(before.panels.rank)
+        whole = grown(before, source, exact, seq_len, bound)
+        exact = moved_to(whole, exact, before)
+        if int(whole.panels.rank) == rank:  # what is left is rounding
+            break
+    response, gradient = evaluated(setting, scale, data, small)
+    expected, slope = evaluated(setting, scale, data, exact)
+    return Distances(
+        _relative(response, expected), _relative(padded(gradient, len(slope.w)), slope)
+    )
+
+
+@jax.jit
+def _relative(found: Array | Small, expected: Array | Small) -> Float[Array, ""]:
+    """The distance of two of a kind, relative to the size of the second."""
+    squares = [
+        (jnp.sum((a - b) ** 2), jnp.sum(b**2))
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
+    ]
+    gaps, sizes = zip(*squares, strict=True)
+    gap, size = jnp.sqrt(sum(gaps)), jnp.sqrt(sum(sizes))
+    return jnp.where(gap == 0, 0, gap / size)

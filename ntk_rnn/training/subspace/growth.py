@@ -1,0 +1,196 @@
+"""A descent that goes on in a larger subspace where a chain leaves the one that it is in."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int
+
+from ntk_rnn.kernels.finite_width import FiniteWidthGram, gram_of
+from ntk_rnn.products.panels import AT_ONCE, Matrix
+from ntk_rnn.products.small import Small, chains_of, scale_of
+from ntk_rnn.products.wide import WideRNN
+from ntk_rnn.training.loop import epoch_order
+from ntk_rnn.training.method import Problem
+from ntk_rnn.training.stability import infinite_start
+from ntk_rnn.training.subspace.basis import (
+    basis_of,
+    grown,
+    moved_to,
+    network_in,
+    padded,
+)
+from ntk_rnn.training.subspace.certificate import Distances, distances
+from ntk_rnn.training.subspace.loop import (
+    Conditions,
+    Rows,
+    Setting,
+    State,
+    advance,
+    largest_leak,
+    observe,
+)
+from ntk_rnn.training.subspace.memory import refuse_too_wide
+from ntk_rnn.training.subspace.network import Network
+from ntk_rnn.training.subspace.path import LowRankParams
+
+# Past this part of the width, a step in the subspace saves too little over one with W.
+PART_OF_THE_WIDTH = 4
+
+# The rank that a network of one input and output comes to at the usual tolerance, by half.
+_USUAL_RANK = 16
+
+
+class RankTooLarge(Exception):
+    """The subspace would take up so much of the whole space that a step there saves little."""
+
+
+class Descent:
+    """A network in training, in a subspace that grows."""
+
+    def __init__(
+        self,
+        network: Network,
+        setting: Setting,
+        problem: Problem,
+        tolerance: float,
+        momentum: float,
+    ) -> None:
+        self._network, self._setting, self._problem = network, setting, problem
+        self._seq_len = problem.data.shape[0]
+        self._tolerance, self._momentum = tolerance, momentum
+        refuse_too_wide(network, _USUAL_RANK * (network.f.shape[1] + len(network.c)))
+        self._basis = basis_of(network)
+        self._scale = scale_of(network.width, network.f.dtype)
+        self._state = self._start()
+        while self._leak() > tolerance:
+            self._grow()
+
+    @property
+    def small(self) -> Small:
+        """The network in the subspace."""
+        return self._state.small
+
+    @property
+    def rank(self) -> int:
+        """Dimension of the subspace."""
+        return int(self._basis.panels.rank)
+
+    def gram(self) -> FiniteWidthGram:
+        """The Gram matrix of the gradients of the impulse response."""
+        return gram_of(chains_of(self.small, self._scale, self._seq_len), self._scale)
+
+    def with_drift(self) -> None:
+        """Has all records say how far the Gram matrix has moved from what it is now."""
+        self._problem = self._problem._replace(initial_gram=self.gram())
+
+    def run(
+        self, records: Int[np.ndarray, " R"], certified: Int[np.ndarray, " K"]
+    ) -> tuple[Rows, list[Distances], int | None]:
+        """Trains, until a whole course stays in one subspace.
+
+        A course in which the subspace has grown lacks what gradients had before in the directions
+        that it grew by. That is of the size of the tolerance, and meets chains that have come to
+        leak more there: its error would not fall as the square of the tolerance. So the network is
+        trained once more from the start.
+
+        Args:
+          records: the steps at which to record.
+          certified: those of them at which to evaluate the whole network, too.
+
+        Returns:
+          The records, the distances from the whole network, and the first step with a loss that is
+          not finite, or ``None``.
+        """
+        rank, bad = None, None
+        while rank != self.rank and bad is None:
+            rank = self.rank
+            rows, _, bad = self._course(records, certified[:0])
+        if bad is not None or not len(certified):
+            return rows, [], bad
+        return self._course(records, certified)
+
+    def params(self, initial: Any) -> LowRankParams:
+        """The parameters of the wide network."""
+        before = network_in(self._basis, self._network.f, self._network.c)
+        if isinstance(initial, WideRNN):
+            initial = initial.replace(panels=self._basis.panels)
+        change = Small(*(now - then for now, then in zip(self.small, before, strict=True)))
+        return LowRankParams(initial, self._basis.panels.basis, change)
+
+    def _start(self) -> State:
+        """The network before training."""
+        small = network_in(self._basis, self._network.f, self._network.c)
+        order, zero = None, jnp.zeros((), self._network.f.dtype)
+        if self._setting.batch_size is not None:
+            order = epoch_order(self._problem.key, 0, len(self._problem.data.inputs))
+        return State(
+            small=small,
+            velocity=jax.tree.map(jnp.zeros_like, small) if self._setting.with_momentum else None,
+            step=jnp.zeros((), jnp.int32),
+            order=order,
+            loss=zero,
+            leak=zero,
+            record=jnp.zeros((), jnp.int32),
+        )
+
+    def _course(
+        self, records: Int[np.ndarray, " R"], certified: Int[np.ndarray, " K"]
+    ) -> tuple[Rows, list[Distances], int | None]:
+        """``run``, once from the start, in a subspace that grows where a chain leaves it."""
+        self._state, found = self._start(), []
+        rows = jax.tree.map(
+            lambda a: jnp.zeros((len(records), *a.shape), a.dtype),
+            jax.eval_shape(
+                partial(observe, self._setting), self._conditions(), self._problem, self.small
+            ),
+        )
+        ends = np.searchsorted(records, certified).tolist()
+        for last in sorted({*ends, len(records) - 1}):
+            rows = self._advanced(rows, records, last + 1)
+            if not np.isfinite(self._state.loss):
+                if self._state.step == 0:
+                    raise infinite_start()
+                return rows, found, int(self._state.step)
+            if records[last] in certified:
+                data, source = self._problem.data, self._network.source
+                found.append(distances(self._setting, source, self._basis, data, self.small))
+        return rows, found, None
+
+    def _advanced(self, rows: Rows, records: Int[np.ndarray, " R"], count: int) -> Rows:
+        """The records up to a number of them, at which the state then is."""
+        steps = jnp.asarray(records, jnp.int32)
+        until = jnp.asarray(count, jnp.int32)
+        while int(self._state.record) < count:
+            self._state, rows = advance(
+                self._setting, self._conditions(), self._problem, self._state, rows, steps, until
+            )
+            if not np.isfinite(self._state.loss):
+                break
+            if self._state.leak > self._tolerance:
+                self._grow()
+        return rows
+
+    def _conditions(self) -> Conditions:
+        return Conditions(self._scale, self._basis.leaks, self._tolerance, self._momentum)
+
+    def _leak(self) -> float:
+        return float(largest_leak(self._basis.leaks, self.small, self._seq_len, self._scale))
+
+    def _grow(self) -> None:
+        """Goes on in a larger subspace, with the same changes of the parameters."""
+        network, before = self._network, self._basis
+        if isinstance(network.source, Matrix) and PART_OF_THE_WIDTH * self.rank > network.width:
+            raise RankTooLarge
+        refuse_too_wide(network, before.panels.room_for(AT_ONCE))
+        self._basis = grown(before, network.source, self.small, self._seq_len, self._tolerance)
+        velocity = self._state.velocity
+        self._state = self._state._replace(
+            small=moved_to(self._basis, self.small, before),
+            velocity=None if velocity is None else padded(velocity, self._basis.panels.capacity),
+            leak=jnp.zeros_like(self._state.leak),
+        )
