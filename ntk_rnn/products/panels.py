@@ -169,12 +169,15 @@ def spanning(panels: Panels, source: Source, vectors: Float[Array, "n k"]) -> Pa
     """
     panels, count = jax.tree.map(jnp.copy, panels), vectors.shape[1]
     # Blocks of one size, so that what is compiled for one number of vectors serves for all.
-    block = count if _checks.is_traced((panels, vectors)) else AT_ONCE
+    traced = _checks.is_traced((panels, source, vectors))
+    block = count if traced else AT_ONCE
     vectors = jnp.pad(vectors, ((0, 0), (0, -count % block)))
     for first in range(0, count, block):
         some = vectors[:, first : first + block]
-        # Twice, for of nearly parallel vectors the first time takes one.
-        for _ in range(2):
+        wanted = None if traced else int(panels.rank) + min(block, count - first)
+        panels = with_directions(panels.with_room(block), source, some)
+        # Once more unless all were taken, for of nearly parallel vectors the first time takes one.
+        if wanted is None or int(panels.rank) < wanted:
             panels = with_directions(panels.with_room(block), source, some)
     return panels
 

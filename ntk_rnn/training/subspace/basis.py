@@ -104,8 +104,29 @@ def _leaking(
     return jnp.pad(found, ((0, 0), (0, AT_ONCE - found.shape[1])))
 
 
+def _triangle(panel: Float[Array, "n R"]) -> Float[Array, "R R"]:
+    """A triangle that maps vectors to ones of the lengths that the panel maps them to.
+
+    It is that of a QR factorization, by products that rows which are split over devices take part
+    in where they are. The eigenvalues of ``panel^T panel`` hold half of the digits, so directions
+    that the panel shortens are mapped once more, apart from the others and orthogonal to them.
+    """
+    values, vectors = jnp.linalg.eigh(dot(panel.T, panel))
+    small = values < jnp.sqrt(jnp.finfo(panel.dtype).eps) * values[-1]
+    lengths = jnp.sqrt(jnp.where(small, 0, values))
+    long = dot(panel, vectors * jnp.where(small, 0, 1 / jnp.where(small, 1, lengths))[None])
+    short = jnp.where(small[None], vectors, 0)
+    rest = dot(panel, short)
+    along = dot(long.T, rest)
+    rest -= dot(long, along)
+    squares, directions = jnp.linalg.eigh(dot(rest.T, rest))
+    above = lengths[:, None] * vectors.T + dot(along, short.T)
+    below = jnp.sqrt(jnp.maximum(squares, 0))[:, None] * dot(short, directions).T
+    return jnp.linalg.qr(jnp.concatenate([above, below]), mode="r")
+
+
 @jax.jit
 def _described(panels: Panels) -> Basis:
     """The basis with what is computed from its panels."""
-    triangles = (jnp.linalg.qr(leak, mode="r") for leak in panels.leaks())
+    triangles = (_triangle(leak) for leak in panels.leaks())
     return Basis(panels, panels.core() * len(panels.basis) ** 0.5, Leaks(*triangles))
