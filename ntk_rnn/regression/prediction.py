@@ -21,9 +21,8 @@ from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.loss import Loss
 from ntk_rnn.objective import as_data_set, host_data_set
+from ntk_rnn.regression.durations import Duration, duration, refuse_infinity
 from ntk_rnn.regression.eigenmodes import (
-    Duration,
-    duration,
     exceeds_rounding,
     gain,
     remaining,
@@ -208,22 +207,11 @@ class KernelRegression:
         """Which directions are reached, and how long they are followed."""
         until = duration(self.eigenvalues, step, learning_rate, momentum, time)
         if self.lags_reached is not None:
-            _refuse_infinity("step" if time is None else "time", until, self.lags_reached)
+            refuse_infinity("step" if time is None else "time", until, self.lags_reached)
         if self._namespace is np:  # where rounding has been left out already
             return self.singular_values > 0, until
         size = max(*self.directions.shape, len(self.targets))
         return exceeds_rounding(self.singular_values, size), until
-
-
-def _refuse_infinity(name: str, until: Duration, lags: int) -> None:
-    """Raises ``ValueError`` for the end of a path that cannot be followed to it."""
-    given = until.steps if until.times is None else until.times
-    if not _checks.is_traced(given) and np.any(np.isinf(np.asarray(given, float))):
-        raise ValueError(
-            f"{name} must be finite here, got infinity: the weights of lags from {lags} on are "
-            "below rounding beside the first ones, so the least-squares fit is out of reach; pass "
-            'on_host=True and method="dense" to kernel_regression, or fewer lags'
-        )
 
 
 def _with_derivative(
