@@ -36,10 +36,10 @@ def from_csv(
 ) -> Recording:
     """A recording from the columns of a CSV file.
 
-    The first line names the columns, every other one is a time step, in the order of time.
-    Commas, semicolons and tabs may separate them. Columns that are not asked for may hold anything.
-    Comment lines above the first begin with ``#``. Between semicolons, numbers may have decimal
-    commas.
+    The first line names the columns, and every other line is a time step, in the order of time.
+    Columns are separated by commas, semicolons or tabs; where they are not separated by commas,
+    numbers may have decimal commas. Comment lines above the first line begin with ``#``. Columns
+    that are not asked for may hold anything.
 
     Args:
       path: the file, UTF-8 text, as spreadsheet programs export it; it may be compressed by gzip.
