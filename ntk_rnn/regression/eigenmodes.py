@@ -33,7 +33,7 @@ def remaining_and_gained(
 
     Args:
       eigenvalues: ``lambda``, shape ``(k,)``.
-      nonzero: which of them are not 0 but for rounding; along the others nothing is ever gained.
+      nonzero: which of them exceed rounding; along the others nothing is ever gained.
       until: the steps or times.
     """
     if until.times is not None:
@@ -54,12 +54,37 @@ def remaining(
 def gain(
     eigenvalues: Float[AnyArray, " k"], given: tuple[Bool[AnyArray, " k"], Duration]
 ) -> Float[AnyArray, "*steps k"]:
-    """``(1 - r(lambda)) / lambda``, and 0 along what is never gained."""
+    """``h(lambda) = (1 - r(lambda)) / lambda``, and 0 along what is never gained."""
     nonzero, until = given
     # What is not selected must be finite as well, or its derivative would be NaN.
     values = jnp.where(nonzero, eigenvalues, 1)
     gained = remaining_and_gained(values, nonzero, until)[1]
     return gained / jnp.broadcast_to(values, gained.shape)
+
+
+def limiting_gain(
+    eigenvalues: Float[AnyArray, " k"], given: tuple[Bool[AnyArray, " k"], Duration]
+) -> Float[AnyArray, "*steps k"]:
+    """``h(lambda)``, with its limit along what is never gained: how fast it would be.
+
+    The limit is what a change of the data meets that reaches such a direction. At infinity there is
+    none, and 0 stands for it: there the path ends at the fit of minimum norm.
+    """
+    nonzero, until = given
+    largest = lax.stop_gradient(jnp.max(eigenvalues))
+    near_zero = jnp.finfo(eigenvalues.dtype).eps ** 2 * jnp.where(largest > 0, largest, 1)
+    everything = jnp.ones_like(nonzero)
+    found = gain(jnp.where(nonzero, eigenvalues, near_zero), (everything, until))
+    amount = until.steps if until.times is None else until.times
+    at_end = jnp.broadcast_to(jnp.isinf(jnp.asarray(amount))[..., None], found.shape)
+    return jnp.where(at_end & ~jnp.broadcast_to(nonzero, found.shape), 0, found)
+
+
+def loss_gain(
+    eigenvalues: Float[AnyArray, " k"], given: tuple[Bool[AnyArray, " k"], Duration]
+) -> Float[AnyArray, "*steps k"]:
+    """``(1 - r(lambda)^2) / lambda``, by which the loss has fallen, with its limit like ``h``."""
+    return limiting_gain(eigenvalues, given) * (1 + remaining(eigenvalues, given))
 
 
 @partial(compiled, static_argnums=1)
