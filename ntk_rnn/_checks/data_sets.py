@@ -27,7 +27,7 @@ def sequences(name: str, x: Any) -> jax.Array:
 
 
 def both_sequences(x1: Any, x2: Any) -> tuple[jax.Array, ...]:
-    """The arguments ``x1`` and ``x2`` of a kernel as sequences that match; ``x1`` twice if one.
+    """The arguments ``x1`` and ``x2`` of a kernel as sequences that match; ``x1`` twice for one.
 
     They may differ in length, and are of one type of at least float32.
     """
