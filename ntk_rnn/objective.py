@@ -25,8 +25,8 @@ from ntk_rnn.models import LinearRNN
 from ntk_rnn.sequences import causal_conv, outputs_of_each, unit_impulses
 
 #: Inputs ``(N, T, n_x)`` and targets ``(N, T, n_y)``, or both compressed. Sizes are not bound to
-#: those of other arguments, for test data differ in them. Models whose outputs have another shape
-#: ``(N, ...)`` than the linear ones are trained on targets of that shape.
+#: those of other arguments, because those of test data may differ. Models whose outputs have
+#: another shape ``(N, ...)`` than the linear ones are trained on targets of that shape.
 Data: TypeAlias = tuple[Float[AnyArray, "_ _ _"], Float[AnyArray, "_ ..."]] | CompressedData
 # A linear model is off by rounding from the convolution with its own impulse response.
 _LINEAR_TO = 1e-3
@@ -198,7 +198,8 @@ def matching_data(name: str, apply_fn: Network, params: Any, data: Any) -> DataS
         f"impulses of {name}", (in_dim, seq_len, out_dim), "apply_fn's response", shape, "shape"
     )
     if not _checks.is_traced((apply_fn, params, checked)):
-        # At the start, where a small model may seem linear, and at parameters of order 1.
+        # The model is tried at the start, where a small one may seem linear, and at parameters of
+        # order 1.
         each = [_departure(apply_fn, p, checked.inputs) for p in (params, _moved(params))]
         if not _checks.is_traced(each) and not max(map(float, each)) <= _LINEAR_TO:
             raise ValueError(
@@ -221,7 +222,7 @@ def output_of(apply_fn: Network, params: Any, x: Float[AnyArray, "N T n_x"]) -> 
 
 
 def check_linear_rnn(apply_fn: Network, params: Any, data: DataSet) -> None:
-    """Raises ``ValueError`` unless a model is the linear RNN that its parameters are those of."""
+    """Raises ``ValueError`` unless a model is the linear RNN to which its parameters belong."""
     if isinstance(data, Sequences):
         _checks.same(
             "with kernel_drift, data[1].shape[:-1]", data.targets.shape[:-1],

@@ -59,7 +59,7 @@ def realize(
       order: width ``n`` for ``"balanced"``; by default as ``tolerance`` says.
       tolerance: for ``"balanced"`` without an ``order``: keeps the singular values that are greater
         than this times the largest. Default: ``10 max(T n_y, T n_x)`` roundings of the type of
-        ``L``, what is left of a zero.
+        ``L``, as much as rounding leaves of a zero.
       zeros_beyond: for ``"balanced"``, whether ``L`` is 0 from lag ``T`` on. ``True`` gives a
         stable RNN for every ``L``. ``False`` gives the smallest RNN with the given lags, whatever
         it does beyond them: it may be unstable, with outputs that grow without bound. ``None``

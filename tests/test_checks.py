@@ -22,6 +22,7 @@ def test_semidefinite_matrices_may_be_a_thousandth_off(matrix):
                 _checks.symmetric_semidefinite("kernel", given.reshape(shape), "ask for another")
 
 
+@pytest.mark.parametrize("dtype", ["float32"], indirect=True)
 @pytest.mark.parametrize(
     ("value", "told"),
     [
@@ -41,7 +42,7 @@ def test_semidefinite_matrices_may_be_a_thousandth_off(matrix):
         ([10**400], "x must hold real numbers, got dtype object"),
     ],
 )  # fmt: skip
-def test_what_is_no_array_of_numbers_is_refused_in_one_line(value, told):
+def test_what_is_no_array_of_numbers_is_refused_in_one_line(dtype, value, told):
     with pytest.raises(ValueError, match=told) as error:
         _checks.real("x", value)
     assert "\n" not in str(error.value)
@@ -57,7 +58,8 @@ def test_arrays_of_any_kind_of_numbers_are_taken_as_they_are(dtype):
     assert _checks.real("x", np.ones(2, np.float16)).dtype == jnp.float16
 
 
-def test_integers_that_jax_has_no_bits_for_are_refused():
+@pytest.mark.parametrize("dtype", ["float32"], indirect=True)
+def test_integers_that_jax_has_no_bits_for_are_refused(dtype):
     with pytest.raises(ValueError, match=r"x must fit int32, got 1.09951e\+12; rescale it"):
         _checks.batch("x", [[2**40, 1]])
 
@@ -68,7 +70,8 @@ def test_numbers_are_no_truths_texts_or_lists(value):
         _checks.positive(nu_w=value)
 
 
-def test_numbers_out_of_range_are_refused():
+@pytest.mark.parametrize("dtype", ["float32"], indirect=True)
+def test_numbers_out_of_range_are_refused(dtype):
     for value, told in ((10**400, "finite, got inf"), (-1, "got -1"), (np.nan, "got nan")):
         with pytest.raises(ValueError, match=f"nu_w must be positive and .*{told}"):
             _checks.positive(nu_w=value)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from ntk_rnn import _terminal, cli
+from ntk_rnn.cli.commands import COMMANDS
 from ntk_rnn.reproduction import registry, report
 from ntk_rnn.reproduction.checks.topics import TOPICS
 
@@ -123,7 +124,7 @@ def test_bash_completes(capsys, tmp_path, typed, offered):
 def test_all_options_are_completed(capsys):
     cli.main(["completion", "zsh"])
     script = capsys.readouterr().out
-    for name in cli._COMMANDS:
+    for name in COMMANDS:
         words = re.search(rf'(?m)^ +{name}\) words="(.*)"', script)
         with pytest.raises(SystemExit):
             cli.main([name, "--help"])

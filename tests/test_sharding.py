@@ -16,7 +16,7 @@ from ntk_rnn.compression.triangle import compress
 SCRIPT = Path(__file__).with_name("sharded_problem.py")
 
 
-def start(devices, *args):
+def start(devices, *args, **others):
     flags = f"--xla_force_host_platform_device_count={devices}"
     settings = {
         "JAX_PLATFORMS": "cpu",
@@ -27,7 +27,8 @@ def start(devices, *args):
     }
     return subprocess.Popen(
         [sys.executable, "-W", "error", str(SCRIPT), *map(str, args)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | settings,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=os.environ | settings | others,
     )  # fmt: skip
 
 
@@ -51,7 +52,10 @@ def test_two_processes_give_what_one_does():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    assert_end_well(*(start(4, rank, port) for rank in range(2)))
+    # From the cache of compiled programs comes a program that is wrong on the CPUs of several
+    # processes on a busy machine (jaxlib 0.10, Gloo): 11 losses of 40, and 0 of 40 without it.
+    uncached = {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+    assert_end_well(*(start(4, rank, port, **uncached) for rank in range(2)))
 
 
 def test_merged_parts_are_the_data_compressed_at_once(dtype, tol):

@@ -24,6 +24,22 @@ from ntk_rnn.sequences import convolved, lagged
 _CHUNK_ROWS = 2**14
 
 
+class NormalEquations(NamedTuple):
+    """The same problem as ``1/2 L^T H L - g^T L + loss``, in ``L - L^0``: smooth in the data.
+
+    A triangle has no derivative where columns of ``A`` depend on each other, and this has all.
+
+    Attributes:
+      curvature: ``H = A^T A``, shape ``(T, n_x, T, n_x)``.
+      gradient: ``g = A^T (y - A L^0)``, shape ``(T, n_x, n_y)``.
+      loss: sum loss of ``L^0``, shape ``()``.
+    """
+
+    curvature: Float[AnyArray, "T n_x T n_x"]
+    gradient: Float[AnyArray, "T n_x n_y"]
+    loss: Float[AnyArray, ""]
+
+
 class Triangular(NamedTuple):
     """The least-squares problem that is left by an impulse response ``L^0``.
 
@@ -34,6 +50,7 @@ class Triangular(NamedTuple):
       num_targets: what the mean loss divides by.
       rounded_to: type to which the triangle was rounded before it was computed with in float64 on
         the host; ``None`` if it was not.
+      normal: what derivatives in the data go through; ``None`` where the triangle has them itself.
     """
 
     triangle: Float[AnyArray, "K T n_x"]
@@ -41,6 +58,7 @@ class Triangular(NamedTuple):
     remaining: Float[AnyArray, ""]
     num_targets: int | Float[AnyArray, ""]
     rounded_to: np.dtype | None = None
+    normal: NormalEquations | None = None
 
 
 def of_compressed(data: CompressedData, initial: Float[AnyArray, "T n_y n_x"]) -> Triangular:
@@ -63,8 +81,14 @@ def of_sequences(
         return _of_sequences_on_host(*map(np.asarray, (x, y, initial)))
     lags, _, in_dim = initial.shape
     rows, targets = _rows_and_targets(x, y, initial)
+    normal = None
     if rows.shape[0] > rows.shape[1]:
-        basis, triangle = jnp.linalg.qr(rows)
+        basis, triangle = jnp.linalg.qr(lax.stop_gradient(rows))
+        normal = NormalEquations(
+            einsum("rp,rq->pq", rows, rows).reshape(2 * (lags, in_dim)),
+            einsum("rp,rb->pb", rows, targets).reshape(lags, in_dim, -1),
+            jnp.sum(targets**2) / 2,
+        )
     else:
         # The basis is complete, so it may be a fixed one: JAX has no derivative of this one.
         basis = jnp.linalg.qr(lax.stop_gradient(rows))[0]
@@ -72,7 +96,8 @@ def of_sequences(
     residual = einsum("rk,rb->kb", basis, targets)
     beyond = targets - einsum("rk,kb->rb", basis, residual)
     remaining = jnp.sum(beyond**2) / 2
-    return Triangular(triangle.reshape(-1, lags, in_dim), residual, remaining, y.size)
+    triangle = triangle.reshape(-1, lags, in_dim)
+    return Triangular(triangle, residual, remaining, y.size, normal=normal)
 
 
 def _of_sequences_on_host(

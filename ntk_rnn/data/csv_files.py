@@ -153,8 +153,8 @@ class Table(NamedTuple):
         return values
 
     def _has_decimal_commas(self, places: list[int]) -> bool:
-        """Whether commas must be decimal: between semicolons, without points, not as thousands."""
-        if self.header.separator != ";":
+        """Whether commas must be decimal: no separators, without points, not as thousands."""
+        if self.header.separator == ",":
             return False
         cells = {row[place].strip() for row in self.rows for place in places}
         with_commas = [cell for cell in cells if "," in cell]

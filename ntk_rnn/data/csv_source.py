@@ -107,31 +107,30 @@ def read_header(file: str, lines: Iterator[str]) -> tuple[Header, Iterator[str]]
 
     Comments above it begin with ``#``, and so may it itself, as NumPy writes it.
     """
-    separator, comment = None, None
+    separator, comment, comment_line = "", "", 0
     for number, text in enumerate(lines, start=1):
         bare = text.rstrip("\r\n").strip('"')
         if bare[:4].lower() == "sep=" and len(bare) == 5:
             separator = bare[4]
         elif bare.lstrip().startswith("#"):
-            comment = number, text
+            comment, comment_line = text, number
         elif bare.strip():
             break
     else:
         return None
-    separator = separator or max(_SEPARATORS, key=lambda each: len(_cells(text, each)))
-    cells = _cells(text, separator)
-    if comment and len(cells) == len(_cells(comment[1], separator)) and any(map(_numeric, cells)):
-        columns = _cells(comment[1].replace("#", "", 1), separator)
-        names = [column.strip() for column in columns]
-        return Header(file, names, separator, comment[0], number), itertools.chain([text], lines)
     rest = itertools.chain([text], lines)
+    # As NumPy writes it: the comment has as many names as the first row has numbers.
+    for each in separator or _SEPARATORS:
+        cells, names = _cells(text, each), _cells(comment.replace("#", "", 1), each)
+        if len(cells) == len(names) > 1 and any(map(_numeric, cells)):
+            return Header(file, _stripped(names), each, comment_line, number), rest
+    separator = separator or max(_SEPARATORS, key=lambda each: len(_cells(text, each)))
     reader = csv.reader(rest, delimiter=separator, skipinitialspace=True, strict=True)
     try:
         columns = next(reader)
     except csv.Error as error:
         raise not_csv(file, number, error) from None
-    names = [column.strip() for column in columns]
-    return Header(file, names, separator, number, number + reader.line_num), rest
+    return Header(file, _stripped(columns), separator, number, number + reader.line_num), rest
 
 
 def not_csv(file: str, line: int, error: csv.Error) -> ValueError:
@@ -149,9 +148,14 @@ def _cells(text: str, separator: str) -> list[str]:
         return [text]
 
 
+def _stripped(names: list[str]) -> list[str]:
+    return [name.strip() for name in names]
+
+
 def _numeric(cell: str) -> bool:
+    """Whether a cell is a number, with a decimal point or comma."""
     try:
-        float(cell)
+        float(cell.replace(",", "."))
     except ValueError:
         return False
     return True

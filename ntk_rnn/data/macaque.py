@@ -54,9 +54,9 @@ class S1(NamedTuple):
 
     Attributes:
       spikes: number of spikes of each neuron, shape ``(B, n_x)``.
-      velocity: of the hand, shape ``(B, 2)``; apparently in cm/s.
-      position: of the hand, shape ``(B, 2)``; apparently in cm.
-      pieces: the bins with which its contiguous pieces begin, rising from 0, shape ``(P,)``.
+      velocity: velocity of the hand, shape ``(B, 2)``; apparently in cm/s.
+      position: position of the hand, shape ``(B, 2)``; apparently in cm.
+      pieces: the first bins of its contiguous pieces, rising from 0, shape ``(P,)``.
 
     Example:
       >>> import numpy as np

@@ -36,10 +36,10 @@ def from_csv(
 ) -> Recording:
     """A recording from the columns of a CSV file.
 
-    The first line names the columns, every other one is a time step, in the order of time.
-    Commas, semicolons and tabs may separate them. Columns that are not asked for may hold anything.
-    Comment lines above the first begin with ``#``. Between semicolons, numbers may have decimal
-    commas.
+    The first line names the columns, and every other line is a time step, in the order of time.
+    Columns are separated by commas, semicolons or tabs; where they are not separated by commas,
+    numbers may have decimal commas. Comment lines above the first line begin with ``#``. Columns
+    that are not asked for may hold anything.
 
     Args:
       path: the file, UTF-8 text, as spreadsheet programs export it; it may be compressed by gzip.
@@ -48,17 +48,17 @@ def from_csv(
       seq_len: number ``T`` of inputs that explain an output: how far back a model looks. Nothing
         is cut: ``Recording.compress`` takes the recording as it is.
       group: name of a column that says which continuous piece a row belongs to, e.g. the trial;
-        text or numbers. The rows of one must follow each other. Without ``seq_len`` each group is
-        a sequence that begins at rest, and all must have the same number of rows.
+        text or numbers. The rows of a group must follow each other. Without ``seq_len`` each group
+        is a sequence that begins at rest, and all must have the same number of rows.
 
     Returns:
       The recording, in float64 whatever JAX's setting. ``compress`` makes a data set of it as it
       is, ``at_rest`` cuts it into sequences that begin at rest.
 
     Raises:
-      ValueError: if the file cannot be had or read, a column is missing, a cell is empty, NaN or
-        no number, a line has too few or too many cells, or the rows do not make pieces; names
-        the file, the line, the column and the value, and what to do.
+      ValueError: if the file cannot be found or read, a column is missing, a cell is empty, NaN or
+        no number, a line has too few or too many cells, or the rows do not make pieces. The message
+        names the file, the line, the column and the value, and what to do.
 
     Example:
       >>> import pathlib, tempfile
@@ -99,7 +99,7 @@ def from_arrays(
     """A recording from arrays.
 
     Args:
-      inputs: one row a time step, in the order of time, shape ``(rows, n_x)``, or ``(rows,)`` for
+      inputs: one row per time step, in the order of time, shape ``(rows, n_x)``, or ``(rows,)`` for
         one input.
       outputs: shape ``(rows, n_y)``, or ``(rows,)`` for one output.
       seq_len: number ``T`` of inputs that explain an output, as ``from_csv`` has it.

@@ -1,4 +1,4 @@
-"""A recording of inputs and outputs over time, from which models are fitted and on which judged."""
+"""A recording of inputs and outputs over time, to which models are fitted and compared."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Recording:
       pieces: the rows with which continuous pieces begin, rising from 0, shape ``(P,)``.
       seq_len: number ``T`` of inputs that explain an output; ``None`` if each piece is a sequence
         that begins at rest.
-      units: those in which ``x`` and ``y`` are; ``None`` for those of the file or array.
+      units: the units in which ``x`` and ``y`` are; ``None`` if these are as in the file or array.
 
     Example:
       >>> import numpy as np
@@ -64,7 +64,7 @@ class Recording:
 
         Each output is explained by the ``T = seq_len`` inputs up to it, and the first ``T - 1``
         outputs of each piece are left out, as ``ntk_rnn.compress_recording`` says. Models have no
-        constant term: ``split`` or ``standardized`` centres the recording before.
+        constant term, so centre the recording first, by ``split`` or ``standardized``.
 
         Raises:
           ValueError: if ``seq_len`` is ``None``, or no piece has ``seq_len`` rows.
@@ -79,13 +79,13 @@ class Recording:
     def at_rest(self) -> tuple[Float[np.ndarray, "N T n_x"], Float[np.ndarray, "N T n_y"]]:
         """Sequences that each begin at rest: what precedes their first row counts as inputs of 0.
 
-        That is right for trials before which nothing happens. A continuous recording loses by it:
-        of its inputs, those across the borders of sequences are not seen, see ``compress``.
+        That is right for trials before which nothing happens. For a continuous recording it is not:
+        inputs before a sequence begins explain its first outputs as well. Use ``compress`` there.
 
         Returns:
-          ``x (N, T, n_x)`` and ``y (N, T, n_y)``: pieces as they are without ``seq_len``, and else
-          windows of ``seq_len`` rows from each, one after the other and without overlap; what is
-          left at the end of a piece is not used.
+          ``x (N, T, n_x)`` and ``y (N, T, n_y)``. Without ``seq_len`` the sequences are the pieces
+          as they are. Otherwise each piece is cut into windows of ``seq_len`` rows without overlap,
+          and what is left at its end is not used.
 
         Raises:
           ValueError: if no window fits, or pieces differ in length where ``seq_len`` is ``None``.
@@ -145,7 +145,8 @@ class Recording:
           test_fraction: the part of the rows that is for test.
 
         Returns:
-          Recordings for training and for test; ``units`` of either returns to those of the file.
+          Recordings for training and for test; ``units`` of either convert back to those of the
+          file.
 
         Raises:
           ValueError: if the fraction is not between 0 and 1, or either part is empty.

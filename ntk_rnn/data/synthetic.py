@@ -15,7 +15,7 @@ from ntk_rnn.impulse import impulse_response
 from ntk_rnn.models import LinearRNN
 from ntk_rnn.sequences import convolved
 
-# Of noise at lower ratios, the square of its size beside the signal's is above 1e30.
+# At lower ratios, the power of the noise would be more than 1e30 times that of the signal.
 _LEAST_DECIBELS = -300
 
 
@@ -34,9 +34,9 @@ def teacher(
 ) -> tuple[Float[Array, "N T n_x"], Float[Array, "N T n_y"]]:
     """White Gaussian inputs and the noisy outputs of a random linear RNN, the teacher.
 
-    Inputs are ``N(0, 1)``. The teacher is a `ntk_rnn.LinearRNN` of a small width,
-    its parameters drawn from the variances given. Draw training and test sequences together and
-    split them: sequences of one call have one teacher.
+    Inputs are ``N(0, 1)``. The teacher is a `ntk_rnn.LinearRNN` of a small width, whose parameters
+    are drawn with the given variances. Draw training and test sequences together and split them,
+    because another key draws another teacher.
 
     Args:
       key: random key of the inputs, the teacher and the noise.

@@ -19,8 +19,8 @@ class Windows(NamedTuple):
     Attributes:
       x: inputs, shape ``(N, T, n_x)``.
       y: targets, shape ``(N, T, n_y)``.
-      start: the bin with which each begins, rising, shape ``(N,)``.
-      units: those of ``x`` and ``y``, in terms of the units of the recording.
+      start: the first bin of each window, rising, shape ``(N,)``.
+      units: the units of ``x`` and ``y``, in terms of those of the recording.
 
     Example:
       >>> import numpy as np
@@ -82,16 +82,16 @@ def piece_starts(
 def window_starts(
     pieces: Int[np.ndarray, " P"], seq_len: int, first: int, last: int
 ) -> Int[np.ndarray, " N"]:
-    """The bins with which all windows begin that lie in one piece, and in ``[first, last)``.
+    """The first bins of all windows that lie within one piece, and within ``[first, last)``.
 
-    There is one for every bin that has ``seq_len - 1`` others of its piece behind it, so windows
-    overlap.
+    A window begins at every bin that at least ``seq_len - 1`` others of its piece follow, so
+    windows overlap.
 
     Args:
       pieces: the bins with which pieces begin, rising from 0, shape ``(P,)``.
       seq_len: length ``T`` of the windows.
-      first: the first bin that may be in one.
-      last: the first bin after those.
+      first: the first bin that a window may hold.
+      last: the first bin that no window may hold any more.
 
     Returns:
       Shape ``(N,)``, rising; empty where no window fits.
@@ -126,7 +126,7 @@ def chronological_split(
     test_fraction: float = 0.2,
     num_train: int | None = None,
 ) -> tuple[Windows, Windows]:
-    """Windows for training and for test, of which those for test come later and share no bin.
+    """Windows for training, and later ones for test, which share no bin with them.
 
     Each window is a sequence that begins at rest, with targets at all of its bins, as the paper's
     decoders take them; ``Recording.split`` is for a recording that is fitted as it is.

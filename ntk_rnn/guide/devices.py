@@ -62,5 +62,7 @@ make the same calls in the same order.
 
 To try this, two processes on one computer are enough: pass `"localhost:1234"`, and set
 `JAX_PLATFORMS=cpu`. With `XLA_FLAGS=--xla_force_host_platform_device_count=8` in the environment,
-one process has eight devices that are parts of a CPU.
+one process has eight devices that are parts of a CPU. On the CPUs of several processes, leave JAX's
+compilation cache off (`JAX_ENABLE_COMPILATION_CACHE=false` if `JAX_COMPILATION_CACHE_DIR` is set):
+with jaxlib 0.10 a program that comes from it may mix up what processes send, and is then wrong.
 """

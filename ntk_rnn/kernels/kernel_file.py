@@ -26,8 +26,8 @@ class KernelFile:
 
     ``path + ".json"`` holds the configuration and a checksum of each block that is finished. This
     record is replaced as a whole after a block has reached the disk, so it never lists a block that
-    has not. Opening the file reads all finished blocks: one that is not what was written there
-    counts as not finished.
+    is not on the disk. Opening the file reads all finished blocks: one that is not what was written
+    there counts as not finished.
 
     Attributes:
       path: the file.

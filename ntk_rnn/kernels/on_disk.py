@@ -37,8 +37,8 @@ def write_ntk(
     Memory holds one block at a time, whatever the size of the kernel. A call that was interrupted,
     even killed, is taken up by the same call again: finished blocks are kept, which a small file
     ``path + ".json"`` lists with their checksums. All of them are read again then, and those that
-    have changed on the disk are computed anew, with a ``RuntimeWarning``. Of a kernel of sequences
-    with themselves half the blocks are computed, and the others are their transposes.
+    have changed on the disk are computed anew, with a ``RuntimeWarning``. For a kernel of sequences
+    with themselves, half of the blocks are computed, and the others are their transposes.
 
     Args:
       path: the file to write, in a folder that exists, by one call at a time.

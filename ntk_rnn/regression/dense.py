@@ -1,13 +1,11 @@
-"""Kernel regression by factorizations: a root of the kernel, and a singular value decomposition.
+"""Kernel regression by factorizations: the singular value decomposition of a kernel on data.
 
 Along the singular directions of a kernel on data, gradient descent is a recursion of one number.
 """
 
 from __future__ import annotations
 
-import math
 from functools import partial
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -15,16 +13,29 @@ import numpy as np
 from jax import lax
 from jaxtyping import Float
 
-from ntk_rnn import _checks
 from ntk_rnn._namespace import compiled, einsum, namespace
 from ntk_rnn._types import AnyArray
+from ntk_rnn.compression.least_squares import NormalEquations
 from ntk_rnn.loss import Loss, loss_scale
 from ntk_rnn.objective import DataSet
+from ntk_rnn.regression.eigenmodes import exceeds_rounding
 from ntk_rnn.regression.symmetric import (
     eigen_of_diagonal,
-    symmetric_root,
+    function_times,
     with_derivative_of,
 )
+
+
+class Start(NamedTuple):
+    """The loss of ``L^0`` and its gradient, through which derivatives in the data go.
+
+    Attributes:
+      gradient: ``V^T G^{1/2} A^T (y - A L^0)``, of value ``S u``, shape ``(k, b)``.
+      loss: the loss of ``L^0``, shape ``()``.
+    """
+
+    gradient: Float[AnyArray, "k b"]
+    loss: Float[AnyArray, ""]
 
 
 class Decomposition(NamedTuple):
@@ -37,6 +48,8 @@ class Decomposition(NamedTuple):
       irreducible: the loss that no impulse response removes, shape ``()``.
       curvature: ``U^T A G A^T U``, of value ``diag(S^2)``, shape ``(k, k)``, for derivatives;
         ``None`` where JAX traces nothing.
+      start: the same for derivatives in the data, where there are more of them than entries of
+        ``L``; ``None`` elsewhere.
     """
 
     singular_values: Float[AnyArray, " k"]
@@ -44,21 +57,19 @@ class Decomposition(NamedTuple):
     targets: Float[AnyArray, "k b"]
     irreducible: Float[AnyArray, ""]
     curvature: Float[AnyArray, "k k"] | None = None
+    start: Start | None = None
 
 
-@partial(compiled, static_argnames=("loss", "differentiable"))
+@partial(compiled, static_argnames=("loss", "differentiable", "in_data"))
 def decompose(
     root: Float[AnyArray, " T"] | Float[AnyArray, "T n_y n_x P"],
     data: DataSet,
     initial: Float[AnyArray, "T n_y n_x"],
     loss: Loss,
     differentiable: bool = False,
+    in_data: bool = False,
 ) -> Decomposition:
     """The directions by QR, then by singular values, on the host if ``root`` is a NumPy array.
-
-    Singular vectors have no derivative where singular values coincide, and paths do not need it:
-    they depend on the functions ``f(F F^T)`` of the features ``F = U S V^T`` alone. So ``U`` is a
-    fixed basis here, and ``V S = F^T U`` and ``U^T F F^T U`` have the derivatives.
 
     Args:
       root: ``sqrt(rho)`` for lag weights, or ``G^{1/2}`` of a Gram matrix.
@@ -66,9 +77,10 @@ def decompose(
       initial: ``L^0``, on the host if ``root`` is.
       loss: ``"sum"`` or ``"mean"``, to which directions and losses refer.
       differentiable: whether to give what derivatives need.
+      in_data: whether to give what derivatives in the data need.
     """
     xp, of_lags = namespace(root), root.ndim == 1
-    triangle, residual, remaining, num_targets, rounded_to = data.triangular(initial)
+    triangle, residual, remaining, num_targets, rounded_to, normal = data.triangular(initial)
     # The mean loss of the data is the sum loss of data scaled by the root of its factor.
     scale = loss_scale(loss, num_targets)
     triangle, goal = scale**0.5 * triangle, scale**0.5 * residual
@@ -79,27 +91,85 @@ def decompose(
     else:
         features = einsum("rtq,taqk->rak", triangle, root).reshape(goal.size, -1)
         goal = goal.reshape(-1, 1)
-    curvature = None
     if differentiable:
-        u, s, vt = jnp.linalg.svd(lax.stop_gradient(features), full_matrices=False)
-        sizes = jnp.where(s > 0, s, 1)[:, None]
-        images = with_derivative_of(s[:, None] * vt, einsum("rk,ra->ka", u, features))
-        curvature = with_derivative_of(jnp.diag(s**2), einsum("ka,la->kl", images, images))
-        vt = with_derivative_of(vt, images / sizes)
-        eigenvalues = jnp.where(s > 0, eigen_of_diagonal(curvature)[0], 1)
-        s = with_derivative_of(s, jnp.sqrt(eigenvalues))
-    elif xp is np:
+        left = NormalEquations(*(scale * each for each in normal)) if normal and in_data else None
+        return _for_derivatives(root, features, goal, scale * remaining, left)
+    if xp is np:
         u, s, vt = graded_svd(np.asarray(features), rounded_to or features.dtype)
     else:
         u, s, vt = jnp.linalg.svd(features, full_matrices=False)
-    if of_lags:
-        directions = vt.T.reshape(len(root), 1, -1, len(s)) * root[:, None, None, None]
+    targets, irreducible = _targets(u, goal, scale * remaining)
+    return Decomposition(s, _directions(root, vt), targets, irreducible)
+
+
+def _for_derivatives(
+    root: Float[AnyArray, " T"] | Float[AnyArray, "T n_y n_x P"],
+    features: Float[AnyArray, "K P"],
+    goal: Float[AnyArray, "K b"],
+    remaining: Float[AnyArray, ""],
+    normal: NormalEquations | None,
+) -> Decomposition:
+    """The decomposition with derivatives.
+
+    Singular vectors have none where singular values coincide, and paths do not need them: they
+    depend on functions ``f(F F^T)`` of the features ``F = U S V^T`` alone. So ``U`` is a fixed
+    basis here, and ``V S = F^T U`` and ``U^T F F^T U`` have the derivatives. Where more data points
+    than entries of ``L`` may change, ``U`` does not span what they change into. There ``V`` is the
+    fixed basis, and ``V^T F^T F V`` and ``V^T F^T (y - A L^0)`` have the derivatives.
+
+    Args:
+      root: ``G^{1/2}``.
+      features: ``F``, as a triangle.
+      goal: the targets, beside this triangle.
+      remaining: the loss outside its span.
+      normal: what has the derivatives in the data; ``None`` if ``features`` and ``goal`` have them.
+    """
+    u, s, vt = jnp.linalg.svd(lax.stop_gradient(features), full_matrices=False)
+    targets, irreducible = _targets(u, goal, remaining)
+    directions = _directions(root, vt)
+    reached = exceeds_rounding(s, max(*directions.shape, len(s)))
+    kept = jnp.where(reached, s, 0)
+    if normal is None:
+        images = with_derivative_of(kept[:, None] * vt, einsum("rk,ra->ka", u, features))
+        product = einsum("ka,la->kl", images, images)
+        # What is not reached has no direction yet, but changes of the data may give it one.
+        directions = _directions(root, images / jnp.where(reached, s, 1)[:, None])
     else:
-        directions = einsum("taqe,ke->taqk", root, vt)
+        product = einsum("taqk,tqsp,sapl->kl", directions, normal.curvature, directions)
+    curvature = with_derivative_of(jnp.diag(kept**2), product)
+    eigenvalues = jnp.where(reached, eigen_of_diagonal(curvature)[0], 1)
+    s = with_derivative_of(s, jnp.where(reached, jnp.sqrt(eigenvalues), s))
+    if normal is None:
+        return Decomposition(s, directions, targets, irreducible, curvature)
+    known = normal.gradient.reshape(*normal.gradient.shape[:2], directions.shape[1], goal.shape[1])
+    gradient = with_derivative_of(
+        kept[:, None] * targets, einsum("taqk,tqab->kb", directions, known)
+    )
+    fitted = einsum("kb,kb->", gradient, function_times(_inverse, curvature, gradient, ())) / 2
+    irreducible = with_derivative_of(irreducible, normal.loss - fitted)
+    start = Start(gradient, normal.loss)
+    return Decomposition(s, directions, targets, irreducible, curvature, start)
+
+
+def _directions(root: Any, vt: Float[AnyArray, "k P"]) -> Float[AnyArray, "T a n_x k"]:
+    """``G^{1/2} V``."""
+    if root.ndim == 1:
+        return vt.T.reshape(len(root), 1, -1, len(vt)) * root[:, None, None, None]
+    return einsum("taqe,ke->taqk", root, vt)
+
+
+def _targets(
+    u: Float[AnyArray, "K k"], goal: Float[AnyArray, "K b"], remaining: Any
+) -> tuple[Float[AnyArray, "k b"], Float[AnyArray, ""]]:
+    """``U^T`` times the targets, and the loss outside its span."""
     targets = einsum("rk,rb->kb", u, goal)
     beyond = goal - einsum("rk,kb->rb", u, targets)
-    irreducible = scale * remaining + xp.sum(beyond**2) / 2
-    return Decomposition(s, directions, targets, xp.asarray(irreducible), curvature)
+    return targets, namespace(u).asarray(remaining + (beyond**2).sum() / 2)
+
+
+def _inverse(eigenvalues: Float[AnyArray, " k"], _: Any) -> Float[AnyArray, " k"]:
+    """``1 / lambda``, and 0 for 0."""
+    return jnp.where(eigenvalues > 0, 1 / jnp.where(eigenvalues > 0, eigenvalues, 1), 0)
 
 
 def graded_svd(
@@ -133,63 +203,3 @@ def graded_svd(
     if failed:
         raise np.linalg.LinAlgError(f"singular values were not found, LAPACK says {failed}")
     return basis @ left, values * (scales[0] / scales[1]), right.T
-
-
-def check_kernel(kernel: Any) -> None:
-    """Raises ``ValueError`` for an object or numbers that can be no kernel, before any work."""
-    if hasattr(kernel, "dense"):
-        raise ValueError(f"kernel must be an array, got {type(kernel).__name__}; pass .dense()")
-    _checks.numbers("kernel", kernel)
-
-
-def kernel_root(
-    kernel: Any, shape: tuple[int, int, int], xp: ModuleType
-) -> Float[AnyArray, " T"] | Float[AnyArray, "T n_y n_x P"]:
-    """``G^{1/2}``, for lag weights ``sqrt(rho)``, by ``xp``: ``jax.numpy`` or ``numpy``."""
-    if np.ndim(kernel) != 1:
-        return _gram_root(kernel, shape, xp)
-    rho = xp.asarray(_checks.weight_per_lag("kernel", kernel))
-    if len(rho) > shape[0]:
-        raise ValueError(
-            f"kernel must have at most as many lags as data have steps, {shape[0]}, got "
-            f"{len(rho)}; pass kernel[:{shape[0]}]"
-        )
-    rho = xp.pad(rho, (0, shape[0] - len(rho)))  # lags beyond them weigh 0
-    # A weight may underflow to 0, where the root has no derivative; such a lag never moves.
-    return xp.where(rho > 0, xp.sqrt(xp.where(rho > 0, rho, 1)), 0)
-
-
-def _gram_root(
-    gram: Float[AnyArray, "T n_y n_x T n_y n_x"], shape: tuple[int, int, int], xp: ModuleType
-) -> Float[AnyArray, "T n_y n_x P"]:
-    """``G^{1/2}`` with ``G = G^{1/2} G^{1/2}^T``; eigenvalues below 0 by rounding count as 0."""
-    if np.shape(gram) != shape + shape:
-        raise ValueError(
-            f"kernel must have shape (T,) = {shape[:1]} for lag weights, or (T, n_y, n_x, T, n_y, "
-            f"n_x) = {shape + shape} for a Gram matrix, got {np.shape(gram)}"
-        )
-    _checks.finite("kernel", gram)
-    size = math.prod(shape)
-    matrix = xp.asarray(gram).reshape(size, size)
-    is_float = jnp.issubdtype(matrix.dtype, jnp.floating)
-    dtype = matrix.dtype if is_float else xp.result_type(float)
-    matrix = matrix.astype(np.promote_types(dtype, np.float32))
-    eigenvalues, vectors = xp.linalg.eigh(
-        lax.stop_gradient(matrix) if _checks.is_traced(matrix) else matrix
-    )
-    if not _checks.is_traced(matrix):
-        _checks.semidefinite_error(
-            "kernel",
-            asymmetry=float(xp.max(xp.abs(matrix - matrix.T))),
-            smallest=float(eigenvalues[0]),
-            largest=float(xp.max(xp.abs(eigenvalues))),
-            remedy="symmetrize it and set negative eigenvalues to 0",
-        )
-    # What rounding leaves of an eigenvalue of 0 would be far from 0 after taking its root.
-    rounding = size * xp.finfo(matrix.dtype).eps * eigenvalues[-1]
-    roots = xp.sqrt(xp.where(eigenvalues > rounding, eigenvalues, 0))
-    root = vectors * roots[None, :]
-    if _checks.is_traced(gram):
-        # G^{1/2} V = V diag(roots), of which G^{1/2} has a derivative where eigenvalues coincide.
-        root = with_derivative_of(root, einsum("ij,jk->ik", symmetric_root(matrix), vectors))
-    return root.reshape(*shape, size)

@@ -8,80 +8,22 @@ computed on its own: one minus what remains would lose the digits of the first s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Bool, Float, Shaped
 
-from ntk_rnn import _checks
 from ntk_rnn._namespace import compiled, namespace
 from ntk_rnn._types import AnyArray
+from ntk_rnn.regression.durations import Duration
 
 #: The parts of the targets that remain and that are gained along each of ``k`` eigenvectors.
 Parts: TypeAlias = tuple[Float[AnyArray, "*steps k"], Float[AnyArray, "*steps k"]]
-
-
-class Duration(NamedTuple):
-    """How long gradient descent or gradient flow goes on.
-
-    Attributes:
-      steps: whole or infinite numbers of steps, any shape; ``None`` for gradient flow.
-      rate: learning rate of these steps.
-      momentum: of these steps; ``None`` for none.
-      times: times of gradient flow, any shape; ``None`` for steps.
-    """
-
-    steps: Shaped[AnyArray, "*steps"] | None = None
-    rate: Float[AnyArray, ""] | None = None
-    momentum: Float[AnyArray, ""] | None = None
-    times: Float[AnyArray, "*steps"] | None = None
-
-
-def duration(
-    eigenvalues: Float[AnyArray, " k"],
-    step: Any,
-    learning_rate: Any,
-    momentum: Any,
-    time: Any,
-) -> Duration:
-    """What a user says about steps or times, checked.
-
-    Args:
-      eigenvalues: ``lambda``, falling, shape ``(k,)``.
-      step: numbers of steps, or ``None``.
-      learning_rate: ``eta`` of these steps; not needed if all of them are infinite.
-      momentum: ``beta`` of these steps; 0 for plain gradient descent.
-      time: times of gradient flow, or ``None``.
-
-    Raises:
-      ValueError: if neither or both of step and time are given, or a value is out of range.
-    """
-    _check_momentum(momentum)
-    without_steps = learning_rate is None and (_checks.is_traced(momentum) or momentum == 0)
-    if (step is None) == (time is None) or (time is not None and not without_steps):
-        raise ValueError(
-            f"give either step and learning_rate, or time, got step={_checks.shown(step)}, "
-            f"learning_rate={_checks.shown(learning_rate)}, momentum={_checks.shown(momentum)}, "
-            f"time={_checks.shown(time)}"
-        )
-    xp, dtype = namespace(eigenvalues), eigenvalues.dtype
-    if time is not None:
-        _checks.nonnegative("time", time)
-        return Duration(times=xp.asarray(time, dtype))
-    _checks.nonnegative("step", step, whole=True)
-    if learning_rate is None and not _checks.is_traced(step) and np.all(np.isinf(step)):
-        return Duration(times=xp.asarray(step, dtype))  # the end, which is that of any rate
-    _check_learning_rate(learning_rate, momentum, eigenvalues[0])
-    rate, steps = xp.asarray(learning_rate, dtype), _whole_numbers(step, xp)
-    if not _checks.is_traced(momentum) and momentum == 0:
-        return Duration(steps, rate)
-    return Duration(steps, rate, xp.asarray(momentum, dtype))
 
 
 def remaining_and_gained(
@@ -91,7 +33,7 @@ def remaining_and_gained(
 
     Args:
       eigenvalues: ``lambda``, shape ``(k,)``.
-      nonzero: which of them are not 0 but for rounding; along the others nothing is ever gained.
+      nonzero: which of them exceed rounding; along the others nothing is ever gained.
       until: the steps or times.
     """
     if until.times is not None:
@@ -112,7 +54,7 @@ def remaining(
 def gain(
     eigenvalues: Float[AnyArray, " k"], given: tuple[Bool[AnyArray, " k"], Duration]
 ) -> Float[AnyArray, "*steps k"]:
-    """``(1 - r(lambda)) / lambda``, and 0 along what is never gained."""
+    """``h(lambda) = (1 - r(lambda)) / lambda``, and 0 along what is never gained."""
     nonzero, until = given
     # What is not selected must be finite as well, or its derivative would be NaN.
     values = jnp.where(nonzero, eigenvalues, 1)
@@ -120,41 +62,29 @@ def gain(
     return gained / jnp.broadcast_to(values, gained.shape)
 
 
-def _check_momentum(momentum: Any) -> None:
-    _checks.fraction("momentum", momentum, with_zero=True)
+def limiting_gain(
+    eigenvalues: Float[AnyArray, " k"], given: tuple[Bool[AnyArray, " k"], Duration]
+) -> Float[AnyArray, "*steps k"]:
+    """``h(lambda)``, with its limit along what is never gained: how fast it would be.
 
-
-def _check_learning_rate(learning_rate: Any, momentum: Any, largest: Any) -> None:
-    """Raises ``ValueError`` unless ``eta < 2 (1 + beta) / lambda_max``."""
-    bound = math.inf
-    if not _checks.is_traced((momentum, largest)) and largest > 0:
-        bound = 2 * (1 + float(momentum)) / float(largest)
-    if learning_rate is None:
-        raise ValueError(
-            "learning_rate must be given with step; it must be below 2 (1 + momentum) / "
-            f"lambda_max = {bound:.4g}"
-        )
-    _checks.positive(learning_rate=learning_rate)
-    if not _checks.is_traced(learning_rate) and learning_rate >= bound:
-        raise ValueError(
-            f"learning_rate must be below 2 (1 + momentum) / lambda_max = {bound:.4g}, past which "
-            f"gradient descent with this kernel and data diverges, got {float(learning_rate):g}"
-        )
-
-
-def _whole_numbers(step: Any, xp: ModuleType) -> Shaped[AnyArray, "*steps"]:
-    """Steps as integers, or as floats if one is beyond integers, which would wrap around.
-
-    By then a direction whose sign changes with every step has converged, so nothing depends on
-    whether such a number is odd.
+    The limit is what a change of the data meets that reaches such a direction. At infinity there is
+    none, and 0 stands for it: there the path ends at the fit of minimum norm.
     """
-    if _checks.is_traced(step):
-        return step
-    numbers = np.asarray(step, float)
-    integer = xp.result_type(int)
-    if np.any(numbers >= float(np.iinfo(integer).max)):
-        return xp.asarray(numbers)
-    return xp.asarray(np.asarray(step).astype(integer))
+    nonzero, until = given
+    largest = lax.stop_gradient(jnp.max(eigenvalues))
+    near_zero = jnp.finfo(eigenvalues.dtype).eps ** 2 * jnp.where(largest > 0, largest, 1)
+    everything = jnp.ones_like(nonzero)
+    found = gain(jnp.where(nonzero, eigenvalues, near_zero), (everything, until))
+    amount = until.steps if until.times is None else until.times
+    at_end = jnp.broadcast_to(jnp.isinf(jnp.asarray(amount))[..., None], found.shape)
+    return jnp.where(at_end & ~jnp.broadcast_to(nonzero, found.shape), 0, found)
+
+
+def loss_gain(
+    eigenvalues: Float[AnyArray, " k"], given: tuple[Bool[AnyArray, " k"], Duration]
+) -> Float[AnyArray, "*steps k"]:
+    """``(1 - r(lambda)^2) / lambda``, by which the loss has fallen, with its limit like ``h``."""
+    return limiting_gain(eigenvalues, given) * (1 + remaining(eigenvalues, given))
 
 
 @partial(compiled, static_argnums=1)

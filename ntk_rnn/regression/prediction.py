@@ -6,7 +6,6 @@ linear recursion, which one singular value decomposition solves for all steps at
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal
 
@@ -21,11 +20,13 @@ from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.loss import Loss
 from ntk_rnn.objective import as_data_set, host_data_set
+from ntk_rnn.regression.dense import Start
+from ntk_rnn.regression.durations import Duration, duration, refuse_infinity
 from ntk_rnn.regression.eigenmodes import (
-    Duration,
-    duration,
     exceeds_rounding,
     gain,
+    limiting_gain,
+    loss_gain,
     remaining,
     remaining_and_gained,
 )
@@ -53,13 +54,17 @@ class KernelRegression:
     infinity is refused. With ``on_host=True`` and factorizations, only what the data do not
     determine stays, however small its lag weight.
 
+    Paths have derivatives in the kernel and in the data, of any rank. Only the fit at infinity has
+    none in changes of the data that raise their rank, for it jumps there; they count as 0.
+
     Attributes:
       initial: ``L^0``, shape ``(T, n_y, n_x)``.
       singular_values: ``S``, falling, shape ``(k,)``.
       directions: ``G^{1/2} V``, shape ``(T, a, n_x, k)``: ``a`` is 1 for lag weights, which treat
         all outputs alike, and ``n_y`` for a dense Gram matrix.
       targets: ``u``, what is to be learned along each direction, shape ``(k, n_y / a)``.
-      irreducible: training loss that no impulse response removes, shape ``()``.
+      irreducible: training loss outside the span of the directions, which no impulse response
+        removes, shape ``()``. What lies along directions that the data do not reach is not in it.
       loss: ``"sum"`` or ``"mean"``.
       method: how it was solved: ``"primal"`` (of the size of ``L``), ``"dual"`` (of that of the
         data) or ``"matrix_free"``, whose directions are approximate.
@@ -71,6 +76,9 @@ class KernelRegression:
         if it can follow all of them.
       curvature: ``U^T A G A^T U``, of value ``diag(S^2)``, shape ``(k, k)``. Where JAX traces the
         kernel or the data, derivatives go through it; ``None`` elsewhere.
+      start: where JAX traces data of more points than ``L`` has entries, the gradient and loss at
+        ``L^0``, through which derivatives go as well; ``None`` elsewhere.
+      in_data: whether JAX traces the data.
 
     Example:
       >>> import jax
@@ -94,6 +102,8 @@ class KernelRegression:
     change: float | None = struct.field(pytree_node=False, default=None)
     lags_reached: int | None = struct.field(pytree_node=False, default=None)
     curvature: Float[AnyArray, "k k"] | None = None
+    start: Start | None = None
+    in_data: bool = struct.field(pytree_node=False, default=False)
 
     @property
     def eigenvalues(self) -> Float[Any, " k"]:
@@ -138,10 +148,16 @@ class KernelRegression:
         """
         given = self._until(step, learning_rate, momentum, time)
         _, gained = remaining_and_gained(self.eigenvalues, *given)
-        sizes = self._namespace.where(self.singular_values > 0, self.singular_values, 1)
+        sizes = self._namespace.where(given[0], self.singular_values, 1)
         goals = einsum("...k,kb->...kb", gained, self.targets / sizes[:, None])
         if self.curvature is not None:
-            goals = _with_derivative(gain, goals, self, given, lax.stop_gradient(sizes))
+            path_gain = limiting_gain if self.in_data else gain
+            if self.start is None:
+                moved = function_times(path_gain, self.curvature, self.targets, given)
+                moved = einsum("k,...kb->...kb", lax.stop_gradient(sizes), moved)
+            else:
+                moved = function_times(path_gain, self.curvature, self.start.gradient, given)
+            goals = moved if self.in_data else with_derivative_of(goals, moved)
         return _responses(self.initial, self.directions, goals)
 
     def predict(
@@ -176,9 +192,16 @@ class KernelRegression:
         given = self._until(step, learning_rate, momentum, time)
         left, _ = remaining_and_gained(self.eigenvalues, *given)
         left = einsum("...k,kb->...kb", left, self.targets)
-        if self.curvature is not None:
-            left = _with_derivative(remaining, left, self, given)
-        return self._namespace.asarray((left**2).sum(axis=(-2, -1)) / 2 + self.irreducible)
+        if self.curvature is not None and self.start is None:
+            moved = function_times(remaining, self.curvature, self.targets, given)
+            left = with_derivative_of(left, moved)
+        loss = (left**2).sum(axis=(-2, -1)) / 2 + self.irreducible
+        if self.start is not None:
+            gradient = self.start.gradient
+            gained = function_times(loss_gain, self.curvature, gradient, given)
+            fallen = einsum("kb,...kb->...", gradient, gained) / 2
+            loss = with_derivative_of(loss, self.start.loss - fallen)
+        return self._namespace.asarray(loss)
 
     def test_loss(
         self,
@@ -208,36 +231,11 @@ class KernelRegression:
         """Which directions are reached, and how long they are followed."""
         until = duration(self.eigenvalues, step, learning_rate, momentum, time)
         if self.lags_reached is not None:
-            _refuse_infinity("step" if time is None else "time", until, self.lags_reached)
+            refuse_infinity("step" if time is None else "time", until, self.lags_reached)
         if self._namespace is np:  # where rounding has been left out already
             return self.singular_values > 0, until
         size = max(*self.directions.shape, len(self.targets))
         return exceeds_rounding(self.singular_values, size), until
-
-
-def _refuse_infinity(name: str, until: Duration, lags: int) -> None:
-    """Raises ``ValueError`` for the end of a path that cannot be followed to it."""
-    given = until.steps if until.times is None else until.times
-    if not _checks.is_traced(given) and np.any(np.isinf(np.asarray(given, float))):
-        raise ValueError(
-            f"{name} must be finite here, got infinity: the weights of lags from {lags} on are "
-            "below rounding beside the first ones, so the least-squares fit is out of reach; pass "
-            'on_host=True and method="dense" to kernel_regression, or fewer lags'
-        )
-
-
-def _with_derivative(
-    function: Callable[..., Any],
-    value: Float[AnyArray, "*steps k b"],
-    path: KernelRegression,
-    given: tuple[Bool[AnyArray, " k"], Duration],
-    sizes: Float[AnyArray, " k"] | None = None,
-) -> Float[AnyArray, "*steps k b"]:
-    """``f(A G A^T) u`` along the directions, times constants, as found along each on its own."""
-    other = function_times(function, path.curvature, path.targets, given)
-    if sizes is not None:
-        other = einsum("k,...kb->...kb", sizes, other)
-    return with_derivative_of(value, other)
 
 
 @compiled

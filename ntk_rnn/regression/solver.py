@@ -14,8 +14,9 @@ from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.triangle import CompressedData, compress
 from ntk_rnn.loss import Loss, check_loss
 from ntk_rnn.objective import DataSet, Impulses, Sequences, as_data_set, host_data_set
-from ntk_rnn.regression.dense import Decomposition, check_kernel, decompose, kernel_root
+from ntk_rnn.regression.dense import Decomposition, decompose
 from ntk_rnn.regression.prediction import KernelRegression, Method
+from ntk_rnn.regression.roots import check_kernel, kernel_root
 
 # Numbers in a matrix of lagged inputs (1 GiB in float64), and columns of one whose singular values
 # take about a minute on two cores; operations of a factorization that takes about a second.
@@ -35,16 +36,16 @@ def kernel_regression(
 ) -> KernelRegression:
     """Kernel regression by gradient descent, solved for every step (Proposition 3.1, eq. 20).
 
-    With lag weights it is gradient descent of the scaled convolution, and in the limit of
-    infinite width of the linear RNN (Theorem 3.3). With a dense Gram matrix ``G`` over the entries
+    With lag weights, this is gradient descent of the scaled convolution, and, in the limit of
+    infinite width, of the linear RNN (Theorem 3.3). With a dense Gram matrix ``G`` over the entries
     of the impulse response, it is that of the network linearized at initialization.
 
     The matrix of lagged inputs ``A`` is first reduced to the triangular factor of its QR
-    factorization, so the singular value decomposition has the smaller of the numbers of data
-    points (dual) and of entries of ``L`` (primal). Neither squares the condition number.
-    Compressed data already are a triangle: then nothing depends on the number of sequences. Where
-    both numbers are large, directions are found by products with the matrix, as many as the
-    targets need (Golub-Kahan bidiagonalization, with products by fast Fourier transforms).
+    factorization, so the size of the singular value decomposition is the number of data points
+    (dual) or that of entries of ``L`` (primal), whichever is smaller. Neither squares the condition
+    number. Compressed data already are a triangle: then nothing depends on the number of sequences.
+    Where both numbers are large, products with the matrix find as many directions as the targets
+    need (Golub-Kahan bidiagonalization, with products by fast Fourier transforms).
     In float32, long lags are lost to rounding: `ntk_rnn.guide.accelerators` says how much.
 
     Args:
@@ -52,7 +53,7 @@ def kernel_regression(
         stay at the start, as for a short filter on a long record. Or a symmetric positive
         semi-definite ``G``, shape ``(T, n_y, n_x, T, n_y, n_x)``.
       data: inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``, or both compressed
-        (``compress``), in whose type all is computed, which is at least float32.
+        (``compress``). Everything is computed in their type, or in float32 if that is less.
       initial: ``L^0``, shape ``(T, n_y, n_x)``; 0 if ``None``.
       loss: ``"sum"`` for ``1/2 sum ||y_hat - y||^2`` (Appendix B.4), or ``"mean"`` for the mean
         squared error. Learning rates and losses are those of this loss.
@@ -62,16 +63,16 @@ def kernel_regression(
         host, and for lag weights only), or ``"auto"``: dense up to 2^27 numbers in ``A`` and 4096
         singular values, unless few lags have a weight that matters and products are much faster,
         as for one long record. ``KernelRegression.method`` says which one was used.
-      tolerance: matrix-free, directions are added until ``KernelRegression.change`` is below it.
+      tolerance: if matrix-free, directions are added until ``KernelRegression.change`` is below it.
       max_rank: if matrix-free, the largest number of directions; a warning says if they do not
         suffice.
 
     Returns:
-      The path, as functions of the step.
+      The whole path: its methods give impulse responses, outputs and losses at any step or time.
 
     Raises:
-      ValueError: if shapes do not match, an entry is not finite, a lag weight is negative,
-        ``G`` is not symmetric, or a method is unknown or cannot be.
+      ValueError: if shapes do not match, an entry is not finite, a lag weight is negative, ``G`` is
+        not symmetric, or a method is unknown or not possible.
 
     Example:
       >>> import jax
@@ -110,11 +111,13 @@ def kernel_regression(
         reached = _lags_reached(kernel, start.dtype)
         return KernelRegression(start, *parts[:4], loss, chosen, products, change, reached)
     traced = _checks.is_traced((root, checked, start))
-    solved: Decomposition = decompose(root, checked, start, loss, traced)
+    in_data = _checks.is_traced(data)
+    solved: Decomposition = decompose(root, checked, start, loss, traced, in_data)
     reached = None if on_host or traced else _lags_reached(kernel, start.dtype)
     return KernelRegression(
-        start, *solved[:4], loss, chosen, lags_reached=reached, curvature=solved.curvature
-    )
+        start, *solved[:4], loss, chosen, lags_reached=reached, curvature=solved.curvature,
+        start=solved.start, in_data=in_data,
+    )  # fmt: skip
 
 
 def choose_method(

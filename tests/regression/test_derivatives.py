@@ -103,6 +103,60 @@ def test_the_fit_has_a_derivative_in_the_data(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float64"], indirect=True)
+@pytest.mark.parametrize("kernel", [weights, rotated_gram])
+@pytest.mark.parametrize("name", ["dead input", "one sequence repeated", "late start"])
+def test_data_of_lower_rank_have_derivatives(dtype, name, kernel):
+    """At finite steps in any direction, at infinity in those that keep the rank."""
+    (x, y), nu = problem("dead input" if name == "dead input" else "any")
+    if name == "one sequence repeated":
+        x = np.repeat(x[:1], len(x), axis=0)
+    if name == "late start":  # of fewer data than unknowns
+        x, y = x[:1] * (np.arange(SEQ_LEN) >= 3)[:, None], y[:1]
+    any_change, keeping_rank = draws(*x.shape, seed=6), x * draws(SEQ_LEN, 2, seed=7)
+    test = draws(3, 8, 2, seed=3), draws(3, 8, 2, seed=4)
+
+    def moved(amount, direction):
+        data = jnp.asarray(x) + amount * direction, (1 + amount) * y
+        initial = (1 + amount) * jnp.ones((SEQ_LEN, 2, 2))
+        return nr.kernel_regression(kernel(nu + amount), data, initial=initial, loss="mean")
+
+    def everything(amount):
+        path, end = moved(amount, any_change), moved(amount, keeping_rank)
+        results = [path.test_loss(test, time=0.3)]
+        for until in UNTIL.values():
+            results += [path.impulse_response(**until), path.train_loss(**until)]
+        if name == "dead input" or kernel is weights:
+            results += [end.impulse_response(step=np.inf), end.train_loss(time=np.inf)]
+            results += [end.max_learning_rate]
+        return jnp.concatenate([jnp.ravel(each) for each in results])
+
+    compiled, step = jax.jit(everything), 1e-5
+    expected = (compiled(step) - compiled(-step)) / (2 * step)
+    forward = jax.jit(lambda amount: jax.jvp(everything, (amount,), (1.0,))[1])(0.0)
+    np.testing.assert_allclose(forward, expected, rtol=1e-5, atol=1e-6)
+    mixed = draws(len(expected), seed=5)
+    backward = jax.jit(jax.grad(lambda amount: everything(amount) @ mixed))(0.0)
+    np.testing.assert_allclose(backward, forward @ mixed, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
+def test_second_derivatives_in_the_data(dtype):
+    (x, y), nu = problem("any")
+    direction = jnp.asarray(draws(*x.shape, seed=6))
+
+    def loss(amount):
+        path = nr.kernel_regression(weights(nu), (x + amount * direction, y))
+        return (
+            path.train_loss(time=0.3)
+            + path.irreducible
+            + jnp.sum(path.impulse_response(time=np.inf) ** 2)
+        )
+
+    second, slope = jax.jit(jax.hessian(loss))(0.0), jax.jit(jax.grad(loss))
+    np.testing.assert_allclose(second, (slope(1e-5) - slope(-1e-5)) / 2e-5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 def test_second_derivatives_where_singular_values_are_distinct(dtype):
     data, nu = problem("any")
 

@@ -31,7 +31,7 @@ _PARTS = {"state", "records", "about", "_CHECKPOINT_METADATA", "commit_success.t
 # Folders at the root that orbax takes for services.
 _SERVERS = (("gs",), ("s3",), ("az",), ("hf",))
 
-# Of the errors of the system, those that damage leads to.
+# The errors of the system that a damaged checkpoint may lead to.
 _DAMAGE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 

@@ -19,9 +19,10 @@ _DETAILS = {
 Studies:
 {studies}
 
-Each writes DIR/NAME; one that is there, of the same configuration, version and
-  precision, is kept. DIR/report.html and report.md are of all that DIR holds.
-  A study whose data cannot be had is left out, unless it is named.
+Each study writes DIR/NAME. A result of the same configuration, version and
+  precision that is there already is kept. DIR/report.html and report.md report
+  on all studies in DIR. A study whose data cannot be had is left out, unless
+  it is named.
 
 Exit code:
   0  no claim fails (one that cannot be told does not), or --smoke
@@ -77,7 +78,8 @@ Examples:
   ntk-rnn theory --json --seed 3
 """,
     "doctor": """
-Tries every implementation of neural-tangents, which takes some seconds.
+Tries every implementation of neural-tangents, which are compiled for it: this
+  takes about ten seconds on two CPU cores.
 
 Exit code:
   0  all is well
@@ -87,7 +89,7 @@ Example:
   ntk-rnn doctor
 """,
     "completion": """
-Works where the program is called by its name, as after
+This works where the program is called by its name, e.g. after
   source .venv/bin/activate.
 
 Examples:

@@ -1,36 +1,23 @@
-"""The command line: ``ntk-rnn reproduce``, ``kernel``, ``theory``, ``doctor`` and ``completion``.
-
-Nothing heavy is imported until the arguments have been read, so that help and mistakes answer at
-once.
-"""
+"""The commands, as classes whose fields are their options and whose calls do their work."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import errno
-import functools
-import io
-import operator
 import os
-import re
 import reprlib
-import shutil
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
 
-import ntk_rnn
 from ntk_rnn import _terminal
-from ntk_rnn._terminal import Unwritable, UserError
-from ntk_rnn.reproduction import command_help, display, registry
+from ntk_rnn._terminal import UserError
+from ntk_rnn.cli.completion import SHELLS, Shell, script
+from ntk_rnn.reproduction import display, registry
 from ntk_rnn.reproduction.checks.topics import TOPICS, Topic
 from ntk_rnn.reproduction.claims import Claim
-from ntk_rnn.reproduction.completion import SHELLS, Shell, script
 from ntk_rnn.reproduction.studies.configs import Config, KernelsConfig
 
 _T = TypeVar("_T")
@@ -162,7 +149,7 @@ class Completion:
         """Prints the script; returns the exit code."""
         names = {"reproduce": registry.STUDIES, "theory": TOPICS, "completion": SHELLS}
         commands = {
-            name: [*names.get(name, ()), *_options(command)] for name, command in _COMMANDS.items()
+            name: [*names.get(name, ()), *_options(command)] for name, command in COMMANDS.items()
         }
         print(script(self.shell, commands), end="")
         return 0
@@ -174,11 +161,6 @@ def _options(command: type) -> list[str]:
     if "config" in fields:
         fields = fields - {"config"} | {field.name for field in dataclasses.fields(KernelsConfig)}
     return sorted(f"--{name}".replace("_", "-") for name in (*fields, "help"))
-
-
-def _version() -> int:
-    print(f"ntk_rnn {ntk_rnn.__version__}")
-    return 0
 
 
 def _results_folder(out: str) -> Path:
@@ -206,123 +188,10 @@ def _exit_code(claims: Sequence[Claim]) -> int:
     return 1 if any(claim.verdict == "does not hold" for claim in claims) else 0
 
 
-_COMMANDS = {
+COMMANDS = {
     "reproduce": Reproduce,
     "kernel": Kernel,
     "theory": Theory,
     "doctor": Doctor,
     "completion": Completion,
 }
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line.
-
-    Args:
-      argv: arguments; those of the process if ``None``.
-
-    Returns:
-      Exit code: 0, 1 if a claim does not hold or something is wrong, 2 for a user's mistake or if
-      stdout cannot be written, 130 after an interrupt, 141 if nobody reads on.
-    """
-    try:
-        return _answered(sys.argv[1:] if argv is None else argv)
-    except UserError as error:
-        print(f"ntk-rnn: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("ntk-rnn: interrupted; earlier results are as they were", file=sys.stderr)
-        return _terminal.INTERRUPTED
-    except Unwritable as error:
-        if error.errno == errno.EPIPE:  # the reader of stdout has seen enough, e.g. `| head`
-            return 141
-        print(f"ntk-rnn: error: stdout cannot be written ({error})", file=sys.stderr)
-        return 2
-
-
-def _answered(argv: Sequence[str]) -> int:
-    try:
-        return _parse(argv)()
-    finally:
-        sys.stdout.flush()  # if this fails, it is to be told now, not when the process ends
-
-
-def _parse(argv: Sequence[str]) -> Callable[[], int]:
-    """The command with its options.
-
-    Raises:
-      ValueError: if there is something wrong with them.
-    """
-    name = argv[0] if argv else ""
-    if name == "--version":
-        return _version
-    complaint = io.StringIO()
-    _check_completion(argv[1:] if name in _COMMANDS else argv)
-    try:
-        with _wide_enough(), contextlib.redirect_stderr(complaint):
-            if name in _COMMANDS:
-                command = _COMMANDS[name]
-                about = f"{command.__doc__}\n{command_help.details(name)}"
-                return tyro.cli(command, args=argv[1:], prog=f"ntk-rnn {name}", description=about)
-            # Only for its help and complaints: a command has no options before its name.
-            commands: Any = _overview()
-            return tyro.cli(commands, args=argv, prog="ntk-rnn", description=command_help.OVERVIEW)
-    except SystemExit as exit_:
-        if not exit_.code:  # help was asked for
-            raise
-        raise UserError(_one_line(complaint.getvalue())) from None
-    except OSError as error:  # completions for a shell are the one thing that is written here
-        raise UserError(
-            f"--tyro-write-completion must be followed by a shell and a file, got "
-            f"{error.filename}, which cannot be written ({error.strerror}); make its folder first"
-        ) from None
-
-
-def _check_completion(argv: Sequence[str]) -> None:
-    """Refuses shells for which tyro has no completion."""
-    option = argv[0].replace("_", "-") if argv else ""
-    if option in ("--tyro-print-completion", "--tyro-write-completion"):
-        shells = ("bash", "zsh", "tcsh", "fish")
-        if len(argv) < 2 or argv[1] not in shells:
-            found = repr(argv[1]) if len(argv) > 1 else "nothing"
-            raise UserError(f"{option} must be followed by one of {', '.join(shells)}, got {found}")
-
-
-# Columns, of which tyro needs 8: with fewer it never ends.
-_NARROWEST = 60
-
-
-@contextlib.contextmanager
-def _wide_enough() -> Iterator[None]:
-    """A terminal of enough columns, for as long as the block takes."""
-    before = os.environ.get("COLUMNS")
-    if shutil.get_terminal_size().columns >= _NARROWEST:
-        yield
-        return
-    os.environ["COLUMNS"] = str(_NARROWEST)
-    try:
-        yield
-    finally:
-        del os.environ["COLUMNS"]
-        if before is not None:
-            os.environ["COLUMNS"] = before
-
-
-def _overview() -> Any:
-    """All commands, described by one line each."""
-    commands: list[Any] = [
-        Annotated[command, tyro.conf.subcommand(name, description=command.__doc__)]
-        for name, command in _COMMANDS.items()
-    ]
-    return functools.reduce(operator.or_, commands)
-
-
-def _one_line(complaint: str) -> str:
-    """What tyro writes in a box, with a title and rules between its parts, as one line."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", complaint)
-    lines = [line.strip("╭╮╰╯│|+ \t") for line in text.splitlines()[1:]]
-    parts = [" ".join(part.split()) for part in re.split(r"\n[─-]{3,}\n?", "\n".join(lines))]
-    parts = [p.rstrip(".") for p in parts if p and not p.startswith("Argument helptext")]
-    # A configuration's own complaint is complete; tyro only says of which class it was.
-    own = re.match(r"Error parsing [^-\s]\S*: (.*)", parts[0]) if parts else None
-    return own[1] if own else "; ".join(parts) or "invalid arguments; see ntk-rnn --help"
