@@ -59,10 +59,6 @@ class Panels(NamedTuple):
         """``P^T W P / sqrt(n)``."""
         return dot(self.basis.T, self.forward)
 
-    def leaks(self) -> tuple[Float[Array, "n R"], Float[Array, "n R"]]:
-        """What ``W`` and its transpose make of the basis outside of its span, over ``sqrt(n)``."""
-        return outside(self.basis, self.forward), outside(self.basis, self.backward)
-
     def room_for(self, columns: int) -> int:
         """Number of columns of the same with room for so many more directions.
 

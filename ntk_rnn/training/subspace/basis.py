@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntk_rnn.products.panels import AT_ONCE, Panels, Source, dot, spanning, with_directions
+from ntk_rnn.products.panels import AT_ONCE, Panels, Source, dot, outside, spanning, with_directions
 from ntk_rnn.products.small import Leaks, Small, chains_of, scale_of
 from ntk_rnn.training.subspace.network import Network
 
@@ -93,24 +93,26 @@ def _leaking(
     scale = scale_of(len(panels.basis), panels.basis.dtype)
     chains, candidates = chains_of(small, scale, seq_len), []
     for leak, panel, vectors in zip(
-        basis.leaks.of(chains), panels.leaks(), chains.in_columns(), strict=True
+        basis.leaks.of(chains), panels[1:3], chains.in_columns(), strict=True
     ):
         _, values, right = jnp.linalg.svd(leak, full_matrices=False)
         # The largest one is, since many smaller ones together may be more than is tolerated.
         worth = values[:_OF_EACH] >= jnp.minimum(_WORTH * tolerance, values[0])
         most = jnp.where(worth[None], right[:_OF_EACH].T, 0)
-        candidates.append(dot(panel, dot(vectors, most)))
+        candidates.append(outside(panels.basis, dot(panel, dot(vectors, most))))
     found = jnp.concatenate(candidates, axis=1)
     return jnp.pad(found, ((0, 0), (0, AT_ONCE - found.shape[1])))
 
 
-def _triangle(panel: Float[Array, "n R"]) -> Float[Array, "R R"]:
-    """A triangle that maps vectors to ones of the lengths that the panel maps them to.
+@jax.jit
+def _leak(basis: Float[Array, "n R"], panel: Float[Array, "n R"]) -> Float[Array, "R R"]:
+    """A triangle, which shows how long a panel makes vectors outside of the basis.
 
     It is that of a QR factorization, by products that rows which are split over devices take part
     in where they are. The eigenvalues of ``panel^T panel`` hold half of the digits, so directions
     that the panel shortens are mapped once more, apart from the others and orthogonal to them.
     """
+    panel = outside(basis, panel)
     values, vectors = jnp.linalg.eigh(dot(panel.T, panel))
     small = values < jnp.sqrt(jnp.finfo(panel.dtype).eps) * values[-1]
     lengths = jnp.sqrt(jnp.where(small, 0, values))
@@ -125,8 +127,12 @@ def _triangle(panel: Float[Array, "n R"]) -> Float[Array, "R R"]:
     return jnp.linalg.qr(jnp.concatenate([above, below]), mode="r")
 
 
-@jax.jit
 def _described(panels: Panels) -> Basis:
-    """The basis with what is computed from its panels."""
-    triangles = (_triangle(leak) for leak in panels.leaks())
-    return Basis(panels, panels.core() * len(panels.basis) ** 0.5, Leaks(*triangles))
+    """The basis with what is computed from its panels, one after the other for want of memory."""
+    leaks = Leaks(*(_leak(panels.basis, panel) for panel in panels[1:3]))
+    return Basis(panels, _core(panels), leaks)
+
+
+@jax.jit
+def _core(panels: Panels) -> Float[Array, "R R"]:
+    return panels.core() * len(panels.basis) ** 0.5
