@@ -16,9 +16,6 @@ from ntk_rnn.training.subspace.network import Network
 # Directions that are added at once for each of both chains.
 _OF_EACH = AT_ONCE // 2
 
-# Rows of a panel up to which a factorization of LAPACK takes less time than products.
-_LONG = 2**15
-
 # A direction is added if more leaks into it than this part of what may.
 _WORTH = 0.3
 
@@ -111,13 +108,11 @@ def _leaking(
 def _leak(basis: Float[Array, "n R"], panel: Float[Array, "n R"]) -> Float[Array, "R R"]:
     """A triangle, which shows how long a panel makes vectors outside of the basis.
 
-    It is that of a QR factorization, of long panels by products that rows which are split over devices take part
+    It is that of a QR factorization, by products that rows which are split over devices take part
     in where they are. The eigenvalues of ``panel^T panel`` hold half of the digits, so directions
     that the panel shortens are mapped once more, apart from the others and orthogonal to them.
     """
     panel = outside(basis, panel)
-    if len(panel) <= _LONG:
-        return jnp.linalg.qr(panel, mode="r")
     values, vectors = jnp.linalg.eigh(dot(panel.T, panel))
     small = values < jnp.sqrt(jnp.finfo(panel.dtype).eps) * values[-1]
     lengths = jnp.sqrt(jnp.where(small, 0, values))
