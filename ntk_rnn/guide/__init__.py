@@ -13,6 +13,8 @@ What to read first depends on what you want to do:
 - [Coming from neural-tangents](guide/from_neural_tangents.html): which name is which, and what
   differs.
 - [Long runs](guide/long_runs.html): mini-batches, checkpoints, interruptions, ensembles.
+- [Any width](guide/any_width.html): training in the subspace that gradients reach, with a `W` that
+  is never formed.
 - [Accelerators](guide/accelerators.html): GPU and TPU, precision and memory.
 - [Several devices](guide/devices.html): `W` and the data, split over the devices of one host or
   of many.
