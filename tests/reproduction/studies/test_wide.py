@@ -1,4 +1,4 @@
-"""The study of wide networks at small sizes: paths found independently, and claims that can fail."""
+"""The study `wide` at small sizes: paths found independently, and claims that can fail."""
 
 import dataclasses
 import itertools
