@@ -32,10 +32,12 @@ cannot be told with so many seeds. A claim that does not hold is shown as such. 
 rates and numbers of steps are those of the paper, and where the paper leaves something open the
 report says what was chosen.
 
-The studies are `fig1` to `fig4`, `fig5` and `table1` on recordings of cortex, `kernels`, and
-`bias`, which is about the bias to short memory itself. Those on recordings need a file of 1.4 MB
-(`ntk_rnn.data.s1`). It is downloaded if it is neither at `--data PATH` nor where the environment
-variable `NTK_RNN_DATA` points. Without it these studies are left out, and the report says so.
+The studies are `fig1` to `fig4`, `wide`, `fig5` and `table1` on recordings of cortex, `kernels`,
+and `bias`, which is about the bias to short memory itself. `wide` continues `fig4` to a width of
+100,000, at which `W` is known through its products alone (`wide_rnn`). Studies on recordings need a
+file of 1.4 MB (`ntk_rnn.data.s1`). It is downloaded if it is neither at `--data PATH` nor where the
+environment variable `NTK_RNN_DATA` points. Without it these studies are left out, and the report
+says so.
 
 ## Where results go
 
