@@ -97,7 +97,7 @@ def test_certificate_is_the_distance_from_the_lifted_network(dtype):
 
 @pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 def test_error_falls_as_the_square_of_the_tolerance(dtype):
-    """A tenth of the tolerance leaves a hundredth or less, up to a factor 3: of a tenth, it fails."""
+    """A tenth of the tolerance leaves a hundredth or less, up to a factor 3, not a tenth."""
     model, params, data = problem()
     how = {"steps": 200, "learning_rate": 3e-4, "record_at": RECORDS}
     full = nr.gradient_descent(model, params, data, **how)
