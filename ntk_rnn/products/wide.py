@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._memory import free_bytes
-from ntk_rnn._types import Scalar
+from ntk_rnn._types import AnyArray, Scalar
 from ntk_rnn.products.panels import Gaussian, Panels, dot, no_products, spanning
 from ntk_rnn.products.small import Chains, Small, chains_of, scale_of
 
@@ -55,7 +55,11 @@ class WideRNN:
         """Number ``n`` of hidden units."""
         return len(self.f)
 
-    def product(self, vectors: Float[Array, "n k"]) -> tuple[Float[Array, "n k"], WideRNN]:
+    def __contains__(self, name: object) -> bool:
+        """Raises ``ValueError``: by this a Flax module asks whether it was given parameters."""
+        raise ValueError(f"params must have a W, got a WideRNN; {self.instead}")
+
+    def product(self, vectors: Float[AnyArray, "n k"]) -> tuple[Float[Array, "n k"], WideRNN]:
         """``W V / sqrt(n)`` for vectors in columns, and the network that knows it.
 
         The same network and vectors give the same product, and so do further vectors of which the
@@ -72,7 +76,7 @@ class WideRNN:
         panels = known.panels
         return dot(panels.forward, dot(panels.basis.T, vectors)), known
 
-    def knowing(self, vectors: Float[Array, "n k"]) -> WideRNN:
+    def knowing(self, vectors: Float[AnyArray, "n k"]) -> WideRNN:
         """The network that knows the products of ``W`` and its transpose with vectors.
 
         Args:

@@ -30,6 +30,9 @@ from ntk_rnn.training.subspace.loop import Setting
 from ntk_rnn.training.subspace.network import data_for, network_of
 from ntk_rnn.training.subspace.path import Certificate, SubspacePath
 
+# The least that may leak, in units of rounding, which leaks at every step.
+_ROUNDING = 100.0
+
 
 def subspace_descent(
     params: Params | WideRNN,
@@ -79,7 +82,7 @@ def subspace_descent(
       certify_at: steps at which the whole network is evaluated, too, and compared: steps that are
         then recorded. Each costs some ten products with ``W``.
       tolerance: the largest part of a chain's vector that may leave the subspace, relative to the
-        start of the chain.
+        start of the chain; at least 100 units of rounding.
       allow_unstable: whether to take a learning rate past the largest that is stable at the start.
 
     Returns:
@@ -113,6 +116,12 @@ def subspace_descent(
             "subspace: use train or gradient_descent"
         )
     _checks.positive(learning_rate=learning_rate, tolerance=tolerance)
+    least = _ROUNDING * float(jnp.finfo(network.f.dtype).eps)
+    if tolerance < least:
+        raise ValueError(
+            f"tolerance must be at least {least:.2g}, what rounding leaves in {network.f.dtype}, "
+            f"got {float(tolerance):g}; take a larger one, or parameters of float64"
+        )
     momentum = _checks.fraction("momentum", momentum, with_zero=True)
     _checks.flag("kernel_drift", kernel_drift)
     _checks.flag("allow_unstable", allow_unstable)
