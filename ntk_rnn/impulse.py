@@ -151,6 +151,8 @@ def rnn_matrices(params: Params) -> tuple[Array, Array, Array]:
       ValueError: if ``params`` lack one of them, their shapes do not fit together, or an entry is
         not finite.
     """
+    if isinstance(params, WideRNN):
+        raise ValueError(f"params must have a W, got a WideRNN; {params.instead}")
     try:
         w, f, c = (
             _checks.real(f"params['params'][{name!r}]", params["params"][name]) for name in "WFC"

@@ -16,18 +16,23 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 from ntk_rnn import _checks
 from ntk_rnn._types import Params
 from ntk_rnn.impulse import rnn_matrices
+from ntk_rnn.products.panels import Panels
+from ntk_rnn.products.wide import WideRNN
 
 
 def shard_params(
-    params: Params, mesh: Mesh, *, axis: str | tuple[str, ...] | None = None
-) -> dict[str, Any]:
+    params: Params | WideRNN, mesh: Mesh, *, axis: str | tuple[str, ...] | None = None
+) -> dict[str, Any] | WideRNN:
     """Parameters of a linear RNN, split over a mesh along its width.
 
     Each device holds ``n / devices`` rows of ``W (n, n)`` and ``F (n, n_x)``, and as many columns
-    of ``C (n_y, n)``. What is computed from them is split alike; trained parameters stay split.
+    of ``C (n_y, n)``; of a ``wide_rnn`` as many rows of ``F``, columns of ``C`` and rows of all
+    products, those to come too. What is computed from them is split alike; trained parameters stay
+    split.
 
     Args:
-      params: what ``init`` of a ``LinearRNN`` returned; with several processes, the same in each.
+      params: what ``init`` of a ``LinearRNN`` returned, or a ``wide_rnn``; with several processes,
+        the same in each.
       mesh: the devices. How axes are used is left to the compiler, also for a mesh with explicit
         axes.
       axis: the axis of the mesh along which to split, or several; all of them if ``None``.
@@ -50,21 +55,28 @@ def shard_params(
       >>> params["params"]["W"].addressable_shards[0].data.shape[0]  # rows on the first device
       50
     """
-    w, f, c = rnn_matrices(params)
+    matrices = (params.f, params.c) if isinstance(params, WideRNN) else rnn_matrices(params)
     names = _axis_names(mesh, axis)
-    size, width = math.prod(mesh.shape[name] for name in names), w.shape[0]
+    rows, columns = PartitionSpec(names, None), PartitionSpec(None, names)
+    width = len(matrices[0])
+    size = math.prod(mesh.shape[name] for name in names)
     if width % size:
         raise ValueError(
             f"mesh must divide the width n, got {size} devices along {names} and n = {width}; "
             f"take a width of {-(-width // size) * size}, or a mesh of {math.gcd(width, size)}"
         )
+    if isinstance(params, WideRNN):
+        everywhere = NamedSharding(Mesh(mesh.devices, mesh.axis_names), PartitionSpec())
+        source, rank = jax.device_put((params.source, params.panels.rank), everywhere)
+        panels = (_placed(panel, mesh, rows) for panel in params.panels[:3])
+        f, c = _placed(params.f, mesh, rows), _placed(params.c, mesh, columns)
+        return WideRNN(source, f, c, Panels(*panels, rank))
+    w, f, c = matrices
     return {
         "params": {
-            "W": _placed(w, mesh, PartitionSpec(names, None)),
-            "F": _placed(f, mesh, PartitionSpec(names, None)),
-            "C": _placed(c, mesh, PartitionSpec(None, names)),
+            "W": _placed(w, mesh, rows), "F": _placed(f, mesh, rows), "C": _placed(c, mesh, columns)
         }
-    }
+    }  # fmt: skip
 
 
 def shard_sequences(x: Any, mesh: Mesh, *, axis: str | tuple[str, ...] | None = None) -> Any:

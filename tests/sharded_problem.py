@@ -47,6 +47,7 @@ def main():
     check_long_runs(split, x_split, y_split)
     if not DISTRIBUTED:
         check_chain(params, split)
+        check_wide(mesh, x, y)
         check_other_meshes(params, x, y)
         check_drawing(mesh, rng)
         check_refusals(mesh, params, x, x_split, y_split)
@@ -75,6 +76,22 @@ def check_chain(params, split):
     here, spread = (jax.jit(response).lower(p).compile() for p in (params, split))
     assert holds_w(here) and not holds_w(spread)
     assert_same(spread(split), here(params))
+
+
+def check_wide(mesh, x, y):
+    """Rows of a network without a W, and of its subspace, are split; the network is the same."""
+    wide = nr.wide_rnn(jax.random.key(0), 40 * WIDTH, 2, 1)
+    split = shard_params(wide, mesh)
+    how = {"steps": 10, "learning_rate": 1e-3, "record_at": [0, 10]}
+    expected = nr.subspace_descent(wide, (x, y), **how)
+    path = nr.subspace_descent(split, (x, y), **how)
+    assert_same(path.impulse_response, expected.impulse_response)
+    panels = path.params.initial.panels
+    for panel in (*panels[:3], path.params.basis):
+        assert panel.addressable_shards[0].data.shape == (5 * WIDTH, panels.capacity)
+    assert local_shapes({"params": {"F": path.params.initial.f, "C": path.params.initial.c}}) == {
+        "F": (5 * WIDTH, 2), "C": (1, 5 * WIDTH)
+    }  # fmt: skip
 
 
 def check_training(whole, split):

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 # A module imports from its own layer and from those above it.
 LAYERS = (
-    "_checks _files _functions _namespace _networks _neural_tangents _terminal _types",
+    "_checks _files _functions _memory _namespace _networks _neural_tangents _terminal _types",
     "sequences",
     "loss",
     "compression",

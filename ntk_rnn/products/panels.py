@@ -188,7 +188,10 @@ def with_directions(panels: Panels, source: Source, candidates: Float[Array, "n 
       candidates: what the basis is to span too, in columns. Those that it spans already, as far as
         rounding tells, are left out, and of nearly parallel ones all but one.
     """
-    new, sizes = candidates, jnp.linalg.norm(candidates, axis=0, keepdims=True)
+    # Squares of what is very large or very small would not be numbers, or 0.
+    largest = jnp.max(jnp.abs(candidates), axis=0, keepdims=True)
+    new = candidates / jnp.where(largest > 0, largest, 1)
+    sizes = jnp.linalg.norm(new, axis=0, keepdims=True)
     # Twice, for what rounding leaves of the basis after the first time is large beside a direction
     # that is nearly in its span.
     for _ in range(2):
@@ -206,14 +209,33 @@ def with_directions(panels: Panels, source: Source, candidates: Float[Array, "n 
     return Panels(*map(placed, panels[:3], (new, *products)), rank=panels.rank + count)
 
 
+def length(array: Array) -> Float[Array, ""]:
+    """The root of the sum of all squares, which may themselves be too large or too small."""
+    largest = jnp.max(jnp.abs(array), initial=0)
+    scale = jnp.where(largest > 0, largest, 1)
+    return scale * jnp.linalg.norm(array / scale)
+
+
 def outside(basis: Float[Array, "n R"], vectors: Float[Array, "n k"]) -> Float[Array, "n k"]:
     """The part of vectors that is orthogonal to a basis."""
     return vectors - dot(basis, dot(basis.T, vectors))
 
 
 def _orthonormal(vectors: Float[Array, "n k"]) -> Float[Array, "n k"]:
-    """An orthonormal basis of the span of vectors of length at most 1, then columns of 0."""
-    values, rotation = jnp.linalg.eigh(dot(vectors.T, vectors))
-    kept = values > _INDEPENDENT**2
-    scales = jnp.where(kept, jnp.where(kept, values, 1) ** -0.5, 0)
-    return dot(vectors, (rotation * scales[None])[:, ::-1])
+    """An orthonormal basis of the span of vectors of length at most 1, then columns of 0.
+
+    Each vector is taken in turn, without its part along those before it, so that rounding changes
+    no direction or its sign by more than itself: another direction would be one of another ``W``.
+    """
+    gram, count = dot(vectors.T, vectors), vectors.shape[1]
+
+    def with_one(place: Any, combined: Array) -> Array:
+        along = dot(combined.T, gram[:, place])
+        new = jnp.zeros(count, gram.dtype).at[place].set(1) - dot(combined, along)
+        size = jnp.sqrt(jnp.maximum(dot(new, dot(gram, new)), 0))
+        kept = size > _INDEPENDENT
+        return combined.at[:, place].set(jnp.where(kept, new / jnp.where(kept, size, 1), 0))
+
+    combined = lax.fori_loop(0, count, with_one, jnp.zeros_like(gram))
+    last = jnp.argsort(~jnp.any(combined != 0, axis=0), stable=True)
+    return dot(vectors, combined[:, last])

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from ntk_rnn.products.panels import dot
+from ntk_rnn.products.panels import dot, length
 
 # Lags up to which a loop over them is unrolled, for a turn of a loop outlasts a small product.
 _UNROLLED = 32
@@ -73,10 +73,16 @@ class Leaks(NamedTuple):
 
     def of(self, chains: Chains) -> tuple[Float[Array, "R m"], Float[Array, "R m"]]:
         """What of the chains leaves the subspace, relative to the size of their starts."""
+
+        def relative(vectors: Array, start: Array) -> Array:
+            size = length(start)
+            # From a start of zero nothing leaks.
+            return vectors / jnp.where(size > 0, size, 1)
+
         columns, rows = chains.in_columns()
         return (
-            dot(self.forward, columns) / jnp.linalg.norm(chains.columns[0]),
-            dot(self.backward, rows) / jnp.linalg.norm(chains.rows[0]),
+            dot(self.forward, relative(columns, chains.columns[0])),
+            dot(self.backward, relative(rows, chains.rows[0])),
         )
 
 

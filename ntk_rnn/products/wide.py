@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,8 @@ from flax import struct
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
-from ntk_rnn._types import Scalar
+from ntk_rnn._memory import free_bytes
+from ntk_rnn._types import AnyArray, Scalar
 from ntk_rnn.products.panels import Gaussian, Panels, dot, no_products, spanning
 from ntk_rnn.products.small import Chains, Small, chains_of, scale_of
 
@@ -42,29 +44,48 @@ class WideRNN:
     c: Float[Array, "n_y n"]
     panels: Panels
 
+    #: What errors advise where a ``W`` is needed.
+    instead: ClassVar[str] = (
+        "a wide_rnn has no W: impulse_response, finite_width_gram and subspace_descent take it, "
+        "and for all else there is LinearRNN(...).init"
+    )
+
     @property
     def width(self) -> int:
         """Number ``n`` of hidden units."""
         return len(self.f)
 
-    def product(self, vectors: Float[Array, "n k"]) -> tuple[Float[Array, "n k"], WideRNN]:
+    def __contains__(self, name: object) -> bool:
+        """Raises ``ValueError``: by this a Flax module asks whether it was given parameters."""
+        raise ValueError(f"params must have a W, got a WideRNN; {self.instead}")
+
+    def product(self, vectors: Float[AnyArray, "n k"]) -> tuple[Float[Array, "n k"], WideRNN]:
         """``W V / sqrt(n)`` for vectors in columns, and the network that knows it.
 
         The same network and vectors give the same product, and so do further vectors of which the
         returned network knows the products already.
 
         Args:
-          vectors: ``V``, shape ``(n, k)``.
+          vectors: ``V``, shape ``(n, k)``; it is taken in the type of the network.
+
+        Raises:
+          ValueError: if ``vectors`` are not finite real numbers of that shape.
         """
-        if vectors.ndim != 2 or len(vectors) != self.width:
-            raise ValueError(f"vectors must have shape ({self.width}, k), got {vectors.shape}")
-        known = self.knowing(vectors)
+        vectors = self._checked(vectors)
+        known = self._knowing(vectors)
         panels = known.panels
         return dot(panels.forward, dot(panels.basis.T, vectors)), known
 
-    def knowing(self, vectors: Float[Array, "n k"]) -> WideRNN:
-        """The network that knows the products of ``W`` and its transpose with vectors."""
-        return self.replace(panels=spanning(self.panels, self.source, vectors))
+    def knowing(self, vectors: Float[AnyArray, "n k"]) -> WideRNN:
+        """The network that knows the products of ``W`` and its transpose with vectors.
+
+        Args:
+          vectors: ``V``, shape ``(n, k)``; it is taken in the type of the network.
+
+        Raises:
+          ValueError: if ``vectors`` are not finite real numbers of that shape.
+        """
+        return self._knowing(self._checked(vectors))
 
     def with_chains(self, seq_len: int) -> WideRNN:
         """The network that knows both chains of ``T`` lags.
@@ -74,6 +95,9 @@ class WideRNN:
 
         Args:
           seq_len: number ``T`` of lags.
+
+        Raises:
+          ValueError: if ``seq_len`` is not positive.
         """
         known, columns, rows = self, self.f, self.c.T
         for lag in range(_checks.integer("seq_len", seq_len)):
@@ -81,7 +105,7 @@ class WideRNN:
                 panels = known.panels
                 columns = dot(panels.forward, dot(panels.basis.T, columns))
                 rows = dot(panels.backward, dot(panels.basis.T, rows))
-            known = known.knowing(jnp.concatenate([columns, rows], axis=1))
+            known = known._knowing(jnp.concatenate([columns, rows], axis=1))
         return known
 
     def chains(self, seq_len: int) -> tuple[Small, Chains, Float[Array, ""]]:
@@ -89,6 +113,22 @@ class WideRNN:
         panels = self.with_chains(seq_len).panels
         scale = scale_of(self.width, self.f.dtype)
         return *_chains(panels, self.f, self.c, scale, seq_len), scale
+
+    def _checked(self, vectors: Any) -> Float[Array, "n k"]:
+        """Vectors that a user passed, in the type of the network."""
+        array = _checks.real("vectors", vectors)
+        if array.ndim != 2 or len(array) != self.width:
+            raise ValueError(
+                f"vectors must have shape ({self.width}, k), got shape {array.shape}; pass them "
+                "in columns"
+            )
+        array = array.astype(self.f.dtype)
+        _checks.finite("vectors", array, f"rescale them to fit {array.dtype}")
+        return array
+
+    def _knowing(self, vectors: Float[Array, "n k"]) -> WideRNN:
+        """``knowing`` without checks."""
+        return self.replace(panels=spanning(self.panels, self.source, vectors))
 
 
 @partial(jax.jit, static_argnums=4)
@@ -114,7 +154,8 @@ def wide_rnn(
     vectors of ``n`` numbers.
 
     Which network is drawn depends on the key and on what is asked, in its order. To ask the same
-    network again, go on with what a query returned, or with ``with_chains``.
+    network again, go on with what a query returned, or with ``with_chains``. Over several
+    devices it is split by ``shard_params``.
 
     Args:
       key: random key.
@@ -126,7 +167,8 @@ def wide_rnn(
       nu_c: variance of the entries of ``C``.
 
     Raises:
-      ValueError: if a size or variance is not positive and finite.
+      ValueError: if a size or variance is not positive and finite, or ``F`` and ``C`` with their
+        products do not fit into memory.
 
     Example:
       >>> import jax
@@ -140,7 +182,23 @@ def wide_rnn(
     width = _checks.integer("width", width)
     in_dim, out_dim = _checks.integer("in_dim", in_dim), _checks.integer("out_dim", out_dim)
     _checks.variance(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
+    _refuse_too_wide(width, in_dim + out_dim)
     return _drawn(key, width, in_dim, out_dim, nu_w, nu_f, nu_c)
+
+
+def _refuse_too_wide(width: int, starts: int) -> None:
+    """Raises ``ValueError`` if no memory is free for the least that a network is used for.
+
+    That is ``F`` and ``C``, and three panels with room for as many directions.
+    """
+    columns, entry = 4 * starts, jnp.dtype(float).itemsize
+    needed, free = columns * entry * width, free_bytes()
+    if needed > free:
+        raise ValueError(
+            f"width must be such that F, C and their products with W fit into memory, got {width}: "
+            f"{columns} vectors of that length take {needed / 1e9:.3g} GB, and {free / 1e9:.3g} GB "
+            f"are free; take a width of {free / columns / entry:.1e}"
+        )
 
 
 @partial(jax.jit, static_argnums=(1, 2, 3))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ntk_rnn import _checks
-from ntk_rnn.training.memory import free_bytes
+from ntk_rnn._memory import free_bytes
 
 # The part of free memory that a batch may take. It is not all, because the estimate is of one run
 # alone.

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ntk_rnn import _checks
+from ntk_rnn._memory import free_bytes
 from ntk_rnn.kernels.finite_width import finite_width_gram
 from ntk_rnn.models import LinearRNN, ScaledConv
 from ntk_rnn.objective import DataSet, Sequences
 from ntk_rnn.sequences import unit_impulses
-from ntk_rnn.training.memory import free_bytes
 from ntk_rnn.training.method import Method, Problem
 
 

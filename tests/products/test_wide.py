@@ -91,3 +91,64 @@ def test_same_questions_same_answers():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         nr.wide_rnn(jax.random.key(0), **{"width": 10, "in_dim": 1, "out_dim": 1} | arguments)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_products_of_vectors_of_any_size(dtype, tol, size):
+    """Their squares are no numbers, or 0."""
+    wide = nr.wide_rnn(jax.random.key(0), 50, 1, 1)
+    vectors = np.random.default_rng(0).normal(size=(50, 2)).astype(dtype)
+    expected, known = wide.product(vectors)
+    found, _ = wide.product(vectors * dtype.type(size))
+    np.testing.assert_allclose(found / dtype.type(size), expected, rtol=0, atol=10 * tol)
+    again, _ = known.product(jnp.asarray(vectors))
+    np.testing.assert_allclose(again, expected, rtol=0, atol=10 * tol)
+    assert found.dtype == dtype
+
+
+def test_rounding_does_not_change_which_network_it_is(tol):
+    """Starts of equal length have singular vectors that rounding turns."""
+    wide = nr.wide_rnn(jax.random.key(0), 100, 2, 2)
+    equal = wide.replace(f=wide.f / jnp.linalg.norm(wide.f, axis=0, keepdims=True))
+    other = equal.replace(f=equal.f * (1 + 2 * jnp.finfo(wide.f.dtype).eps))
+    found, expected = (nr.impulse_response(each, 6) for each in (other, equal))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=100 * tol)
+
+
+@pytest.mark.usefixtures("unannotated")
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        ("a", "vectors must be an array of numbers, got 'a'"),
+        (np.ones(20), r"vectors must have shape \(20, k\), got shape \(20,\)"),
+        (np.ones((19, 1)), r"vectors must have shape \(20, k\), got shape \(19, 1\)"),
+        (np.full((20, 1), np.nan), "vectors must be finite"),
+        (np.full((20, 1), 1j), "vectors must be real"),
+        (np.ma.masked_array(np.ones((20, 1)), np.ones((20, 1))), "vectors must not be masked"),
+    ],
+)
+def test_bad_vectors(vectors, message):
+    wide = nr.wide_rnn(jax.random.key(0), 20, 1, 1)
+    for ask in (wide.product, wide.knowing):
+        with pytest.raises(ValueError, match=message):
+            ask(vectors)
+
+
+def test_a_width_that_does_not_fit_is_refused_before_it_is_drawn():
+    with pytest.raises(ValueError, match=r"width must be such that .*; take a width of"):
+        nr.wide_rnn(jax.random.key(0), 2_000_000_000, 50, 50)
+
+
+@pytest.mark.usefixtures("unannotated")
+def test_where_a_matrix_is_needed_errors_say_what_takes_a_wide_rnn():
+    x = jnp.ones((3, 4, 1))
+    wide, model = nr.wide_rnn(jax.random.key(0), 20, 1, 1), nr.LinearRNN(20, 1)
+    for call in (
+        lambda: nr.empirical_ntk(model, wide, x),
+        lambda: nr.gradient_descent(model, wide, (x, x), steps=1, learning_rate=1e-4),
+        lambda: nr.train(model, wide, (x, x), steps=1, learning_rate=1e-4),
+        lambda: nr.max_learning_rate(model, wide, x),
+        lambda: model.apply(wide, x),
+    ):
+        with pytest.raises(ValueError, match="a wide_rnn has no W: impulse_response"):
+            call()

@@ -98,7 +98,11 @@ def _leaking(
         _, values, right = jnp.linalg.svd(leak, full_matrices=False)
         # The largest one is, since many smaller ones together may be more than is tolerated.
         worth = values[:_OF_EACH] >= jnp.minimum(_WORTH * tolerance, values[0])
-        most = jnp.where(worth[None], right[:_OF_EACH].T, 0)
+        right = right[:_OF_EACH]
+        # Their signs are left to rounding, and other directions would be those of another W.
+        largest = jnp.argmax(jnp.abs(right), axis=1, keepdims=True)
+        right *= jnp.sign(jnp.take_along_axis(right, largest, axis=1))
+        most = jnp.where(worth[None], right.T, 0)
         candidates.append(outside(panels.basis, dot(panel, dot(vectors, most))))
     found = jnp.concatenate(candidates, axis=1)
     return jnp.pad(found, ((0, 0), (0, AT_ONCE - found.shape[1])))

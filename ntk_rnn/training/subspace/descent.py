@@ -33,6 +33,9 @@ from ntk_rnn.training.subspace.path import Certificate, SubspacePath
 # By these, impulse responses are off by less than 1e-4, or 1e-3, of how far they move.
 _TOLERANCE = {"float64": 3e-3, "float32": 1e-2}
 
+# The least that may leak, in units of rounding, which leaks at every step.
+_ROUNDING = 100.0
+
 
 def subspace_descent(
     params: Params | WideRNN,
@@ -82,7 +85,8 @@ def subspace_descent(
       certify_at: steps at which the whole network is evaluated, too, and compared: steps that are
         then recorded. Each costs some ten products with ``W``.
       tolerance: the largest part of a chain's vector that may leave the subspace, relative to the
-        start of the chain; 3e-3 in float64 and 1e-2 in float32 if ``None``.
+        start of the chain, at least 100 units of rounding; 3e-3 in float64 and 1e-2 in float32 if
+        ``None``.
       allow_unstable: whether to take a learning rate past the largest that is stable at the start.
 
     Returns:
@@ -118,6 +122,12 @@ def subspace_descent(
     if tolerance is None:
         tolerance = _TOLERANCE[network.f.dtype.name]
     _checks.positive(learning_rate=learning_rate, tolerance=tolerance)
+    least = _ROUNDING * float(jnp.finfo(network.f.dtype).eps)
+    if tolerance < least:
+        raise ValueError(
+            f"tolerance must be at least {least:.2g}, what rounding leaves in {network.f.dtype}, "
+            f"got {float(tolerance):g}; take a larger one, or parameters of float64"
+        )
     momentum = _checks.fraction("momentum", momentum, with_zero=True)
     _checks.flag("kernel_drift", kernel_drift)
     _checks.flag("allow_unstable", allow_unstable)

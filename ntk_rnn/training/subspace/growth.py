@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -67,7 +68,7 @@ class Descent:
         self._basis = basis_of(network)
         self._scale = scale_of(network.width, network.f.dtype)
         self._state = self._start()
-        while self._leak() > tolerance:
+        while self._leak() > self._tolerance:
             self._grow()
 
     @property
@@ -187,7 +188,10 @@ class Descent:
         if isinstance(network.source, Matrix) and PART_OF_THE_WIDTH * self.rank > network.width:
             raise RankTooLarge
         refuse_too_wide(network, before.panels.room_for(AT_ONCE))
+        rank = self.rank
         self._basis = grown(before, network.source, self.small, self._seq_len, self._tolerance)
+        if self.rank == rank:  # what is left is rounding
+            self._tolerance = math.inf
         velocity = self._state.velocity
         self._state = self._state._replace(
             small=moved_to(self._basis, self.small, before),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ntk_rnn.training.memory import free_bytes
+from ntk_rnn._memory import free_bytes
 from ntk_rnn.training.subspace.network import Network
 
 # Beside the three panels of a subspace there are those of the smaller one that it grew from, or

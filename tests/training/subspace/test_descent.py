@@ -133,6 +133,19 @@ def test_kernel_drift_is_that_of_the_whole_network():
     np.testing.assert_allclose(drift, expected, rtol=3e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("names", ["F", "C", "FC"])
+def test_parameters_of_zero(names):
+    """Nothing leaks from a chain that starts at zero; without both, there is no gradient at all."""
+    model, params, data = problem(seq_len=4)
+    params = {"params": params["params"] | {n: 0 * params["params"][n] for n in names}}
+    how = {"steps": 20, "learning_rate": 1e-4, "record_at": [0, 20]}
+    path = nr.subspace_descent(params, data, **how)
+    full = nr.gradient_descent(model, params, data, **how)
+    moved = np.linalg.norm(full.impulse_response[-1])
+    gap = np.linalg.norm(path.impulse_response - full.impulse_response)
+    assert gap <= 1e-3 * moved and (moved > 1e-2) == (names != "FC")
+
+
 def test_narrow_networks_train_in_full():
     model, params, data = problem(width=30)
     how = {"steps": 20, "learning_rate": 1e-4, "record_at": [0, 20]}
@@ -161,6 +174,7 @@ def test_divergence_ends_the_path_one_step_before():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"tolerance": 1e-16}, "tolerance must be at least .*, what rounding leaves in float"),
         ({"tolerance": 0.0}, "tolerance must be positive and finite, got 0"),
         ({"learning_rate": optax.adam(1e-3)}, "which are not linear in gradients"),
         ({"learning_rate": 10.0}, "learning_rate must be at most"),
