@@ -44,9 +44,9 @@ their first step: train with `gradient_descent` or `train` there.
 **Without `W`.** The subspace needs `W^0` through `W^0 P` and `W^0^T P` alone, and those of a
 Gaussian matrix can be drawn without it, exactly in law, by the conditioning of Appendix C
 (eqs. 77-79): for a new unit vector `v` orthogonal to `P`,
-`W^0 v / sqrt(n) = P (Z^T v) + (I - P P^T) g` with a fresh `g ~ N(0, nu_W / n)`, and likewise for the
-transpose. `wide_rnn` is such a network. Its `W` would take 40 GB here, and 4 TB at a width of a
-million.
+`W^0 v / sqrt(n) = P (Z^T v) + (I - P P^T) g` with a fresh `g ~ N(0, nu_W / n)`, and likewise for
+the transpose. `wide_rnn` is such a network. Its `W` would take 40 GB here, and 4 TB at a width of a
+million. Over several devices, rows of all that it knows are split by `shard_params`.
 
 >>> wide = nr.wide_rnn(jax.random.key(2), width=100_000, in_dim=1, out_dim=1)
 >>> wide = wide.with_chains(seq_len=5)

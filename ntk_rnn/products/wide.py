@@ -191,7 +191,7 @@ def _refuse_too_wide(width: int, starts: int) -> None:
 
     That is ``F`` and ``C``, and three panels with room for as many directions.
     """
-    columns, entry = 4 * starts, jnp.dtype(float).itemsize
+    columns, entry = 4 * starts, jnp.result_type(float).itemsize
     needed, free = columns * entry * width, free_bytes()
     if needed > free:
         raise ValueError(
