@@ -91,8 +91,8 @@ def separated(model: Any, params: Any) -> tuple[Network, Any]:
         that is no array, or a parameter that is not finite.
     """
     function = as_apply_fn(model)
-    if hasattr(params, "instead"):  # a WideRNN, which this module may not import
-        raise ValueError(f"params must have a W, got a {type(params).__name__}; {params.instead}")
+    if hasattr(params, "_instead"):  # a WideRNN, which this module may not import
+        raise ValueError(f"params must have a W, got a {type(params).__name__}; {params._instead}")
     entries, structure = jax.tree_util.tree_flatten_with_path(params)
     if not entries:
         raise ValueError(

@@ -152,7 +152,7 @@ def rnn_matrices(params: Params) -> tuple[Array, Array, Array]:
         not finite.
     """
     if isinstance(params, WideRNN):
-        raise ValueError(f"params must have a W, got a WideRNN; {params.instead}")
+        raise ValueError(f"params must have a W, got a WideRNN; {params._instead}")
     try:
         w, f, c = (
             _checks.real(f"params['params'][{name!r}]", params["params"][name]) for name in "WFC"

@@ -68,10 +68,10 @@ def shard_params(
     if isinstance(params, WideRNN):
         everywhere = NamedSharding(Mesh(mesh.devices, mesh.axis_names), PartitionSpec())
         source, rank = jax.device_put((params.source, params.panels.rank), everywhere)
-        panels = (_placed(panel, mesh, rows) for panel in params.panels[:3])
+        basis, forward, backward = (_placed(panel, mesh, rows) for panel in params.panels[:3])
         f, c = _placed(params.f, mesh, rows), _placed(params.c, mesh, columns)
-        return WideRNN(source, f, c, Panels(*panels, rank))
-    w, f, c = matrices
+        return WideRNN(source, f, c, Panels(basis, forward, backward, rank))
+    w, f, c = rnn_matrices(params)
     return {
         "params": {
             "W": _placed(w, mesh, rows), "F": _placed(f, mesh, rows), "C": _placed(c, mesh, columns)

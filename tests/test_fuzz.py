@@ -52,13 +52,14 @@ class Call(NamedTuple):
 # What functions return, and rows of a law, hold what they are given.
 RECORDS = {
     "CompressedData", "DelayErrors", "DriftBound", "FiniteWidthGram", "GaussianRows",
-    "ImpulseMoments", "KernelRegression", "MonteCarloNTK", "StateEvolution", "TrainingPath",
+    "ImpulseMoments", "KernelRegression", "LowRankParams", "MonteCarloNTK", "StateEvolution",
+    "SubspacePath", "TrainingPath", "WideRNN",
     "data.Recording", "data.S1", "data.Units", "data.Windows",
 }  # fmt: skip
 ERRORS = {"data.DataUnavailable"}
 WITHOUT_ARGUMENTS = {
-    "FiniteWidthGram.dense", "FiniteWidthGram.lag_weights", "data.Recording.at_rest",
-    "data.Recording.compress",
+    "FiniteWidthGram.dense", "FiniteWidthGram.lag_weights", "LowRankParams.dense",
+    "data.Recording.at_rest", "data.Recording.compress",
 }  # fmt: skip
 
 # Modules of Flax, which are called by ``apply``.
@@ -86,6 +87,7 @@ def calls() -> dict[str, Call]:
     data = nr.compress(x, y)
     solved = nr.kernel_regression(rho, (x, y))
     conv = nr.ScaledConv(rho, 1)
+    wide = nr.wide_rnn(key, 4, 1, 1)
     units = nr.data.training_units(x, y)
     rows = np.arange(40.0)[:, None]
     recording = nr.data.from_arrays(rows, rows, seq_len=4)
@@ -204,6 +206,23 @@ def calls() -> dict[str, Call]:
             },
             examples=10, also={"data": "x", "test": "x"},
         ),
+        "subspace_descent": Call(
+            nr.subspace_descent,
+            {
+                "params": params, "data": (x, y), "learning_rate": 1e-3, "steps": 3,
+                "epochs": None, "momentum": 0.0, "batch_size": 2, "key": key, "test": (x, y),
+                "loss": "sum", "record_at": [0, 2], "kernel_drift": False, "certify_at": [3],
+                "tolerance": 0.1, "allow_unstable": False,
+            },
+            examples=10, also={"data": "x", "test": "x"},
+        ),
+        "wide_rnn": Call(
+            nr.wide_rnn, {"key": key, "width": 4, "in_dim": 1, "out_dim": 1, **nu}, examples=10
+        ),
+        "WideRNN.product": Call(wide.product, {"vectors": np.ones((4, 2))}),
+        "WideRNN.knowing": Call(wide.knowing, {"vectors": np.ones((4, 2))}),
+        "WideRNN.chains": Call(wide.chains, {"seq_len": 2}),
+        "WideRNN.with_chains": Call(wide.with_chains, {"seq_len": 2}),
         "ensemble": Call(
             nr.ensemble,
             {"run": lambda member: member, "members": np.arange(3.0), "max_bytes": 10**6},

@@ -45,7 +45,7 @@ class WideRNN:
     panels: Panels
 
     #: What errors advise where a ``W`` is needed.
-    instead: ClassVar[str] = (
+    _instead: ClassVar[str] = (
         "a wide_rnn has no W: impulse_response, finite_width_gram and subspace_descent take it, "
         "and for all else there is LinearRNN(...).init"
     )
@@ -57,7 +57,7 @@ class WideRNN:
 
     def __contains__(self, name: object) -> bool:
         """Raises ``ValueError``: by this a Flax module asks whether it was given parameters."""
-        raise ValueError(f"params must have a W, got a WideRNN; {self.instead}")
+        raise ValueError(f"params must have a W, got a WideRNN; {self._instead}")
 
     def product(self, vectors: Float[AnyArray, "n k"]) -> tuple[Float[Array, "n k"], WideRNN]:
         """``W V / sqrt(n)`` for vectors in columns, and the network that knows it.
@@ -182,6 +182,8 @@ def wide_rnn(
     width = _checks.integer("width", width)
     in_dim, out_dim = _checks.integer("in_dim", in_dim), _checks.integer("out_dim", out_dim)
     _checks.variance(nu_w=nu_w, nu_f=nu_f, nu_c=nu_c)
+    # An integer of more than 32 bits is none of JAX's.
+    nu_w, nu_f, nu_c = map(_checks.number, ("nu_w", "nu_f", "nu_c"), (nu_w, nu_f, nu_c))
     _refuse_too_wide(width, in_dim + out_dim)
     return _drawn(key, width, in_dim, out_dim, nu_w, nu_f, nu_c)
 

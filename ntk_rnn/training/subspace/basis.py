@@ -118,7 +118,8 @@ def _leak(basis: Float[Array, "n R"], panel: Float[Array, "n R"]) -> Float[Array
     """
     panel = outside(basis, panel)
     values, vectors = jnp.linalg.eigh(dot(panel.T, panel))
-    small = values < jnp.sqrt(jnp.finfo(panel.dtype).eps) * values[-1]
+    # All are where the panel is 0, as of a W of 0.
+    small = values <= jnp.sqrt(jnp.finfo(panel.dtype).eps) * values[-1]
     lengths = jnp.sqrt(jnp.where(small, 0, values))
     long = dot(panel, vectors * jnp.where(small, 0, 1 / jnp.where(small, 1, lengths))[None])
     short = jnp.where(small[None], vectors, 0)

@@ -133,7 +133,7 @@ def test_kernel_drift_is_that_of_the_whole_network():
     np.testing.assert_allclose(drift, expected, rtol=3e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("names", ["F", "C", "FC"])
+@pytest.mark.parametrize("names", ["F", "C", "FC", "W"])
 def test_parameters_of_zero(names):
     """Nothing leaks from a chain that starts at zero; without both, there is no gradient at all."""
     model, params, data = problem(seq_len=4)
