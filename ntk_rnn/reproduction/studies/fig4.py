@@ -40,6 +40,7 @@ CHOICES = (
     "There are 64 seeds, because the gap in loss differs between them by a factor of 2 to 3.",
     "Each seed draws a teacher and data, which all widths share, and an RNN of every width; the "
     "convolution starts from the impulse response of the RNN.",
+    students.HOW_TRAINED,
 )
 
 # The gaps, by name, and what claims and the figure call them.
@@ -188,7 +189,7 @@ def _one(config: WidthConfig, width: int, records: np.ndarray, key: Array) -> Ar
     rate = config.learning_rate
     check_stable(rate, float(conv.max_learning_rate))
     # The rate has just been seen to be stable, for the limit of the RNN's kernel.
-    path = nr.gradient_descent(
+    path = students.train_rnn(
         model, params, train, test=test, steps=config.steps, record_at=records,
         learning_rate=rate, allow_unstable=True,
     )  # fmt: skip

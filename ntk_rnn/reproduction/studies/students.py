@@ -10,13 +10,23 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 import ntk_rnn as nr
 from ntk_rnn import plotting
+from ntk_rnn.objective import Data
 from ntk_rnn.reproduction.studies.config_base import StudyConfig
 
 NAMES = {"rnn": "RNN", "scaled": "scaled convolution", "unscaled": "unscaled convolution"}
+
+# Steps of narrower RNNs cost too little for finding the subspace to pay, which may fill them, too.
+_IN_SUBSPACE_FROM = 1000
+
+# What studies whose RNNs are trained by ``train_rnn`` say of it.
+HOW_TRAINED = (
+    f"RNNs of width {_IN_SUBSPACE_FROM} and more are trained in the subspace that their gradients "
+    "reach (subspace_descent), narrower ones in full."
+)
 
 # Colour and line style in figures.
 STYLES: dict[str, dict[str, Any]] = {
@@ -38,6 +48,27 @@ def draw(
     """Parameters of an RNN, and its impulse response: where the convolutions start as well."""
     params = model.init(key, x)
     return params, nr.impulse_response(params, x.shape[1])
+
+
+def train_rnn(
+    model: nr.LinearRNN,
+    params: Any,
+    data: Data,
+    *,
+    steps: int,
+    learning_rate: float,
+    test: Data | None = None,
+    record_at: Shaped[np.ndarray, " R"] | None = None,
+    allow_unstable: bool = False,
+) -> nr.TrainingPath | nr.SubspacePath:
+    """Gradient descent of an RNN; of a wide one, in the subspace that its gradients reach."""
+    how: dict[str, Any] = {
+        "steps": steps, "learning_rate": learning_rate, "test": test, "record_at": record_at,
+        "allow_unstable": allow_unstable,
+    }  # fmt: skip
+    if model.width < _IN_SUBSPACE_FROM:
+        return nr.gradient_descent(model, params, data, **how)
+    return nr.subspace_descent(params, data, **how)
 
 
 def lag_weights(config: StudyConfig) -> Float[Array, " T"]:
