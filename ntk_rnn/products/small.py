@@ -49,7 +49,7 @@ class Chains(NamedTuple):
     columns: Float[Array, "T R n_x"]
     rows: Float[Array, "T n_y R"]
 
-    def in_columns(self) -> tuple[Float[Array, "R m"], Float[Array, "R m"]]:
+    def in_columns(self) -> tuple[Float[Array, "R k"], Float[Array, "R m"]]:
         """All vectors that ``W``, and its transpose, are multiplied with: not the last lags."""
         size = self.columns.shape[1]
         columns = self.columns[:-1].transpose(1, 0, 2).reshape(size, -1)
@@ -71,7 +71,7 @@ class Leaks(NamedTuple):
     forward: Float[Array, "R R"]
     backward: Float[Array, "R R"]
 
-    def of(self, chains: Chains) -> tuple[Float[Array, "R m"], Float[Array, "R m"]]:
+    def of(self, chains: Chains) -> tuple[Float[Array, "R k"], Float[Array, "R m"]]:
         """What of the chains leaves the subspace, relative to the size of their starts."""
 
         def relative(vectors: Array, start: Array) -> Array:

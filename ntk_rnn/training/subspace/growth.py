@@ -107,10 +107,11 @@ class Descent:
           The records, the distances from the whole network, and the first step with a loss that is
           not finite, or ``None``.
         """
-        rank, bad = None, None
-        while rank != self.rank and bad is None:
+        while True:
             rank = self.rank
             rows, _, bad = self._course(records, certified[:0])
+            if rank == self.rank or bad is not None:
+                break
         if bad is not None or not len(certified):
             return rows, [], bad
         return self._course(records, certified)
@@ -119,7 +120,7 @@ class Descent:
         """The parameters of the wide network."""
         before = network_in(self._basis, self._network.f, self._network.c)
         if isinstance(initial, WideRNN):
-            initial = initial.replace(panels=self._basis.panels)
+            initial = initial.with_panels(self._basis.panels)
         change = Small(*(now - then for now, then in zip(self.small, before, strict=True)))
         return LowRankParams(initial, self._basis.panels.basis, change)
 

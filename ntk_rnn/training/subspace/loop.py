@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from ntk_rnn._types import AnyArray
 from ntk_rnn.kernels.finite_width import gram_of
 from ntk_rnn.loss import Loss
 from ntk_rnn.objective import DataSet
@@ -88,8 +89,8 @@ class Rows(NamedTuple):
       leak: the largest leak, shape ``(R,)``.
     """
 
-    train_loss: Float[Array, "*R"]
-    test_loss: Float[Array, "*R"] | None
+    train_loss: Float[AnyArray, "*R"]
+    test_loss: Float[AnyArray, "*R"] | None
     impulse_response: Float[Array, "*R T n_y n_x"]
     kernel_drift: Float[Array, "*R"] | None
     leak: Float[Array, "*R"]
