@@ -21,9 +21,10 @@ from ntk_rnn.products.small import Chains, Small, chains_of, scale_of
 class WideRNN:
     """A linear RNN whose ``W`` is known through its products with few vectors (``wide_rnn``).
 
-    It stands for parameters wherever ``W`` itself is not needed: in ``impulse_response``,
-    ``finite_width_gram`` and ``subspace_descent``. It is a pytree of arrays of ``O(n)`` numbers,
-    and pure: asking for a product returns it with a new network, which knows it.
+    Its ``W`` is drawn as it is asked for (Appendix C, eqs. 77-79). It stands for parameters
+    wherever ``W`` itself is not needed: in ``impulse_response``, ``finite_width_gram`` and
+    ``subspace_descent``. It is a pytree of arrays of ``O(n)`` numbers, and pure: asking for a
+    product returns it with a new network, which knows it.
 
     Attributes:
       source: the law of ``W``, and the key of its draws.

@@ -31,7 +31,7 @@ from ntk_rnn.training.subspace.network import data_for, network_of
 from ntk_rnn.training.subspace.path import Certificate, SubspacePath
 
 # By these, impulse responses are off by less than 1e-4, or 1e-3, of how far they move.
-_TOLERANCE = {"float64": 3e-3, "float32": 1e-2}
+_TOLERANCE = {"float64": 3e-3, "float32": 5e-3}
 
 # The least that may leak, in units of rounding, which leaks at every step.
 _ROUNDING = 100.0
@@ -76,16 +76,16 @@ def subspace_descent(
       epochs: number of passes over the data, of ``N // batch_size`` steps each.
       momentum: ``mu`` of ``v <- mu v + grad``, ``params <- params - eta v``.
       batch_size: sequences a step, in the order that ``train`` takes them; all if ``None``.
-      key: random key of that order.
+      key: random key of that order, shape ``()``.
       test: test inputs and targets, or compressed ones.
       loss: ``"sum"`` for ``1/2 sum ||y_hat - y||^2`` (Appendix B.4), or ``"mean"`` for the mean
         squared error.
       record_at: the steps at which to record, shape ``(R,)``; every step if ``None``.
       kernel_drift: whether to record how far the kernel has moved from its start.
-      certify_at: steps at which the whole network is evaluated, too, and compared: steps that are
-        then recorded. Each costs some ten products with ``W``.
+      certify_at: steps at which the whole network is evaluated, too, and compared, shape ``(K,)``.
+        They are recorded as well, and so is the last step. Each costs some ten products with ``W``.
       tolerance: the largest part of a chain's vector that may leave the subspace, relative to the
-        start of the chain, at least 100 units of rounding; 3e-3 in float64 and 1e-2 in float32 if
+        start of the chain, at least 100 units of rounding; 3e-3 in float64 and 5e-3 in float32 if
         ``None``.
       allow_unstable: whether to take a learning rate past the largest that is stable at the start.
 

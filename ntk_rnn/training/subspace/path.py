@@ -19,12 +19,22 @@ from ntk_rnn.products.wide import WideRNN
 class LowRankParams:
     """Parameters that differ from the first ones in few directions.
 
-    ``W = W^0 + P w P^T``, ``F = F^0 + P f`` and ``C = C^0 + c P^T``.
+    ``W = W^0 + P w P^T``, ``F = F^0 + P f`` and ``C = C^0 + c P^T``, since gradients are made of the
+    vectors of both chains of the impulse response (eq. 9).
 
     Attributes:
       initial: the first parameters, or the wide network, with all products that were asked for.
       basis: ``P``, shape ``(n, r)``, with orthonormal columns, and then columns of 0.
       change: ``w``, ``f`` and ``c``.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> x, y = nr.data.teacher(jax.random.key(0), 20, 5)
+      >>> params = nr.LinearRNN(width=300, out_dim=1).init(jax.random.key(1), x)
+      >>> path = nr.subspace_descent(params, (x, y), steps=10, learning_rate=1e-3)
+      >>> path.params.dense()["params"]["W"].shape
+      (300, 300)
     """
 
     initial: Params | WideRNN
@@ -88,6 +98,19 @@ class SubspacePath(NamedTuple):
         each record, shape ``(R,)``.
       rank: dimension of the subspace at the end.
       certificate: the distances from the whole network; ``None`` if not asked for.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> x, y = nr.data.teacher(jax.random.key(0), 20, 5)
+      >>> params = nr.LinearRNN(width=300, out_dim=1).init(jax.random.key(1), x)
+      >>> path = nr.subspace_descent(
+      ...     params, (x, y), steps=10, learning_rate=1e-3, certify_at=[10]
+      ... )
+      >>> path.impulse_response.shape, path.rank < 75
+      ((11, 5, 1, 1), True)
+      >>> bool(path.certificate.impulse_response[0] < 1e-3)
+      True
     """
 
     step: Int[np.ndarray, " R"]

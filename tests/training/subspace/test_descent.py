@@ -48,7 +48,7 @@ def test_same_path_as_with_w(dtype, momentum, batch, dim):
     assert distance(path, full) < {"float32": 1e-3, "float64": 1e-4}[dtype.name]
     np.testing.assert_allclose(path.train_loss, full.train_loss, rtol=1e-3)
     np.testing.assert_allclose(path.test_loss, path.train_loss, rtol=1e-5)
-    assert np.all(np.asarray(path.leak) <= {"float32": 1e-2, "float64": 3e-3}[dtype.name])
+    assert np.all(np.asarray(path.leak) <= {"float32": 5e-3, "float64": 3e-3}[dtype.name])
     # The lifted parameters are those of a network that responds so.
     response = nr.impulse_response(path.params.dense(), 8)
     np.testing.assert_allclose(response, path.impulse_response[-1], atol=1e-3)
@@ -128,7 +128,7 @@ def test_wide_network_learns_as_its_limit_predicts():
 def test_kernel_drift_is_that_of_the_whole_network():
     model, params, data = problem()
     how = {"steps": 200, "learning_rate": 3e-4, "record_at": RECORDS, "kernel_drift": True}
-    drift = nr.subspace_descent(params, data, **how).kernel_drift
+    drift = nr.subspace_descent(params, data, tolerance=3e-3, **how).kernel_drift
     expected = nr.gradient_descent(model, params, data, **how).kernel_drift
     np.testing.assert_allclose(drift, expected, rtol=3e-3, atol=1e-5)
 
