@@ -19,8 +19,8 @@ from ntk_rnn.products.wide import WideRNN
 class LowRankParams:
     """Parameters that differ from the first ones in few directions.
 
-    ``W = W^0 + P w P^T``, ``F = F^0 + P f`` and ``C = C^0 + c P^T``, since gradients are made of the
-    vectors of both chains of the impulse response (eq. 9).
+    ``W = W^0 + P w P^T``, ``F = F^0 + P f`` and ``C = C^0 + c P^T``, since gradients are made of
+    the vectors of both chains of the impulse response (eq. 9).
 
     Attributes:
       initial: the first parameters, or the wide network, with all products that were asked for.
