@@ -88,14 +88,6 @@ class WideRNN:
         """
         return self._knowing(self._checked(vectors))
 
-    def with_panels(self, panels: Panels) -> WideRNN:
-        """The same network with these products.
-
-        Args:
-          panels: further products of its ``W``.
-        """
-        return WideRNN(self.source, self.f, self.c, panels)
-
     def with_chains(self, seq_len: int) -> WideRNN:
         """The network that knows both chains of ``T`` lags.
 
@@ -137,7 +129,8 @@ class WideRNN:
 
     def _knowing(self, vectors: Float[Array, "n k"]) -> WideRNN:
         """``knowing`` without checks."""
-        return self.with_panels(spanning(self.panels, self.source, vectors))
+        panels = spanning(self.panels, self.source, vectors)
+        return WideRNN(self.source, self.f, self.c, panels)
 
 
 @partial(jax.jit, static_argnums=4)

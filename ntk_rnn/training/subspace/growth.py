@@ -120,7 +120,7 @@ class Descent:
         """The parameters of the wide network."""
         before = network_in(self._basis, self._network.f, self._network.c)
         if isinstance(initial, WideRNN):
-            initial = initial.with_panels(self._basis.panels)
+            initial = WideRNN(initial.source, initial.f, initial.c, self._basis.panels)
         change = Small(*(now - then for now, then in zip(self.small, before, strict=True)))
         return LowRankParams(initial, self._basis.panels.basis, change)
 
