@@ -38,8 +38,7 @@ class _Output:
 
     def __init__(self, stream: TextIO | None, descriptor: int) -> None:
         if stream is None:  # closed, as by `>&-`; its number is not to become that of another file
-            # SIM115 asks for a context manager, but this file stays open as long as the process.
-            stream = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")  # noqa: SIM115
+            stream = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
         self._stream, self._descriptor = stream, descriptor
 
     def write(self, text: str) -> None:

@@ -28,8 +28,8 @@ _INDEPENDENT = 1e-2
 # Fewer columns would be soon too few, and what uses them would be compiled once more.
 _LEAST_ROOM = 32
 
-# Lengths below so many units of rounding are those of nothing.
-_ROUNDING = 100.0
+#: Lengths below so many units of rounding are those of nothing.
+ROUNDING = 100.0
 
 
 class Panels(NamedTuple):
@@ -118,12 +118,7 @@ class Gaussian(NamedTuple):
     def products(
         self, panels: Panels, directions: Float[Array, "n k"]
     ) -> tuple[Float[Array, "n k"], Float[Array, "n k"]]:
-        """``W Q / sqrt(n)`` and ``W^T Q / sqrt(n)``.
-
-        Args:
-          panels: all products that have been asked for before.
-          directions: ``Q``, orthonormal and orthogonal to the basis; some columns may be 0.
-        """
+        """What ``Matrix.products`` returns, drawn given all products that are known."""
         deviation = jnp.sqrt(self.nu_w / len(directions)).astype(directions.dtype)
         kept = jnp.any(directions != 0, axis=0, keepdims=True)
 
@@ -197,7 +192,7 @@ def with_directions(panels: Panels, source: Source, candidates: Float[Array, "n 
     for _ in range(2):
         new = outside(panels.basis, new)
         left = jnp.linalg.norm(new, axis=0, keepdims=True)
-        kept = left > _ROUNDING * jnp.finfo(new.dtype).eps * sizes
+        kept = left > ROUNDING * jnp.finfo(new.dtype).eps * sizes
         new = _orthonormal(jnp.where(kept, new / jnp.where(kept, left, 1), 0))
         sizes = jnp.ones_like(sizes)
     products = source.products(panels, new)

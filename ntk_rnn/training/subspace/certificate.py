@@ -9,13 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntk_rnn.objective import DataSet
-from ntk_rnn.products.panels import Source
+from ntk_rnn.products.panels import ROUNDING, Source
 from ntk_rnn.products.small import Small, scale_of
 from ntk_rnn.training.subspace.basis import Basis, grown, moved_to, padded
 from ntk_rnn.training.subspace.loop import Setting, evaluated, largest_leak
-
-# What may leak of the whole network, in units of rounding: it stands for nothing.
-_ROUNDING = 100.0
 
 
 class Distances(NamedTuple):
@@ -46,7 +43,7 @@ def distances(
       small: the network in it.
     """
     seq_len, scale = data.shape[0], scale_of(len(basis.panels.basis), small.w.dtype)
-    bound = _ROUNDING * float(jnp.finfo(small.w.dtype).eps)
+    bound = ROUNDING * float(jnp.finfo(small.w.dtype).eps)
     whole, exact = jax.tree.map(jnp.copy, basis), small
     while largest_leak(whole.leaks, exact, seq_len, scale) > bound:
         before = whole

@@ -17,6 +17,7 @@ from ntk_rnn._types import AnyArray, Params
 from ntk_rnn.impulse import response
 from ntk_rnn.loss import Loss, check_loss
 from ntk_rnn.objective import Data
+from ntk_rnn.products.panels import ROUNDING
 from ntk_rnn.products.small import Small
 from ntk_rnn.products.wide import WideRNN
 from ntk_rnn.sequences import convolved
@@ -32,9 +33,6 @@ from ntk_rnn.training.subspace.path import Certificate, SubspacePath
 
 # By these, impulse responses are off by less than 1e-4, or 1e-3, of how far they move.
 _TOLERANCE = {"float64": 3e-3, "float32": 5e-3}
-
-# The least that may leak, in units of rounding, which leaks at every step.
-_ROUNDING = 100.0
 
 
 def subspace_descent(
@@ -122,7 +120,7 @@ def subspace_descent(
     if tolerance is None:
         tolerance = _TOLERANCE[network.f.dtype.name]
     _checks.positive(learning_rate=learning_rate, tolerance=tolerance)
-    least = _ROUNDING * float(jnp.finfo(network.f.dtype).eps)
+    least = ROUNDING * float(jnp.finfo(network.f.dtype).eps)
     if tolerance < least:
         raise ValueError(
             f"tolerance must be at least {least:.2g}, what rounding leaves in {network.f.dtype}, "
