@@ -29,7 +29,12 @@ from .kernels.monte_carlo import (
     monte_carlo_ntk as monte_carlo_ntk,
 )
 from .kernels.on_disk import write_ntk as write_ntk
+from .kernels.recurrent.limits import (
+    recurrent_nngp as recurrent_nngp,
+    recurrent_ntk as recurrent_ntk,
+)
 from .models import (
+    RNN as RNN,
     LinearRNN as LinearRNN,
     ScaledConv as ScaledConv,
 )
@@ -38,6 +43,7 @@ from .products.wide import (
     wide_rnn as wide_rnn,
 )
 from .realization import realize as realize
+from .regression.functions import FunctionRegression as FunctionRegression
 from .regression.prediction import KernelRegression as KernelRegression
 from .regression.solver import kernel_regression as kernel_regression
 from .sequences import (
@@ -68,6 +74,12 @@ from .theory.initialization import (
 from .theory.memory import (
     DelayErrors as DelayErrors,
     delay_errors as delay_errors,
+)
+from .theory.stationary import (
+    chi as chi,
+    critical_nu_w as critical_nu_w,
+    effective_lag_weights as effective_lag_weights,
+    stationary_variance as stationary_variance,
 )
 from .theory.wasserstein import (
     gaussian_wasserstein as gaussian_wasserstein,

@@ -1,4 +1,4 @@
-"""The models as Flax modules: the linear RNN and the scaled convolution it is equivalent to."""
+"""The models as Flax modules: recurrent networks, and the scaled convolution of the linear one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
+from ntk_rnn.activations.functions import Activation, Function, as_function
 from ntk_rnn.impulse import response
 from ntk_rnn.sequences import convolved
 
@@ -76,9 +77,7 @@ class LinearRNN(nn.Module):
         x = _checks.sequences("x", x)
         num, seq_len, in_dim = x.shape
         n = self.width
-        w = _param(self, "W", self.nu_w, (n, n), x)
-        f = _param(self, "F", self.nu_f, (n, in_dim), x)
-        c = _param(self, "C", self.nu_c, (self.out_dim, n), x)
+        w, f, c = _matrices(self, x)
         evaluation = self.evaluation
         if evaluation == "auto":
             # Multiplications of each way.
@@ -88,9 +87,65 @@ class LinearRNN(nn.Module):
             conv = num * seq_len**2 * in_dim * out_dim
             evaluation = "scan" if step_by_step < chain + conv else "impulse"
         if evaluation == "scan":
-            return _scan(w, f, c, x)
+            return _scan(as_function("identity"), w, f, c, x)
         _checks.one_dtype("params", W=w, F=f, C=c)
         return convolved(response(w, f, c, seq_len), x)  # (eq. 5, 9)
+
+
+class RNN(nn.Module):
+    """Recurrent network in the NTK parameterization, with any activation (Proposition 3.1).
+
+    ``g_t = W h_{t-1} / sqrt(n) + F x_t``, ``h_t = phi(g_t)``, ``y_t = C h_t / sqrt(n)``,
+    ``h_{-1} = 0``, with entries of ``W (n, n)``, ``F (n, n_x)`` and ``C (n_y, n)`` drawn from
+    ``N(0, nu_w)``, ``N(0, nu_f)`` and ``N(0, nu_c)``. As the width grows, its neural tangent kernel
+    tends to ``recurrent_ntk``. With the identity it is ``LinearRNN``, which has a faster
+    evaluation. A bias is an input that is always 1, as in the paper.
+
+    Attributes:
+      width: number ``n`` of hidden units.
+      out_dim: number ``n_y`` of outputs.
+      activation: ``phi``: ``"identity"``, ``"relu"``, ``"leaky_relu"`` (slope 0.01), ``"abs"``,
+        ``"erf"``, ``"gelu"``, ``"sin"``, ``"cos"``, ``"tanh"``, or a function of JAX arrays, an
+        entry at a time.
+      nu_w: variance of the entries of ``W``.
+      nu_f: variance of the entries of ``F``.
+      nu_c: variance of the entries of ``C``.
+
+    Raises:
+      ValueError: if a size or variance is not positive and finite, or the activation is no name
+        and no such function.
+
+    Example:
+      >>> import jax
+      >>> import ntk_rnn as nr
+      >>> x = jax.random.normal(jax.random.key(0), (3, 5, 2))  # 3 sequences, 5 steps, 2 inputs
+      >>> model = nr.RNN(width=50, out_dim=1, activation="relu", nu_w=2.0, nu_f=1.0, nu_c=1.0)
+      >>> params = model.init(jax.random.key(1), x)
+      >>> {name: array.shape for name, array in sorted(params["params"].items())}
+      {'C': (1, 50), 'F': (50, 2), 'W': (50, 50)}
+      >>> model.apply(params, x).shape
+      (3, 5, 1)
+    """
+
+    width: int
+    out_dim: int
+    activation: Activation
+    nu_w: float | Float[AnyArray, ""] = 1.0
+    nu_f: float | Float[AnyArray, ""] = 1.0
+    nu_c: float | Float[AnyArray, ""] = 1.0
+
+    def __post_init__(self) -> None:
+        _checks.integer("width", self.width)
+        _checks.integer("out_dim", self.out_dim)
+        as_function(self.activation)
+        _checks.variance(nu_w=self.nu_w, nu_f=self.nu_f, nu_c=self.nu_c)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, x: Float[AnyArray, "N T n_x"]) -> Float[Array, "N T n_y"]:
+        """Outputs ``y``, shape ``(N, T, n_y)``, to inputs ``x``, shape ``(N, T, n_x)``."""
+        x = _checks.sequences("x", x)
+        return _scan(as_function(self.activation), *_matrices(self, x), x)
 
 
 class ScaledConv(nn.Module):
@@ -177,6 +232,14 @@ class ScaledConv(nn.Module):
         return jnp.sqrt(jnp.asarray(self.lag_weights, dtype))[:, None, None]
 
 
+def _matrices(module: LinearRNN | RNN, x: Array) -> tuple[Array, Array, Array]:
+    """The parameters ``W``, ``F`` and ``C`` of a recurrent network."""
+    n, in_dim = module.width, x.shape[2]
+    w = _param(module, "W", module.nu_w, (n, n), x)
+    f = _param(module, "F", module.nu_f, (n, in_dim), x)
+    return w, f, _param(module, "C", module.nu_c, (module.out_dim, n), x)
+
+
 def _param(module: nn.Module, name: str, variance: Any, shape: tuple[int, ...], x: Array) -> Array:
     """A parameter with entries ``N(0, variance)`` at the start, in the type of the inputs."""
     given = module.get_variable("params", name)
@@ -191,6 +254,7 @@ def _param(module: nn.Module, name: str, variance: Any, shape: tuple[int, ...], 
 
 
 def _scan(
+    phi: Function,
     w: Float[Array, "n n"],
     f: Float[Array, "n n_x"],
     c: Float[Array, "n_y n"],
@@ -201,7 +265,7 @@ def _scan(
     forcing = jnp.einsum("ntq,kq->tnk", x, f, precision="highest")
 
     def step(h: Array, force: Array) -> tuple[Array, Array]:
-        h = jnp.einsum("nk,lk->nl", h, w, precision="highest") * scale + force
+        h = phi(jnp.einsum("nk,lk->nl", h, w, precision="highest") * scale + force)
         return h, h
 
     _, states = lax.scan(step, jnp.zeros_like(forcing[0]), forcing)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     "_checks _files _functions _memory _namespace _networks _neural_tangents _terminal _types",
     "sequences",
-    "loss",
+    "loss activations",
     "compression",
     "products",
     "impulse",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, overload
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from ntk_rnn.compression.triangle import CompressedData, compress
 from ntk_rnn.loss import Loss, check_loss
 from ntk_rnn.objective import DataSet, Impulses, Sequences, as_data_set, host_data_set
 from ntk_rnn.regression.dense import Decomposition, decompose
+from ntk_rnn.regression.functions import FunctionRegression, regress
 from ntk_rnn.regression.prediction import KernelRegression, Method
 from ntk_rnn.regression.roots import check_kernel, kernel_root
 
@@ -23,6 +25,7 @@ from ntk_rnn.regression.roots import check_kernel, kernel_root
 _MOST_ENTRIES, _MOST_COLUMNS, _SECOND = 2**27, 2**12, 2**31
 
 
+@overload
 def kernel_regression(
     kernel: Float[AnyArray, " lags"] | Float[AnyArray, "T n_y n_x T n_y n_x"],
     data: tuple[Float[AnyArray, "N T n_x"], Float[AnyArray, "N T n_y"]] | CompressedData,
@@ -33,28 +36,54 @@ def kernel_regression(
     method: Literal["auto", "dense", "matrix_free"] = "auto",
     tolerance: float = 1e-6,
     max_rank: int = 500,
-) -> KernelRegression:
+) -> KernelRegression: ...
+@overload
+def kernel_regression(
+    kernel: Callable[[Any, Any], Any],
+    data: tuple[Float[AnyArray, "N T n_x"], Float[AnyArray, "N ..."]],
+    *,
+    initial: Callable[[Any], Any] | None = None,
+    loss: Loss = "sum",
+) -> FunctionRegression: ...
+def kernel_regression(
+    kernel: Any,
+    data: Any,
+    *,
+    initial: Any = None,
+    loss: Loss = "sum",
+    on_host: bool = False,
+    method: Literal["auto", "dense", "matrix_free"] = "auto",
+    tolerance: float = 1e-6,
+    max_rank: int = 500,
+) -> KernelRegression | FunctionRegression:
     """Kernel regression by gradient descent, solved for every step (Proposition 3.1, eq. 20).
 
     With lag weights, this is gradient descent of the scaled convolution, and, in the limit of
     infinite width, of the linear RNN (Theorem 3.3). With a dense Gram matrix ``G`` over the entries
-    of the impulse response, it is that of the network linearized at initialization.
+    of the impulse response, it is that of the network linearized at initialization. With a function
+    that gives the kernel between sequences, such as ``recurrent_ntk``, it is that of any network of
+    infinite width, and what is solved is the path of its outputs.
 
-    The matrix of lagged inputs ``A`` is first reduced to the triangular factor of its QR
-    factorization, so the size of the singular value decomposition is the number of data points
-    (dual) or that of entries of ``L`` (primal), whichever is smaller. Neither squares the condition
-    number. Compressed data already are a triangle: then nothing depends on the number of sequences.
-    Where both numbers are large, products with the matrix find as many directions as the targets
-    need (Golub-Kahan bidiagonalization, with products by fast Fourier transforms).
+    For lag weights and Gram matrices, the matrix of lagged inputs ``A`` is first reduced to the
+    triangular factor of its QR factorization, so the size of the singular value decomposition is
+    the number of data points (dual) or that of entries of ``L`` (primal), whichever is smaller.
+    Neither squares the condition number. Compressed data already are a triangle: then nothing
+    depends on the number of sequences. Where both numbers are large, products with the matrix find
+    as many directions as the targets need (Golub-Kahan bidiagonalization, with products by fast
+    Fourier transforms).
     In float32, long lags are lost to rounding: `ntk_rnn.guide.accelerators` says how much.
 
     Args:
       kernel: lag weights ``rho``, shape ``(lags,)``; lags beyond them, up to ``T``, weigh 0 and
         stay at the start, as for a short filter on a long record. Or a symmetric positive
-        semi-definite ``G``, shape ``(T, n_y, n_x, T, n_y, n_x)``.
+        semi-definite ``G``, shape ``(T, n_y, n_x, T, n_y, n_x)``. Or a function
+        ``kernel(x1, x2) -> (N1, N2, T, T)``, or ``-> (N1, N2)`` for one output a sequence, the same
+        for every output, such as ``partial(recurrent_ntk, activation="erf", ...)``.
       data: inputs ``x (N, T, n_x)`` and targets ``y (N, T, n_y)``, or both compressed
-        (``compress``). Everything is computed in their type, or in float32 if that is less.
-      initial: ``L^0``, shape ``(T, n_y, n_x)``; 0 if ``None``.
+        (``compress``). Everything is computed in their type, or in float32 if that is less. For
+        one output a sequence, targets are ``y (N, n_y)``; classes are ``jax.nn.one_hot``.
+      initial: ``L^0``, shape ``(T, n_y, n_x)``; 0 if ``None``. With a kernel function, a function
+        of sequences that gives the outputs at the start, such as ``partial(model.apply, params)``.
       loss: ``"sum"`` for ``1/2 sum ||y_hat - y||^2`` (Appendix B.4), or ``"mean"`` for the mean
         squared error. Learning rates and losses are those of this loss.
       on_host: whether to compute in float64 with NumPy, whatever JAX's setting. Results are then
@@ -69,6 +98,7 @@ def kernel_regression(
 
     Returns:
       The whole path: its methods give impulse responses, outputs and losses at any step or time.
+      With a kernel function it is a ``FunctionRegression``, which has no impulse response.
 
     Raises:
       ValueError: if shapes do not match, an entry is not finite, a lag weight is negative, ``G`` is
@@ -84,6 +114,9 @@ def kernel_regression(
       True
     """
     loss, on_host = check_loss(loss), _checks.flag("on_host", on_host)
+    if callable(kernel):
+        _refuse_host_and_products(on_host, method)
+        return regress(kernel, data, initial, loss)
     checked = as_data_set("data", data)
     check_kernel(kernel)
     max_rank = _checks.integer("max_rank", max_rank)
@@ -118,6 +151,21 @@ def kernel_regression(
         start, *solved[:4], loss, chosen, lags_reached=reached, curvature=solved.curvature,
         start=solved.start, in_data=in_data,
     )  # fmt: skip
+
+
+def _refuse_host_and_products(on_host: bool, method: str) -> None:
+    """Raises ``ValueError`` for what a kernel function cannot do."""
+    _checks.one_of("method", method, "auto", "dense", "matrix_free")
+    if on_host:
+        raise ValueError(
+            "on_host must be False for a kernel function, which JAX computes, got True; enable "
+            'float64 by jax.config.update("jax_enable_x64", True)'
+        )
+    if method == "matrix_free":
+        raise ValueError(
+            "method must be dense for a kernel function, got 'matrix_free', which takes lag "
+            "weights and concrete data (x, y)"
+        )
 
 
 def choose_method(

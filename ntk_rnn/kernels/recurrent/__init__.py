@@ -1,0 +1,1 @@
+"""The kernels of infinitely wide recurrent networks with any activation."""
