@@ -69,7 +69,7 @@ def fitted(found: Dual, variances: Any, tolerance: float | None) -> Dual:
       variances: of all variables, as arrays of any shape. Where they are traced, the number of
         terms is fixed and errors are not known.
       tolerance: the largest part of ``E[phi(u)^2]`` and of ``E[phi'(u)^2]`` that may be left out;
-        1e-9 in float64 and 1e-6 in float32 if ``None``.
+        1e-8 in float64 and 1e-6 in float32 if ``None``.
 
     Raises:
       ValueError: if no number of terms is enough.
@@ -78,7 +78,7 @@ def fitted(found: Dual, variances: Any, tolerance: float | None) -> Dual:
         return found
     leaves = jax.tree.leaves(variances)
     dtype = leaves[0].dtype
-    least = 1e-9 if dtype == np.float64 else 1e-6
+    least = 1e-8 if dtype == np.float64 else 1e-6
     tolerance = least if tolerance is None else tolerance
     # Wider laws see more of the function, narrower ones see a kink at 0 as large.
     ends = jnp.stack([min(map(jnp.min, leaves)), max(map(jnp.max, leaves))])

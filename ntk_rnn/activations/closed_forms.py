@@ -1,7 +1,7 @@
 """Expectations over pairs of Gaussians in closed form.
 
 ``(u, v)`` have mean 0, variances ``a`` and ``b`` and covariance ``c``. For variables that coincide,
-rounding may make ``a b - c^2`` negative; it counts as 0 then, and so does its derivative.
+rounding may make ``a b - c^2`` negative; it counts as 0 then.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from ntk_rnn.activations.angle import angle
 from ntk_rnn.activations.moments import Dual, Moments
 
-Pairs = Float[Array, "*pairs"]
+Pairs = Float[Array, "*#pairs"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,12 @@ def _relu_value_jvp(
     return (sine + above * c) / (2 * math.pi), change / (2 * math.pi)
 
 
+def _excess(a: Pairs, b: Pairs, c: Pairs) -> Array:
+    """``a b - c^2``, at least 0, with the derivative that it has without rounding."""
+    excess = a * b - c**2
+    return excess - lax.stop_gradient(jnp.minimum(excess, 0))
+
+
 @dataclass(frozen=True)
 class ErrorFunction(Dual):
     """``phi(u) = erf(u)`` (Williams, 1996): ``V = (2 / pi) asin(2 c / sqrt((1 + 2a)(1 + 2b)))``.
@@ -95,7 +102,7 @@ class ErrorFunction(Dual):
         """``V`` and ``D`` of pairs, as this class has them."""
         a, b, c = first, second, covariance
         # (1 + 2a)(1 + 2b) - 4 c^2, without the difference of large numbers.
-        size = jnp.sqrt(1 + 2 * (a + b) + 4 * jnp.maximum(a * b - c**2, 0))
+        size = jnp.sqrt(1 + 2 * (a + b) + 4 * _excess(a, b, c))
         return Moments(2 / math.pi * angle(2 * c, size), 4 / math.pi / size)
 
 
@@ -113,7 +120,7 @@ class Gelu(Dual):
         """``V`` and ``D`` of pairs, as this class has them."""
         a, b, c = first, second, covariance
         p = (1 + a) * (1 + b)
-        q = 1 + a + b + jnp.maximum(a * b - c**2, 0)
+        q = 1 + a + b + _excess(a, b, c)
         root = jnp.sqrt(q)
         both = 1 / 4 + angle(c, root) / (2 * math.pi)  # P(both are above N(0, 1))
         scale = 1 / (2 * math.pi * p * root)

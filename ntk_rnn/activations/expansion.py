@@ -26,7 +26,7 @@ from ntk_rnn.activations.functions import Function, derivative
 from ntk_rnn.activations.moments import Dual, Moments, root
 
 #: Numbers of terms that are tried one after the other.
-TERMS = (32, 64, 128, 256, 512)
+TERMS = (32, 64, 128, 256, 512, 1024)
 
 
 class Side(NamedTuple):
@@ -59,15 +59,14 @@ class Expansion(Dual):
         """The coefficients of one variable, and its standard deviation."""
         deviation = root(variance)
         values, slopes = self._at_nodes(deviation)
-        _, _, matrix = (jnp.asarray(part, variance.dtype) for part in _rule(self.terms))
-        project = lambda samples: jnp.matmul(samples, matrix, precision="highest")  # noqa: E731
-        return Side(deviation, project(values), project(slopes))
+        return Side(deviation, self._coefficients(values), self._coefficients(slopes))
 
-    def moments(self, first: Side, second: Side, covariance: Float[Array, "*pairs"]) -> Moments:
+    def moments(self, first: Side, second: Side, covariance: Float[Array, "*#pairs"]) -> Moments:
         """``V`` and ``D`` of pairs, as this class has them."""
         size = first.deviation * second.deviation
-        # The bound on a correlation, which rounding may exceed.
-        correlation = jnp.clip(covariance / jnp.where(size > 0, size, 1), -1, 1)
+        correlation = covariance / jnp.where(size > 0, size, 1)
+        # Rounding may take it past 1, but derivatives are those without rounding.
+        correlation += lax.stop_gradient(jnp.clip(correlation, -1, 1) - correlation)
         zero = jnp.zeros_like(correlation)
 
         def add(sums: tuple[Array, Array], terms: Any) -> tuple[tuple[Array, Array], None]:
@@ -81,41 +80,46 @@ class Expansion(Dual):
         return Moments(value, slope)
 
     def own(self, variance: Float[Array, "*shape"]) -> Moments:
-        """Sums over all nodes, to which no number of terms matters."""
-        _, weights, _ = (jnp.asarray(part, variance.dtype) for part in _rule(self.terms))
+        """Sums over all nodes, in which no term is left out."""
         values, slopes = self._at_nodes(root(variance))
-        square = lambda samples: jnp.matmul(samples**2, weights, precision="highest")  # noqa: E731
-        return Moments(square(values), square(slopes))
+        return Moments(jnp.sum(values**2, axis=-1), jnp.sum(slopes**2, axis=-1))
 
     def left_out(self, variance: Float[Array, "*shape"]) -> Moments:
         """The part of ``E[phi(u)^2]`` and ``E[phi'(u)^2]`` in the terms that are left out."""
-        side, whole = self.side(variance), self.own(variance)
+        return Moments(*map(self._left_out, self._at_nodes(root(variance))))
 
-        def part(total: Array, coefficients: Array) -> Array:
-            rest = total - jnp.sum(coefficients**2, axis=-1)
-            return jnp.maximum(rest, 0) / jnp.where(total > 0, total, 1)
+    def _left_out(self, samples: Float[Array, "*shape nodes"]) -> Float[Array, "*shape"]:
+        kept = self._coefficients(samples)
+        rest = samples - jnp.matmul(kept, self._polynomials(samples.dtype).T, precision="highest")
+        total = jnp.sum(samples**2, axis=-1)
+        return jnp.sum(rest**2, axis=-1) / jnp.where(total > 0, total, 1)
 
-        return Moments(part(whole.value, side.values), part(whole.slope, side.slopes))
+    def _coefficients(self, samples: Float[Array, "*shape nodes"]) -> Float[Array, "*shape M"]:
+        return jnp.matmul(samples, self._polynomials(samples.dtype), precision="highest")
+
+    def _polynomials(self, dtype: Any) -> Float[Array, "nodes M"]:
+        return jnp.asarray(_rule(self.terms)[2], dtype)
 
     def _at_nodes(self, deviation: Float[Array, "*shape"]) -> tuple[Array, Array]:
-        nodes, _, _ = _rule(self.terms)
-        points = jnp.multiply.outer(deviation, jnp.asarray(nodes, deviation.dtype))
-        return self.function(points), derivative(self.function, points)
+        """``phi`` and ``phi'`` at the nodes, times the roots of their weights."""
+        nodes, halves, _ = (jnp.asarray(part, deviation.dtype) for part in _rule(self.terms))
+        points = jnp.multiply.outer(deviation, nodes)
+        halves = jnp.broadcast_to(halves, points.shape)
+        return halves * self.function(points), halves * derivative(self.function, points)
 
 
 @cache
 def _rule(terms: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Nodes ``z_i``, weights ``w_i``, and ``w_i H_m(z_i)`` for ``m < terms``.
+    """Nodes ``z_i``, roots of weights ``sqrt(w_i)``, and ``sqrt(w_i) H_m(z_i)`` for ``m < terms``.
 
-    There are three times as many nodes as terms, so that what is left out shows in the sums.
+    There are twice as many nodes as terms, so that what is left out shows in the samples. Times the
+    roots of weights, polynomials of any degree are at most about 1, and columns are orthonormal.
     """
     from scipy.special import roots_hermitenorm  # takes as long to import as the library
 
-    nodes, weights = roots_hermitenorm(3 * terms)
-    weights = weights / weights.sum()
-    # Times the root of the weight, polynomials of any degree are at most about 1.
-    half = np.sqrt(weights)
-    columns = [half, half * nodes]
+    nodes, weights = roots_hermitenorm(2 * terms)
+    halves = np.sqrt(weights / weights.sum())
+    columns = [halves, halves * nodes]
     for m in range(1, terms - 1):
         columns.append((nodes * columns[m] - np.sqrt(m) * columns[m - 1]) / np.sqrt(m + 1))
-    return nodes, weights, half[:, None] * np.stack(columns, axis=1)
+    return nodes, halves, np.stack(columns, axis=1)

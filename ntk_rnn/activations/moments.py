@@ -35,7 +35,7 @@ class Dual(ABC):
         return variance
 
     @abstractmethod
-    def moments(self, first: Any, second: Any, covariance: Float[Array, "*pairs"]) -> Moments:
+    def moments(self, first: Any, second: Any, covariance: Float[Array, "*#pairs"]) -> Moments:
         """Expectations over pairs of this covariance, whose sides broadcast against it."""
 
     def own(self, variance: Float[Array, "*shape"]) -> Moments:

@@ -76,9 +76,10 @@ def recurrent_ntk(
         follows them is padding. ``T`` for all if ``None``.
       lengths2: likewise of ``x2``; not to be given without ``x2``.
       tolerance: for an expansion, the part of ``E[phi(u)^2]`` and ``E[phi'(u)^2]`` that may be left
-        out, which bounds the relative error of ``V`` and ``D`` at any one step. It is 1e-9 in
-        float64 and 1e-6 in float32 if ``None``. Where JAX traces the inputs or the variances, the
-        number of terms cannot depend on them: 256 are taken, and the error is not known.
+        out, an estimate from above of the relative error of ``V`` and ``D`` at any one step. It is
+        1e-8 in float64 and 1e-6 in float32 if ``None``. Where JAX traces the inputs or the
+        variances, the number of terms cannot depend on them: 256 are taken, and the error is not
+        known.
 
     Returns:
       Shape ``(N1, N2, T, T2)``: ``K[i, k, t, s]`` between time ``t`` of ``x1[i]`` and time ``s``
@@ -175,18 +176,17 @@ def _kernel(
             "lengths2 must be None without x2, got lengths; lengths1 are those of both sides then"
         )
     inputs = _checks.both_sequences(x1, x2)
+    sizes = len(inputs[0]), len(inputs[1])
+    times = inputs[0].shape[1], inputs[1].shape[1]
+    held = {"all": (*sizes, *times), "mean": (*sizes, times[1]), "last": sizes}
+    refuse_too_large(held[output], inputs[0].dtype)
     nu = Variances(*(jnp.asarray(variance, inputs[0].dtype) for variance in variances))
     found = dual(activation, tolerance)
     first = _side("1", inputs[0], lengths[0], found, nu)
     second = first if x2 is None else _side("2", inputs[1], lengths[1], found, nu)
     found = fitted(found, [first.variances, second.variances], tolerance)
-    sizes = len(inputs[0]), len(inputs[1])
-    times = inputs[0].shape[1], inputs[1].shape[1]
-    if output == "all":
-        refuse_too_large((*sizes, *times), inputs[0].dtype)
-        return between_all_times(found, kind, nu, first, second)
-    refuse_too_large((*sizes, *(times[1:] if output == "mean" else ())), inputs[0].dtype)
-    return (between_ends if output == "last" else between_means)(found, kind, nu, first, second)
+    between = {"all": between_all_times, "mean": between_means, "last": between_ends}[output]
+    return between(found, kind, nu, first, second)
 
 
 def _side(

@@ -1,0 +1,159 @@
+"""Expectations over pairs of Gaussians: closed forms, expansion, and which functions they take."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntk_rnn.activations.angle import angle
+from ntk_rnn.activations.choice import CLOSED, dual, fitted
+from ntk_rnn.activations.closed_forms import PiecewiseLinear
+from ntk_rnn.activations.expansion import Expansion
+from ntk_rnn.activations.functions import NAMED, as_function, derivative
+
+PAIRS = [(0.7, 1.3, 0.6), (0.2, 2.0, -0.8), (1.0, 0.5, 0.0), (3.0, 3.0, 0.999)]
+
+
+def by_sums(function, a, b, correlation):
+    """``V`` and ``D`` by the trapezoidal rule, whose error is below 1e-11 for smooth functions."""
+    z = np.linspace(-8, 8, 500)
+    weight = np.exp(-(z**2) / 2)
+    weight = np.outer(weight, weight) / weight.sum() ** 2
+    u = np.sqrt(a) * z[:, None] + 0 * z
+    v = np.sqrt(b) * (correlation * z[:, None] + np.sqrt(1 - correlation**2) * z)
+    values = [np.asarray(function(jnp.asarray(p)), float) for p in (u, v)]
+    slopes = [np.asarray(derivative(function, jnp.asarray(p)), float) for p in (u, v)]
+    return np.sum(weight * values[0] * values[1]), np.sum(weight * slopes[0] * slopes[1])
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_expectations_are_those_of_sums(name):
+    function = as_function(name)
+    # The sums miss jumps of the derivative that lie between their points.
+    tol = 5e-3 if name in ("relu", "leaky_relu", "abs") else 1e-10
+    for a, b, correlation in PAIRS:
+        ends = jnp.asarray([a, b])
+        found = fitted(dual(name, 1e-12), ends, 1e-12)
+        sides = found.side(ends[0]), found.side(ends[1])
+        moments = found.moments(*sides, jnp.asarray(correlation * np.sqrt(a * b)))
+        np.testing.assert_allclose(moments, by_sums(function, a, b, correlation), rtol=0, atol=tol)
+
+
+@pytest.mark.parametrize("found", CLOSED.values(), ids=str)
+def test_the_slope_is_the_derivative_by_the_covariance(found):
+    """Price's theorem, and finite derivatives in all three where variables coincide."""
+    for a, b, correlation in [*PAIRS, (2.0, 2.0, 1.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0)]:
+        given = jnp.asarray(a), jnp.asarray(b), jnp.asarray(correlation * np.sqrt(a * b))
+        by_hand = jax.grad(lambda *g: found.moments(*g).value, argnums=2)(*given)
+        slope = found.moments(*given).slope
+        np.testing.assert_allclose(by_hand, slope, rtol=1e-12, atol=1e-14)
+        assert np.isfinite(
+            jax.jacrev(lambda *g: found.moments(*g), argnums=(0, 1, 2))(*given)
+        ).all()
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_variable_with_itself(name):
+    """``own`` is the limit of correlation 1."""
+    variance = jnp.asarray([0.3, 2.0])
+    found = fitted(dual(name, None), variance, None)
+    side = found.side(variance)
+    pair, own = found.moments(side, side, variance), found.own(variance)
+    np.testing.assert_allclose(pair, own, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["erf", "sin", "gelu", "cos"])
+def test_the_expansion_tends_to_closed_forms(name):
+    variances = jnp.asarray([0.4, 1.7])
+    closed, expansion = dual(name, None), Expansion(as_function(name), 256)
+    for covariance in (-0.5, 0.0, 0.3, 0.8):
+        c = jnp.asarray(covariance)
+        exact = closed.moments(variances[0], variances[1], c)
+        side = expansion.side(variances)
+        sides = [jax.tree.map(lambda leaf, i=i: leaf[i], side) for i in (0, 1)]
+        np.testing.assert_allclose(expansion.moments(*sides, c), exact, rtol=1e-10, atol=1e-13)
+
+
+def test_terms_are_added_until_the_tolerance_is_met():
+    def terms(variance, tolerance):
+        return fitted(dual("tanh", tolerance), jnp.asarray([variance]), tolerance).terms
+
+    assert terms(0.1, 1e-9) < terms(1.0, 1e-9) < terms(8.0, 1e-9)
+    assert terms(1.0, 1e-3) < terms(1.0, 1e-9)
+
+
+def test_what_is_left_out_is_above_the_error():
+    """Of an activation with kinks, whose terms fall slowly."""
+    exact = PiecewiseLinear(0.0)
+    for terms in (32, 128):
+        expansion = Expansion(as_function("relu"), terms)
+        one = jnp.asarray(1.0)
+        side, bound = expansion.side(one), expansion.left_out(one)
+        for covariance in (-1.0, -0.6, 0.2, 0.9, 1.0):
+            c = jnp.asarray(covariance)
+            error = jnp.abs(
+                expansion.moments(side, side, c).value - exact.moments(one, one, c).value
+            )
+            assert error <= max(bound) * exact.own(one).value
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_angles(dtype):
+    t = np.linspace(-np.pi, np.pi, 10001)
+    size = 10.0 ** np.linspace(-6, 6, len(t))
+    y, x = (size * np.sin(t)).astype(dtype), (size * np.cos(t)).astype(dtype)
+    exact = np.arctan2(y.astype(float), x.astype(float))
+    np.testing.assert_allclose(
+        angle(jnp.asarray(y), jnp.asarray(x)), exact, rtol=8 * np.finfo(dtype).eps
+    )
+    assert angle(jnp.zeros(()), jnp.zeros(())) == 0
+
+
+def jumps(u):
+    return jnp.where(u > 1, u, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("activation", "message"),
+    [
+        (jnp.sign, "slope grows without bound"),
+        (jumps, "which jumps"),
+        (lambda u: jnp.sqrt(jnp.abs(u)), "slope grows without bound"),
+        (jnp.square, "slope grows without bound near -1e"),
+        (jnp.exp, "not finite at"),
+        (lambda u: np.tanh(u), "write it with jax.numpy"),
+        (jnp.sum, "keep the shape and type"),
+        ("swish", 'be "identity", "relu"'),
+        (3, 'be "identity", "relu"'),
+    ],
+)
+def test_no_activation(activation, message):
+    with pytest.raises(ValueError, match="^activation must (.*)?" + message):
+        dual(activation, None)
+
+
+def test_not_smooth_enough():
+    def hard_tanh(u):
+        return jnp.clip(u, -1, 1)
+
+    found = dual(hard_tanh, None)
+    with pytest.raises(ValueError, match=r"smooth enough .* hard_tanh, of which 1024 terms leave"):
+        fitted(found, jnp.asarray([1.0]), None)
+    assert fitted(found, jnp.asarray([1.0]), 0.1).terms == 32
+
+
+@pytest.mark.parametrize("function", [jax.nn.silu, jax.nn.softplus, jnp.arctan, jnp.tanh])
+def test_functions_of_the_user(function):
+    variance = jnp.asarray([1.0])
+    found = fitted(dual(function, None), variance, None)
+    side = found.side(variance)
+    moments = found.moments(side, side, 0.5 * variance)
+    expected = by_sums(function, 1.0, 1.0, 0.5)
+    np.testing.assert_allclose(np.ravel(moments), expected, rtol=1e-9)
