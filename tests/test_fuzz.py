@@ -51,8 +51,8 @@ class Call(NamedTuple):
 
 # What functions return, and rows of a law, hold what they are given.
 RECORDS = {
-    "CompressedData", "DelayErrors", "DriftBound", "FiniteWidthGram", "GaussianRows",
-    "ImpulseMoments", "KernelRegression", "LowRankParams", "MonteCarloNTK", "StateEvolution",
+    "CompressedData", "DelayErrors", "DriftBound", "FiniteWidthGram", "FunctionRegression",
+    "GaussianRows", "ImpulseMoments", "KernelRegression", "LowRankParams", "MonteCarloNTK", "StateEvolution",
     "SubspacePath", "TrainingPath", "WideRNN",
     "data.Recording", "data.S1", "data.Units", "data.Windows",
 }  # fmt: skip
@@ -63,7 +63,7 @@ WITHOUT_ARGUMENTS = {
 }  # fmt: skip
 
 # Modules of Flax, which are called by ``apply``.
-MODELS = {"LinearRNN.apply", "ScaledConv.apply"}
+MODELS = {"LinearRNN.apply", "RNN.apply", "ScaledConv.apply"}
 
 
 def unchanged(q, u):
@@ -95,6 +95,13 @@ def calls() -> dict[str, Call]:
     start = nr.GaussianRows(np.zeros(1), np.eye(1))
     nu = {"nu_w": 0.3, "nu_f": 1.0, "nu_c": 1.0}
     nan = ("not finite", "with nan")
+    relu = nr.RNN(4, 1, "relu")
+    recurrent = {
+        "x1": x, "x2": x, "activation": "erf", **nu, "output": "last",
+        "lengths1": np.array([1, 2, 3, 3]), "lengths2": np.array([3, 2, 1, 3]), "tolerance": 1e-3,
+    }  # fmt: skip
+    stationary = {"activation": "tanh", "nu_w": 0.3, "nu_f": 1.0, "input_power": 1.0}
+    functions = nr.kernel_regression(lambda x1, x2: nr.analytic_ntk(x1, x2, rho), (x, y))
     path_at = {"step": [0, 3], "learning_rate": 1e-3, "momentum": 0.0, "time": None}
     training = {
         "apply_fn": model, "params": params, "data": (x, y), "learning_rate": 1e-3,
@@ -106,6 +113,8 @@ def calls() -> dict[str, Call]:
         "LinearRNN.apply": Call(
             lambda x: model.apply(params, x), {"x": x}
         ),
+        "RNN": Call(nr.RNN, {"width": 4, "out_dim": 1, "activation": "relu", **nu}),
+        "RNN.apply": Call(lambda x: relu.apply(relu.init(key, x), x), {"x": x}),
         "ScaledConv": Call(nr.ScaledConv, {"lag_weights": rho, "out_dim": 1}),
         "ScaledConv.apply": Call(lambda x: conv.apply(conv.init(key, x), x), {"x": x}),
         "ScaledConv.params_from": Call(conv.params_from, {"impulse_response": response}),
@@ -154,6 +163,16 @@ def calls() -> dict[str, Call]:
         "lag_weights": Call(nr.lag_weights, {"seq_len": 3, **nu}),
         "lag_weight_bound": Call(nr.lag_weight_bound, {"seq_len": 3, **nu}),
         "analytic_ntk": Call(nr.analytic_ntk, {"x1": x, "x2": x, "rho": rho}),
+        "recurrent_ntk": Call(nr.recurrent_ntk, recurrent, examples=10),
+        "recurrent_nngp": Call(nr.recurrent_nngp, recurrent, examples=10),
+        "chi": Call(nr.chi, stationary, examples=10),
+        "stationary_variance": Call(nr.stationary_variance, stationary, examples=10),
+        "effective_lag_weights": Call(
+            nr.effective_lag_weights, {"seq_len": 3, **stationary, "nu_c": 1.0}, examples=10
+        ),
+        "critical_nu_w": Call(
+            nr.critical_nu_w, {"activation": "relu", "nu_f": 1.0, "input_power": 1.0}, examples=10
+        ),
         "as_matrix": Call(nr.as_matrix, {"kernel": np.ones((2, 3, 4, 5))}, kept={"kernel": nan}),
         "empirical_ntk": Call(
             nr.empirical_ntk,
@@ -194,6 +213,9 @@ def calls() -> dict[str, Call]:
         "KernelRegression.train_loss": Call(solved.train_loss, path_at),
         "KernelRegression.predict": Call(solved.predict, {"x": x, **path_at}),
         "KernelRegression.test_loss": Call(solved.test_loss, {"data": (x, y), **path_at}),
+        "FunctionRegression.train_loss": Call(functions.train_loss, path_at),
+        "FunctionRegression.predict": Call(functions.predict, {"x": x, **path_at}),
+        "FunctionRegression.test_loss": Call(functions.test_loss, {"data": (x, y), **path_at}),
         "gradient_descent": Call(
             nr.gradient_descent, {**training, "steps": 3, "kernel_drift": False},
             examples=10, also={"data": "x", "test": "x"},

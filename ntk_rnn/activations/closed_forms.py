@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from ntk_rnn.activations.angle import angle
+from ntk_rnn.activations.arc_tangent import angle
 from ntk_rnn.activations.moments import Dual, Moments
 
 Pairs = Float[Array, "*#pairs"]

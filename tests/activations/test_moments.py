@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntk_rnn.activations.angle import angle
+from ntk_rnn.activations.arc_tangent import angle
 from ntk_rnn.activations.choice import CLOSED, dual, fitted
 from ntk_rnn.activations.closed_forms import PiecewiseLinear
 from ntk_rnn.activations.expansion import Expansion
