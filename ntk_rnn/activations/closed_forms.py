@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from ntk_rnn.activations.angle import angle
 from ntk_rnn.activations.moments import Dual, Moments
 
-Pairs = Float[Array, "*pairs"]
+Pairs = Float[Array, "*#pairs"]
 
 
 @dataclass(frozen=True)
