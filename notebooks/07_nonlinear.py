@@ -215,7 +215,7 @@ fig, (memory, learning) = plotting.panels(2, width=4.0)
 for name, activation in (("RNN, ReLU", "relu"), ("RNN, erf", "erf")):
     color, marker, style = looks[name]
     wrong = [1 - each.right[-1] for each in courses[name, 600].values()]
-    # Half of the units of ReLU are off, whether variances settle or not, as for nu_w < 2 alone.
+    # Half of the units of ReLU are off at any variance, also where none is stationary (nu_w >= 2).
     chi = [nu_w / 2 if activation == "relu" else nr.chi("erf", nu_w, 1.0, 2.0) for nu_w in grid]
     memory.plot(chi, wrong, color=color, marker=marker, markersize=4.5, linestyle=style, label=name)
 for name, (color, _, style) in looks.items():
