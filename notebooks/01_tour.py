@@ -178,3 +178,4 @@ for order in (1, 2, 4):
 # | [4. Implicit bias](04_implicit_bias.ipynb) | Which delays can a given RNN learn, how fast? |
 # | [5. S1 recordings](05_s1_recordings.ipynb) | What does this do to decoding from neurons? |
 # | [6. Own data](06_own_data.ipynb) | What about your data? |
+# | [7. Any activation](07_nonlinear.ipynb) | What of networks that are not linear? |

@@ -29,7 +29,7 @@ NEEDED = dict.fromkeys(("pytest", "ruff", "pyright", "jupyter"), "dev") | {
 
 def test_examples_run_one_after_the_other(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names = {}
     for block in blocks:
         assert block.count("\n") <= 12
@@ -37,7 +37,8 @@ def test_examples_run_one_after_the_other(capsys):
     kernel_error, training_gap = (float(line) for line in capsys.readouterr().out.split())
     # The network is 500 wide: both are of the order of 1 / sqrt(500).
     assert 0 < kernel_error < 0.5 and 0 < training_gap < 0.2
-    assert names["K"].shape == names["K_net"].shape == (4, 4, 10, 10)
+    assert names["K"].shape == names["K_net"].shape == names["K_relu"].shape == (4, 4, 10, 10)
+    assert names["found"].tolist() == [0, 1, 0, 1]
 
 
 def test_the_test_command_is_the_one_that_ci_runs():

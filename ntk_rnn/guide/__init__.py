@@ -7,6 +7,8 @@ What to read first depends on what you want to do:
 - [Theory](guide/theory.html): each result of the paper, with its function, its test and its
   errata.
 - [Reproducing](guide/reproducing.html): the figures of the paper, and how to read the report.
+- [Non-linear RNNs](guide/nonlinear.html): their kernel for any activation, regression with it, and
+  how long they remember.
 - [Own data](guide/own_data.html): from recordings to models, and to a small RNN that can be used
   elsewhere.
 - [Own model](guide/own_model.html): neural tangent kernels of any network.
@@ -19,7 +21,7 @@ What to read first depends on what you want to do:
 - [Several devices](guide/devices.html): `W` and the data, split over the devices of one host or
   of many.
 
-Six notebooks, shown with their figures, use all of this:
+Seven notebooks, shown with their figures, use all of this:
 
 1. [A tour](../notebooks/01_tour.html): equation, function, picture, check.
 2. [Kernels](../notebooks/02_kernels.html): three kernels, and how they meet as the width grows.
@@ -27,6 +29,8 @@ Six notebooks, shown with their figures, use all of this:
 4. [The implicit bias](../notebooks/04_implicit_bias.html): which delays a given RNN can learn.
 5. [Recordings of cortex](../notebooks/05_s1_recordings.html): the paper's experiment on real data.
 6. [Own data](../notebooks/06_own_data.html): from a table to a small RNN to ship.
+7. [Any activation](../notebooks/07_nonlinear.html): sequences classified by the kernels of
+   non-linear RNNs.
 
 Every public name, with its equation, its shapes and an example, is on the pages of
 [`ntk_rnn`](../ntk_rnn.html) and [`ntk_rnn.data`](data.html).

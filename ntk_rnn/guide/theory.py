@@ -60,6 +60,15 @@ all of this numerically, in about a minute, and prints what it found.
 - **Errata.** The paper speaks of the mean squared error and a learning rate of $10^{-4}$; only
   the summed loss of Appendix B.4 converges within its figures.
 
+## The kernel for any activation (Proposition 3.1)
+
+- **Statement.** The proposition is about recurrent networks with any Lipschitz activation. Their
+  kernel is that of Alemohammad et al. (2020), a recursion along each of its diagonals; see
+  [Non-linear RNNs](nonlinear.html). Memory at stationary inputs, by $\chi$, is not in the paper.
+- **Functions.** `ntk_rnn.RNN`, `ntk_rnn.recurrent_ntk`, `ntk_rnn.recurrent_nngp`; `ntk_rnn.chi`,
+  `ntk_rnn.stationary_variance`, `ntk_rnn.effective_lag_weights`, `ntk_rnn.critical_nu_w`.
+- **Tests.** `tests/kernels/test_recurrent_rntk.py`, `tests/theory/test_edge_of_chaos.py`.
+
 ## The impulse response at the start (Theorem 3.3a, Appendix A)
 
 - **Statement.** As $n \to \infty$ the entries of $L_j$ tend to independent

@@ -48,7 +48,7 @@ class FunctionRegression:
       eigenvectors: ``U``, shape ``(m, m)``.
       targets: ``u``, what is to be learned along each eigenvector, shape ``(m, n_y)``.
       curvature: ``U^T K U`` in the scale of the loss, of value ``diag(lambda)``, through which
-        derivatives go.
+        derivatives go, shape ``(m, m)``.
       scale: what the sum loss is multiplied by, shape ``()``.
       kernel_fn: ``K(x, x')``.
       initial: ``f^0``, or ``None`` for 0.

@@ -74,7 +74,7 @@ def recurrent_ntk(
         sequence, or ``"mean"`` for their mean over its times: one output a sequence.
       lengths1: numbers of steps of the sequences of ``x1``, from 1 to ``T``, shape ``(N1,)``; what
         follows them is padding. ``T`` for all if ``None``.
-      lengths2: likewise of ``x2``; not to be given without ``x2``.
+      lengths2: likewise of ``x2``, shape ``(N2,)``; not to be given without ``x2``.
       tolerance: for an expansion, the part of ``E[phi(u)^2]`` and ``E[phi'(u)^2]`` that may be left
         out, an estimate from above of the relative error of ``V`` and ``D`` at any one step. It is
         1e-8 in float64 and 1e-6 in float32 if ``None``. Where JAX traces the inputs or the
@@ -99,7 +99,8 @@ def recurrent_ntk(
       >>> options = dict(activation="erf", nu_w=1.5, nu_f=1.0, nu_c=1.0)
       >>> nr.recurrent_ntk(x, **options).shape
       (4, 4, 6, 6)
-      >>> nr.recurrent_ntk(x, **options, output="last", lengths1=[6, 6, 3, 2]).shape
+      >>> lengths = jax.numpy.array([6, 6, 3, 2])
+      >>> nr.recurrent_ntk(x, **options, output="last", lengths1=lengths).shape
       (4, 4)
     """
     return _kernel(
@@ -128,7 +129,7 @@ def recurrent_nngp(
     It is the kernel of training ``C`` alone, times ``nu_C``.
 
     Args:
-      x1: as in ``recurrent_ntk``, and so are all other arguments.
+      x1: sequences, shape ``(N1, T, n_x)``; all arguments are as in ``recurrent_ntk``.
       x2: sequences, shape ``(N2, T2, n_x)``; ``x1`` if ``None``.
       activation: ``phi``, by name or as a function.
       nu_w: variance of the entries of ``W``.
@@ -136,7 +137,7 @@ def recurrent_nngp(
       nu_c: variance of the entries of ``C``.
       output: ``"all"``, ``"last"`` or ``"mean"``.
       lengths1: numbers of steps of the sequences of ``x1``, shape ``(N1,)``.
-      lengths2: likewise of ``x2``.
+      lengths2: likewise of ``x2``, shape ``(N2,)``.
       tolerance: of an expansion.
 
     Returns:
