@@ -16,7 +16,8 @@ from jaxtyping import Array, Float
 from ntk_rnn.activations.angle import angle
 from ntk_rnn.activations.moments import Dual, Moments
 
-Pairs = Float[Array, "*pairs"]
+# Variances of the two sides and covariances, which broadcast against each other.
+Pairs = Float[Array, "..."]
 
 
 @dataclass(frozen=True)

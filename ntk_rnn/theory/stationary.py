@@ -10,6 +10,7 @@ Schoenholz, *Dynamical Isometry and a Mean Field Theory of RNNs*, 2018, cited in
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -219,6 +220,7 @@ def _settled(found: Dual, nu_w: Array, power: Array) -> Float[Array, ""]:
     return q
 
 
+@partial(jax.jit, static_argnums=0)
 def _fixed_point(found: Dual, nu_w: Array, power: Array) -> Float[Array, ""]:
     """The smallest root of the excess above ``power``, up to ``_LARGEST`` times it."""
 
@@ -232,7 +234,7 @@ def _fixed_point(found: Dual, nu_w: Array, power: Array) -> Float[Array, ""]:
         lambda high: (excess(high) > 0) & (high < _LARGEST * power), wider, 2 * power
     )
 
-    def halved(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halved(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = (low + high) / 2
         below = excess(middle) > 0
