@@ -16,8 +16,7 @@ from jaxtyping import Array, Float
 from ntk_rnn.activations.angle import angle
 from ntk_rnn.activations.moments import Dual, Moments
 
-# Variances of the two sides and covariances, which broadcast against each other.
-Pairs = Float[Array, "..."]
+Pairs = Float[Array, "*#pairs"]
 
 
 @dataclass(frozen=True)

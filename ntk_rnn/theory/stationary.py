@@ -37,7 +37,8 @@ def stationary_variance(
 ) -> Float[Array, ""]:
     """Variance of the pre-activations at stationary inputs: ``q = nu_F p + nu_W E[phi(g)^2]``.
 
-    It is the smallest fixed point above ``nu_F p``, which states reach that start from 0.
+    It is the smallest fixed point above ``nu_F p`` of the recursion of Lemma C.1, which is reached
+    by states that start from 0.
 
     Args:
       activation: ``phi``, a name or a function as in ``recurrent_ntk``.
@@ -54,8 +55,9 @@ def stationary_variance(
 
     Example:
       >>> import ntk_rnn as nr
-      >>> print(nr.stationary_variance("relu", nu_w=1.0, nu_f=1.0))  # q = 1 + q / 2
-      2.0
+      >>> q = nr.stationary_variance("relu", nu_w=1.0, nu_f=1.0)  # q = 1 + q / 2
+      >>> print(f"{q:.4f}")
+      2.0000
     """
     found, nu_w, power = _problem(activation, nu_w, nu_f, input_power)
     return _settled(found, nu_w, power)
@@ -67,7 +69,8 @@ def chi(
     """Factor of a perturbation's size a step, at stationary inputs: ``nu_W E[phi'(g)^2]``.
 
     The squared effect of an input on the output is ``chi^j`` times smaller ``j`` steps later, as
-    it is ``nu_W^j`` in a linear network. Sources are in ``ntk_rnn.theory.stationary``.
+    it is ``nu_W^j`` in a linear network. It is not in the paper: see Schoenholz et al., *Deep
+    Information Propagation*, 2017.
 
     Args:
       activation: ``phi``, a name or a function as in ``recurrent_ntk``.
@@ -148,6 +151,9 @@ def critical_nu_w(
 ) -> Float[Array, ""]:
     """The smallest ``nu_W`` at which perturbations no longer fade: ``chi = 1``, the edge of chaos.
 
+    It is not in the paper: see Chen, Pennington, Schoenholz, *Dynamical Isometry and a Mean Field
+    Theory of RNNs*, 2018.
+
     Args:
       activation: ``phi``, a name or a function as in ``recurrent_ntk``.
       nu_f: variance of the entries of ``F``.
@@ -171,13 +177,8 @@ def critical_nu_w(
             "which has no derivative"
         )
     found, one, power = _problem(activation, 1.0, nu_f, input_power)
-
-    def grows(nu_w: Array) -> Array:
-        return nu_w * found.own(_fixed_point(found, nu_w, power)).slope >= 1
-
-    grows = jax.jit(grows)
     high = one * 1e-3
-    while not grows(high):
+    while not _grows(found, high, power):
         high = 1.25 * high
         if high > _LARGEST:
             raise ValueError(
@@ -187,7 +188,7 @@ def critical_nu_w(
     low = high / 1.25
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (low, middle) if grows(middle) else (middle, high)
+        low, high = (low, middle) if _grows(found, middle, power) else (middle, high)
     return high
 
 
@@ -218,6 +219,12 @@ def _settled(found: Dual, nu_w: Array, power: Array) -> Float[Array, ""]:
             "perturbations grow)"
         )
     return q
+
+
+@partial(jax.jit, static_argnums=0)
+def _grows(found: Dual, nu_w: Array, power: Array) -> Array:
+    """Whether perturbations do not fade: ``chi >= 1``."""
+    return nu_w * found.own(_fixed_point(found, nu_w, power)).slope >= 1
 
 
 @partial(jax.jit, static_argnums=0)

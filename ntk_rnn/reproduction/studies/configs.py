@@ -232,21 +232,21 @@ class NonlinearConfig(TeacherConfig):
     """Widths n of the networks whose kernels are computed."""
     trained_widths: tuple[int, ...] = (64, 128, 256, 512, 1024)
     """Widths n of the networks that are trained."""
-    in_dim: int = 4
+    in_dim: int = 2
     """Number n_x of inputs."""
     seq_len: int = 8
     """Length T of the sequences."""
     nu_w: float = 0.5
     """Variance of the entries of W of the teacher, and chi of every network; below 1."""
-    num_kernel: int = 4
+    num_kernel: int = 3
     """Number of training sequences between which kernels are computed."""
     num_train: int = 10
     """Number of training sequences."""
     num_test: int = 10
     """Number of new sequences."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Learning rate of gradient descent on the sum loss, 1/2 of the summed squared error."""
-    steps: int = 200
+    steps: int = 100
     """Number of steps."""
 
     def __post_init__(self) -> None:

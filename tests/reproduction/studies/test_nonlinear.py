@@ -157,7 +157,7 @@ def test_plot():
         ({"activations": ("erf", "erf")}, r"activations must be .*, got \('erf', 'erf'\)"),
         ({"nu_w": 1.0}, r"nu_w must be below 1, so that perturbations fade, got 1"),
         ({"num_kernel": 11}, r"num_kernel must be at most num_train, 10, got 11"),
-        ({"steps": 0}, r"steps must be at least 1, got 0; the default is 200"),
+        ({"steps": 0}, r"steps must be at least 1, got 0; the default is 100"),
     ],
 )
 def test_errors_name_field_value_and_remedy(fields, complaint):
