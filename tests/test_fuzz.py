@@ -98,7 +98,8 @@ def calls() -> dict[str, Call]:
     relu = nr.RNN(4, 1, "relu")
     recurrent = {
         "x1": x, "x2": x, "activation": "erf", **nu, "output": "last",
-        "lengths1": np.array([1, 2, 3, 3]), "lengths2": np.array([3, 2, 1, 3]), "tolerance": 1e-3,
+        "lengths1": np.array([1, 2, 3, 3]), "lengths2": np.array([3, 2, 1, 3]),
+        "tolerance": 1e-3,
     }  # fmt: skip
     stationary = {"activation": "tanh", "nu_w": 0.3, "nu_f": 1.0, "input_power": 1.0}
     functions = nr.kernel_regression(lambda x1, x2: nr.analytic_ntk(x1, x2, rho), (x, y))

@@ -91,6 +91,6 @@ def fitted(found: Dual, variances: Any, tolerance: float | None) -> Dual:
     raise ValueError(
         f"activation must be smooth enough for its expectations to be found to {tolerance:.2g}, "
         f"got {getattr(found.function, '__name__', found.function)}, of which {TERMS[-1]} terms "
-        f"leave out {error:.2g} at variances up to {float(ends[1]):.3g}; pass a tolerance above "
+        f"leave out {error:.2g} at variances up to {float(ends[1]):.3g}; pass tolerance= above "
         "that, or name an activation with a closed form"
     )

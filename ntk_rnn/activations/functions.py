@@ -65,7 +65,12 @@ def as_function(activation: Any) -> Function:
       ValueError: if it is neither, cannot be hashed, or does not keep shapes and types.
     """
     if not callable(activation):
-        _checks.one_of("activation", activation, *NAMED)
+        if not isinstance(activation, str) or activation not in NAMED:
+            names = ", ".join(f'"{name}"' for name in NAMED)
+            raise ValueError(
+                f"activation must be {names}, or a function such as jax.nn.sigmoid, got "
+                f"{_checks.shown(activation)}"
+            )
         return NAMED[activation]
     try:
         hash(activation)

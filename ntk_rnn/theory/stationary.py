@@ -60,16 +60,24 @@ def stationary_variance(
       2.0000
     """
     found, nu_w, power = _problem(activation, nu_w, nu_f, input_power)
-    return _settled(found, nu_w, power)
+    q = _settled(found, nu_w, power)
+    if not _checks.is_traced(q) and q > _LARGEST / 2 * power:
+        raise ValueError(
+            f"nu_w must let the variance of states settle, got {float(nu_w):g}, with which it "
+            "grows without bound; take a smaller one (critical_nu_w says from where on "
+            "perturbations grow)"
+        )
+    return q
 
 
 def chi(
     activation: Activation, nu_w: Scalar, nu_f: Scalar, input_power: Scalar = 1.0
 ) -> Float[Array, ""]:
-    """Factor of a perturbation's size a step, at stationary inputs: ``nu_W E[phi'(g)^2]``.
+    """Factor of a perturbation's square a step, at stationary inputs: ``nu_W E[phi'(g)^2]``.
 
-    The squared effect of an input on the output is ``chi^j`` times smaller ``j`` steps later, as
-    it is ``nu_W^j`` in a linear network. It is not in the paper: see Schoenholz et al., *Deep
+    The squared effect of an input on the output is ``chi^j`` times as large ``j`` steps later, as
+    it is ``nu_W^j`` times as large in a linear network. Where the variance of the states grows
+    without bound, it is the value that ``chi`` tends to. It is not in the paper: see Schoenholz et al., *Deep
     Information Propagation*, 2017.
 
     Args:
@@ -82,7 +90,8 @@ def chi(
       ``chi``, shape ``()``; it has derivatives in the variances and the power.
 
     Raises:
-      ValueError: as ``stationary_variance``.
+      ValueError: if an argument is not positive and finite, or the activation is unknown or not
+        Lipschitz.
 
     Example:
       >>> import ntk_rnn as nr
@@ -123,7 +132,8 @@ def effective_lag_weights(
       ``rho``, shape ``(T,)``.
 
     Raises:
-      ValueError: as ``stationary_variance``, if ``seq_len`` is not a positive integer, or a weight
+      ValueError: if an argument is not positive and finite, the activation is unknown or not
+        Lipschitz, if ``seq_len`` is not a positive integer, or a weight
         is too large for its type.
 
     Example:
@@ -201,24 +211,17 @@ def _problem(activation: Any, nu_w: Any, nu_f: Any, input_power: Any) -> tuple[D
 
 
 def _settled(found: Dual, nu_w: Array, power: Array) -> Float[Array, ""]:
-    """The stationary variance, with its derivatives."""
+    """The stationary variance, with its derivatives; ``_LARGEST`` times ``power`` for none."""
 
     def excess(q: Array) -> Array:
         return power + nu_w * found.own(q).value - q
 
-    q = lax.custom_root(
+    return lax.custom_root(
         excess,
         power,
         lambda _, start: _fixed_point(found, lax.stop_gradient(nu_w), start),
         lambda linear, y: y / linear(jnp.ones_like(y)),
     )
-    if not _checks.is_traced(q) and q > _LARGEST / 2 * power:
-        raise ValueError(
-            f"nu_w must let the variance of states settle, got {float(nu_w):g}, with which it "
-            "grows without bound; take a smaller one (critical_nu_w says from where on "
-            "perturbations grow)"
-        )
-    return q
 
 
 @partial(jax.jit, static_argnums=0)

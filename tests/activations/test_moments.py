@@ -130,7 +130,7 @@ def jumps(u):
         (jnp.exp, "not finite at"),
         (lambda u: np.tanh(u), "write it with jax.numpy"),
         (jnp.sum, "keep the shape and type"),
-        ("swish", 'be "identity", "relu"'),
+        ("sigmoid", 'be "identity", .*, or a function such as jax.nn.sigmoid, got'),
         (3, 'be "identity", "relu"'),
     ],
 )

@@ -13,6 +13,7 @@ from ntk_rnn.reproduction.checks import (
     figures,
     initialization,
     kernels,
+    recurrent,
     representation,
     training,
 )
@@ -28,15 +29,26 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         representation.stability,
         representation.realization,
     ),
-    "kernels": (kernels.analytic, kernels.lag_weights, kernels.infinite_width),
-    "training": (training.linearization, training.closed_form, training.laziness),
+    "kernels": (
+        kernels.analytic,
+        kernels.lag_weights,
+        kernels.infinite_width,
+        recurrent.special_cases,
+        recurrent.infinite_width,
+    ),
+    "training": (
+        training.linearization,
+        training.closed_form,
+        training.laziness,
+        recurrent.training,
+    ),
     "initialization": (
         initialization.impulse_response,
         initialization.energy,
         initialization.hidden_state,
     ),
     "drift": (drift.bound, drift.counterexample),
-    "evolution": (evolution.hidden_state, evolution.gaussian_limit),
+    "evolution": (evolution.hidden_state, evolution.gaussian_limit, recurrent.states),
     "figures": (figures.delay, figures.loss),
 }
 
