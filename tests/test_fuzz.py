@@ -52,8 +52,8 @@ class Call(NamedTuple):
 # What functions return, and rows of a law, hold what they are given.
 RECORDS = {
     "CompressedData", "DelayErrors", "DriftBound", "FiniteWidthGram", "FunctionRegression",
-    "GaussianRows", "ImpulseMoments", "KernelRegression", "LowRankParams", "MonteCarloNTK", "StateEvolution",
-    "SubspacePath", "TrainingPath", "WideRNN",
+    "GaussianRows", "ImpulseMoments", "KernelRegression", "LowRankParams", "MonteCarloNTK",
+    "StateEvolution", "SubspacePath", "TrainingPath", "WideRNN",
     "data.Recording", "data.S1", "data.Units", "data.Windows",
 }  # fmt: skip
 ERRORS = {"data.DataUnavailable"}

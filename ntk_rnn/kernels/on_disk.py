@@ -45,8 +45,8 @@ def write_ntk(
       kernel_fn: ``kernel_fn(x1_block, x2_block) -> (n1, n2, T, T)``: any kernel of this library,
         such as ``partial(analytic_ntk, rho=rho)``, ``finite_width_gram(params, T).ntk`` or
         ``partial(empirical_ntk, apply_fn, params)``. Further pairs of axes may follow, as those
-        of a full kernel, or none, as for one output a sequence. All blocks have one shape, so it is compiled once. What it returns must be
-        finite, and of type float16, float32 or float64.
+        of a full kernel, or none, as for one output a sequence. All blocks have one shape, so it is
+        compiled once. What it returns must be finite, and of type float16, float32 or float64.
       x1: sequences, shape ``(N1, T, n_x)``.
       x2: sequences, shape ``(N2, T, n_x)``; ``x1`` if ``None``.
       block_size: number of sequences a side; as many as give blocks of up to 64 MB if ``None``, for

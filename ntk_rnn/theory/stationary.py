@@ -77,8 +77,8 @@ def chi(
 
     The squared effect of an input on the output is ``chi^j`` times as large ``j`` steps later, as
     it is ``nu_W^j`` times as large in a linear network. Where the variance of the states grows
-    without bound, it is the value that ``chi`` tends to. It is not in the paper: see Schoenholz et al., *Deep
-    Information Propagation*, 2017.
+    without bound, it is the value that ``chi`` tends to. It is not in the paper: see Schoenholz et
+    al., *Deep Information Propagation*, 2017.
 
     Args:
       activation: ``phi``, a name or a function as in ``recurrent_ntk``.
