@@ -52,7 +52,6 @@ CHOICES = (
     "longer lags.",
     "The RNN has to learn a small change, which its width is large for at all lags shown, and one "
     "of norm 1, which it is not.",
-    students.HOW_TRAINED,
 )
 
 

@@ -76,7 +76,7 @@ def train(
     Compressed data cost the same for any number of sequences. The learning rate is known to be
     stable, because ``B1`` is less than half of the convolution's limit.
     """
-    path = students.train_rnn(
+    path = nr.gradient_descent(
         _rnn(config), params, nr.compress(*data), steps=config.steps,
         record_at=step[step <= config.steps], learning_rate=config.learning_rate,
         allow_unstable=True,
