@@ -9,12 +9,12 @@ momentum and on mini-batches, changes `W` only in the span of what the chains re
 `P^T W P`, `P^T F` and `C P`. A step costs `O(T r^2)`, whatever `n` is, in place of `2 T` products
 with `W`.
 
-**What leaves the subspace is known.** For a vector `P b` of a chain,
-`|(I - P P^T) W^0 P b|^2 / n = b^T (Y^T Y - w^T w) b` with `w = P^T Y`. Where this leak, relative to
-the start of the chain, passes a tolerance, the directions that most of it goes to are added to
-`P`, at the price of two products with `W^0` for each, and the course is taken again from the start.
-What is missed of the impulse response is a product of a leak of one chain and a leak of the other,
-so the error falls as the square of the tolerance.
+**What leaves the subspace is known.** `P` begins as the span of both chains before training. For a
+vector `P b` of a chain, `|(I - P P^T) W^0 P b|^2 / n = b^T (Y^T Y - w^T w) b` with `w = P^T Y`.
+Where this leak, relative to the start of the chain, passes a tolerance, the directions that most of
+it goes to are added to `P`, at the price of two products with `W^0` for each, and the course is
+taken again from the start. What is missed of the impulse response is a product of a leak of one
+chain and a leak of the other, so the error falls as the square of the tolerance.
 
 >>> import jax
 >>> import ntk_rnn as nr

@@ -25,8 +25,9 @@ AT_ONCE = 8
 # Of directions that are this near to each other, in parts of their length, one is taken up.
 _INDEPENDENT = 1e-2
 
-# Fewer columns would be soon too few, and what uses them would be compiled once more.
-_LEAST_ROOM = 32
+# Fewer columns would be soon too few, and what uses them would be compiled once more, which takes
+# seconds. So do products of many columns that are this long.
+_LEAST_ROOM, _LEAST_ROOM_OF_LONG, _LONG = 64, 32, 100_000
 
 #: Lengths below so many units of rounding are those of nothing.
 ROUNDING = 100.0
@@ -66,12 +67,15 @@ class Panels(NamedTuple):
         """
         if _checks.is_traced(self.rank):
             return self.capacity + columns
-        needed = max(int(self.rank) + columns, _LEAST_ROOM)
+        least = _LEAST_ROOM if len(self.basis) < _LONG else _LEAST_ROOM_OF_LONG
+        needed = max(int(self.rank) + columns, least)
         return max(self.capacity, 1 << (needed - 1).bit_length())
 
     def with_room(self, columns: int) -> Panels:
         """The same with room for so many more directions."""
         more = self.room_for(columns) - self.capacity
+        if not more:
+            return self
         basis, forward, backward = (jnp.pad(a, ((0, 0), (0, more))) for a in self[:3])
         return Panels(basis, forward, backward, self.rank)
 

@@ -71,6 +71,19 @@ class Leaks(NamedTuple):
     forward: Float[Array, "R R"]
     backward: Float[Array, "R R"]
 
+    def largest(self, chains: Chains) -> Float[Array, ""]:
+        """The length of the longest part of a chain's vector that leaves the subspace.
+
+        All inputs, or outputs, of a lag count together, as their starts do.
+        """
+        lags = len(chains.columns) - 1
+        if lags == 0:
+            return jnp.zeros((), chains.rows.dtype)
+        squares = [
+            jnp.sum(leak.reshape(len(leak), lags, -1) ** 2, axis=(0, 2)) for leak in self.of(chains)
+        ]
+        return jnp.sqrt(jnp.max(jnp.stack(squares)))
+
     def of(self, chains: Chains) -> tuple[Float[Array, "R k"], Float[Array, "R m"]]:
         """What of the chains leaves the subspace, relative to the size of their starts."""
 

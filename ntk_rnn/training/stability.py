@@ -91,8 +91,20 @@ def refuse_unstable(method: Method, params: Any, data: DataSet, learning_rate: A
         value = _largest_singular_value(method, params, data, jax.random.key(0), _TRIAL)
     if _checks.is_traced(value):  # by what apply_fn closes over
         return
+    refuse_past(value, learning_rate)
+
+
+def refuse_past(value: Array, learning_rate: Any, momentum: float = 0.0) -> None:
+    """Raises ``ValueError`` if a learning rate is past the largest stable one.
+
+    Args:
+      value: the largest singular value of the derivative of the errors by the parameters.
+      learning_rate: ``eta``.
+      momentum: ``mu`` of ``v <- mu v + grad``, with which rates are stable up to ``1 + mu`` times
+        that of plain gradient descent.
+    """
     # Where nothing has a gradient, as at zero parameters, no rate is too large.
-    largest = float(_stable_rate(value)) if value > 0 else math.inf
+    largest = float((1 + momentum) * _stable_rate(value)) if value > 0 else math.inf
     if learning_rate > largest:
         raise ValueError(
             f"learning_rate must be at most {largest:.4g}, past which gradient descent is unstable "

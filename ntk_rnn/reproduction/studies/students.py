@@ -22,10 +22,13 @@ NAMES = {"rnn": "RNN", "scaled": "scaled convolution", "unscaled": "unscaled con
 # Steps of narrower RNNs cost too little for finding the subspace to pay, which may fill them, too.
 _IN_SUBSPACE_FROM = 1000
 
+# Fewer steps take less time than finding the subspace.
+_LEAST_STEPS = 100
+
 # What studies whose RNNs are trained by ``train_rnn`` say of it.
 HOW_TRAINED = (
-    f"RNNs of width {_IN_SUBSPACE_FROM} and more are trained in the subspace that their gradients "
-    "reach (subspace_descent), narrower ones in full."
+    f"RNNs of width {_IN_SUBSPACE_FROM} and more that take {_LEAST_STEPS} steps or more are "
+    "trained in the subspace that their gradients reach (subspace_descent), others in full."
 )
 
 # Colour and line style in figures.
@@ -61,12 +64,12 @@ def train_rnn(
     record_at: Shaped[np.ndarray, " R"] | None = None,
     allow_unstable: bool = False,
 ) -> nr.TrainingPath | nr.SubspacePath:
-    """Gradient descent of an RNN; of a wide one, in the subspace that its gradients reach."""
+    """Gradient descent of an RNN; of a wide one, if it is long, in a subspace (``HOW_TRAINED``)."""
     how: dict[str, Any] = {
         "steps": steps, "learning_rate": learning_rate, "test": test, "record_at": record_at,
         "allow_unstable": allow_unstable,
     }  # fmt: skip
-    if model.width < _IN_SUBSPACE_FROM:
+    if model.width < _IN_SUBSPACE_FROM or steps < _LEAST_STEPS:
         return nr.gradient_descent(model, params, data, **how)
     return nr.subspace_descent(params, data, **how)
 

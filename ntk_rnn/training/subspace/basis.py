@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntk_rnn.products.panels import AT_ONCE, Panels, Source, dot, outside, spanning, with_directions
+from ntk_rnn.products.panels import (
+    AT_ONCE,
+    Panels,
+    Source,
+    dot,
+    length,
+    outside,
+    spanning,
+    with_directions,
+)
 from ntk_rnn.products.small import Leaks, Small, chains_of, scale_of
+from ntk_rnn.training.subspace.memory import check_growth
 from ntk_rnn.training.subspace.network import Network
 
 # Directions that are added at once for each of both chains.
@@ -34,10 +44,43 @@ class Basis(NamedTuple):
     leaks: Leaks
 
 
-def basis_of(network: Network) -> Basis:
-    """The subspace that ``F``, ``C`` and what is known of ``W`` span."""
-    starts = jnp.concatenate([network.f, network.c.T], axis=1)
-    return _described(spanning(network.known, network.source, starts))
+def basis_of(network: Network, seq_len: int, tolerance: float) -> Basis:
+    """The subspace that both chains before training, and what is known of ``W``, span.
+
+    Each chain is followed to where it has become so short that its rest is tolerated, since all
+    these directions are needed: no triangle has to show which.
+
+    Args:
+      network: before training.
+      seq_len: number ``T`` of lags.
+      tolerance: what may leak, relative to the starts of the chains.
+    """
+    starts = ends = network.f, network.c.T
+    panels = spanning(network.known, network.source, jnp.concatenate(starts, axis=1))
+    for _ in range(seq_len - 1):
+        ends, candidates = _following(panels, starts, ends, tolerance)
+        if not jnp.any(candidates):
+            break
+        check_growth(network, panels, candidates.shape[1])
+        panels = spanning(panels, network.source, candidates)
+    return _described(panels)
+
+
+@jax.jit
+def _following(
+    panels: Panels,
+    starts: tuple[Float[Array, "n n_x"], Float[Array, "n n_y"]],
+    ends: tuple[Float[Array, "n n_x"], Float[Array, "n n_y"]],
+    tolerance: Any,
+) -> tuple[tuple[Float[Array, "n n_x"], Float[Array, "n n_y"]], Float[Array, "n k"]]:
+    """The next lag of both chains, and what of it leaves the subspace by more than is tolerated."""
+    following, found = [], []
+    for panel, start, end in zip(panels[1:3], starts, ends, strict=True):
+        vectors = dot(panel, dot(panels.basis.T, end))
+        new = outside(panels.basis, vectors)
+        following.append(vectors)
+        found.append(jnp.where(length(new) > tolerance * length(start), new, 0))
+    return (following[0], following[1]), jnp.concatenate(found, axis=1)
 
 
 @jax.jit
@@ -47,31 +90,29 @@ def network_in(basis: Basis, f: Float[Array, "n n_x"], c: Float[Array, "n_y n"])
     return Small(basis.core, dot(p.T, f), dot(c, p))
 
 
-def grown(basis: Basis, source: Source, small: Small, seq_len: int, tolerance: float) -> Basis:
-    """A larger subspace, which less leaks from.
+def grown(basis: Basis, source: Source, candidates: Float[Array, "n k"]) -> Basis:
+    """A larger subspace.
 
     Args:
-      basis: the subspace so far. Its memory is reused.
+      basis: the subspace so far. The memory of its panels is reused.
       source: where products with ``W`` come from.
-      small: the network in it, as trained so far.
-      seq_len: number ``T`` of lags.
-      tolerance: what may leak, relative to the starts of the chains.
+      candidates: what it is to span too, from ``leaking``.
     """
-    candidates = _leaking(basis, small, seq_len, tolerance)
     panels = basis.panels.with_room(AT_ONCE)
     return _described(with_directions(panels, source, candidates))
 
 
-def moved_to(basis: Basis, small: Small, before: Basis) -> Small:
+@jax.jit
+def moved_to(core: Float[Array, "S S"], small: Small, before: Float[Array, "R R"]) -> Small:
     """A network that was trained in one subspace, in the coordinates of a larger one.
 
     Args:
-      basis: the larger subspace, whose basis begins with that of the smaller one.
+      core: what ``W`` is in the larger one, whose basis begins with that of the smaller one.
       small: the network.
-      before: the smaller subspace.
+      before: what ``W`` is in the smaller one.
     """
-    changed = padded(small._replace(w=small.w - before.core), basis.panels.capacity)
-    return changed._replace(w=changed.w + basis.core)
+    changed = padded(small._replace(w=small.w - before), len(core))
+    return changed._replace(w=changed.w + core)
 
 
 def padded(matrices: Small, capacity: int) -> Small:
@@ -85,13 +126,20 @@ def padded(matrices: Small, capacity: int) -> Small:
 
 
 @partial(jax.jit, static_argnums=2)
-def _leaking(
-    basis: Basis, small: Small, seq_len: int, tolerance: Float[Array, ""]
-) -> Float[Array, "n k"]:
-    """The directions into which most of the chains leaks."""
+def leaking(
+    basis: Basis, small: Small, seq_len: int, tolerance: Any
+) -> tuple[Float[Array, "n k"], Float[Array, ""]]:
+    """The directions into which most of the chains leaks, and the largest leak.
+
+    Args:
+      basis: the subspace.
+      small: the network in it, as trained so far.
+      seq_len: number ``T`` of lags.
+      tolerance: what may leak, relative to the starts of the chains.
+    """
     panels = basis.panels
     scale = scale_of(len(panels.basis), panels.basis.dtype)
-    chains, candidates = chains_of(small, scale, seq_len), []
+    chains, found = chains_of(small, scale, seq_len), []
     for leak, panel, vectors in zip(
         basis.leaks.of(chains), panels[1:3], chains.in_columns(), strict=True
     ):
@@ -103,9 +151,10 @@ def _leaking(
         largest = jnp.argmax(jnp.abs(right), axis=1, keepdims=True)
         right *= jnp.sign(jnp.take_along_axis(right, largest, axis=1))
         most = jnp.where(worth[None], right.T, 0)
-        candidates.append(outside(panels.basis, dot(panel, dot(vectors, most))))
-    found = jnp.concatenate(candidates, axis=1)
-    return jnp.pad(found, ((0, 0), (0, AT_ONCE - found.shape[1])))
+        found.append(outside(panels.basis, dot(panel, dot(vectors, most))))
+    candidates = jnp.concatenate(found, axis=1)
+    room = AT_ONCE - candidates.shape[1]
+    return jnp.pad(candidates, ((0, 0), (0, room))), basis.leaks.largest(chains)
 
 
 @jax.jit

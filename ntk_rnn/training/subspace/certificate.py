@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 from ntk_rnn.objective import DataSet
 from ntk_rnn.products.panels import ROUNDING, Source
 from ntk_rnn.products.small import Small, scale_of
-from ntk_rnn.training.subspace.basis import Basis, grown, moved_to, padded
-from ntk_rnn.training.subspace.loop import Setting, evaluated, largest_leak
+from ntk_rnn.training.subspace.basis import Basis, grown, leaking, moved_to, padded
+from ntk_rnn.training.subspace.loop import Setting, evaluated
 
 
 class Distances(NamedTuple):
@@ -45,11 +45,13 @@ def distances(
     seq_len, scale = data.shape[0], scale_of(len(basis.panels.basis), small.w.dtype)
     bound = ROUNDING * float(jnp.finfo(small.w.dtype).eps)
     whole, exact = jax.tree.map(jnp.copy, basis), small
-    while largest_leak(whole.leaks, exact, seq_len, scale) > bound:
-        before = whole
-        rank = int(before.panels.rank)
-        whole = grown(before, source, exact, seq_len, bound)
-        exact = moved_to(whole, exact, before)
+    while True:
+        candidates, leak = leaking(whole, exact, seq_len, bound)
+        if leak <= bound:
+            break
+        before, rank = whole.core, int(whole.panels.rank)
+        whole = grown(whole, source, candidates)
+        exact = moved_to(whole.core, exact, before)
         if int(whole.panels.rank) == rank:  # what is left is rounding
             break
     response, gradient = evaluated(setting, scale, data, small)

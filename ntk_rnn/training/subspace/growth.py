@@ -9,10 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Array, Float, Int
 
 from ntk_rnn.kernels.finite_width import FiniteWidthGram, gram_of
-from ntk_rnn.products.panels import AT_ONCE, Matrix
+from ntk_rnn.products.panels import AT_ONCE
 from ntk_rnn.products.small import Small, chains_of, scale_of
 from ntk_rnn.products.wide import WideRNN
 from ntk_rnn.training.loop import epoch_order
@@ -21,6 +21,7 @@ from ntk_rnn.training.stability import infinite_start
 from ntk_rnn.training.subspace.basis import (
     basis_of,
     grown,
+    leaking,
     moved_to,
     network_in,
     padded,
@@ -32,26 +33,22 @@ from ntk_rnn.training.subspace.loop import (
     Setting,
     State,
     advance,
-    largest_leak,
     observe,
 )
-from ntk_rnn.training.subspace.memory import refuse_too_wide
+from ntk_rnn.training.subspace.memory import check_growth, refuse_too_wide
 from ntk_rnn.training.subspace.network import Network
 from ntk_rnn.training.subspace.path import LowRankParams
-
-# Past this part of the width, a step in the subspace saves too little over one with W.
-PART_OF_THE_WIDTH = 4
 
 # The rank that a network of one input and output comes to at the usual tolerance, by half.
 _USUAL_RANK = 16
 
 
-class RankTooLarge(Exception):
-    """The subspace would take up so much of the whole space that a step there saves little."""
-
-
 class Descent:
-    """A network in training, in a subspace that grows."""
+    """A network in training, in a subspace that grows.
+
+    Attributes:
+      scale: ``1 / sqrt(n)``, shape ``()``.
+    """
 
     def __init__(
         self,
@@ -65,11 +62,14 @@ class Descent:
         self._seq_len = problem.data.shape[0]
         self._tolerance, self._momentum = tolerance, momentum
         refuse_too_wide(network, _USUAL_RANK * (network.f.shape[1] + len(network.c)))
-        self._basis = basis_of(network)
-        self._scale = scale_of(network.width, network.f.dtype)
+        self._basis = basis_of(network, self._seq_len, tolerance)
+        self.scale = scale_of(network.width, network.f.dtype)
         self._state = self._start()
-        while self._leak() > self._tolerance:
-            self._grow()
+        while True:
+            candidates, leak = self._leaking()
+            if leak <= self._tolerance:
+                break
+            self._grow(candidates)
 
     @property
     def small(self) -> Small:
@@ -83,7 +83,7 @@ class Descent:
 
     def gram(self) -> FiniteWidthGram:
         """The Gram matrix of the gradients of the impulse response."""
-        return gram_of(chains_of(self.small, self._scale, self._seq_len), self._scale)
+        return gram_of(chains_of(self.small, self.scale, self._seq_len), self.scale)
 
     def with_drift(self) -> None:
         """Has all records say how far the Gram matrix has moved from what it is now."""
@@ -174,28 +174,26 @@ class Descent:
             if not np.isfinite(self._state.loss):
                 break
             if self._state.leak > self._tolerance:
-                self._grow()
+                self._grow(self._leaking()[0])
         return rows
 
     def _conditions(self) -> Conditions:
-        return Conditions(self._scale, self._basis.leaks, self._tolerance, self._momentum)
+        return Conditions(self.scale, self._basis.leaks, self._tolerance, self._momentum)
 
-    def _leak(self) -> float:
-        return float(largest_leak(self._basis.leaks, self.small, self._seq_len, self._scale))
+    def _leaking(self) -> tuple[Float[Array, "n k"], Float[Array, ""]]:
+        return leaking(self._basis, self.small, self._seq_len, self._tolerance)
 
-    def _grow(self) -> None:
+    def _grow(self, candidates: Float[Array, "n k"]) -> None:
         """Goes on in a larger subspace, with the same changes of the parameters."""
         network, before = self._network, self._basis
-        if isinstance(network.source, Matrix) and PART_OF_THE_WIDTH * self.rank > network.width:
-            raise RankTooLarge
-        refuse_too_wide(network, before.panels.room_for(AT_ONCE))
+        check_growth(network, before.panels, AT_ONCE)
         rank = self.rank
-        self._basis = grown(before, network.source, self.small, self._seq_len, self._tolerance)
+        self._basis = grown(before, network.source, candidates)
         if self.rank == rank:  # what is left is rounding
             self._tolerance = math.inf
         velocity = self._state.velocity
         self._state = self._state._replace(
-            small=moved_to(self._basis, self.small, before),
+            small=moved_to(self._basis.core, self.small, before.core),
             velocity=None if velocity is None else padded(velocity, self._basis.panels.capacity),
             leak=jnp.zeros_like(self._state.leak),
         )

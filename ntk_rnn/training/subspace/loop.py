@@ -155,7 +155,7 @@ def observe(setting: Setting, conditions: Conditions, problem: Problem, small: S
     test_loss = None if test is None else test.loss_of_response(response, setting.loss)
     return Rows(
         data.loss_of_response(response, setting.loss), test_loss, response, drift,
-        _largest(conditions.leaks, chains),
+        conditions.leaks.largest(chains),
     )  # fmt: skip
 
 
@@ -170,7 +170,7 @@ def _step(
     moved = jax.tree.map(
         lambda p, g: p - rate * g, state.small, velocity if setting.with_momentum else gradient
     )
-    leak = _largest(conditions.leaks, chains)
+    leak = conditions.leaks.largest(chains)
     taken = jnp.isfinite(loss) & (leak <= conditions.tolerance)
     small, velocity = jax.tree.map(
         partial(jnp.where, taken), (moved, velocity), (state.small, state.velocity)
@@ -198,12 +198,6 @@ def _unfinished(tolerance: Any, end: Int[Array, ""], state: State) -> Bool[Array
     return (state.step < end) & jnp.isfinite(state.loss) & (state.leak <= tolerance)
 
 
-@partial(jax.jit, static_argnums=2)
-def largest_leak(leaks: Leaks, small: Small, seq_len: int, scale: Array) -> Float[Array, ""]:
-    """The length of the longest part of a chain's vector that leaves the subspace."""
-    return _largest(leaks, chains_of(small, scale, seq_len))
-
-
 @partial(jax.jit, static_argnums=0)
 def evaluated(
     setting: Setting, scale: Array, data: DataSet, small: Small
@@ -212,14 +206,3 @@ def evaluated(
     chains = chains_of(small, scale, data.shape[0])
     _, gradient = _loss_and_gradient(setting, scale, data, small, chains)
     return response_of(small, chains, scale), gradient
-
-
-def _largest(leaks: Leaks, chains: Chains) -> Float[Array, ""]:
-    """``largest_leak``; all inputs, or outputs, of a lag count together, as their starts do."""
-    lags = len(chains.columns) - 1
-    if lags == 0:
-        return jnp.zeros((), chains.rows.dtype)
-    squares = [
-        jnp.sum(leak.reshape(len(leak), lags, -1) ** 2, axis=(0, 2)) for leak in leaks.of(chains)
-    ]
-    return jnp.sqrt(jnp.max(jnp.stack(squares)))
