@@ -20,9 +20,8 @@ Studies:
 {studies}
 
 Each study writes DIR/NAME. A result of the same configuration, version and
-  precision that is there already is kept. DIR/report.html and report.md report
-  on all studies in DIR. A study whose data cannot be had is left out, unless
-  it is named.
+  precision that is there is kept. DIR/report.html and report.md report on all
+  studies in DIR. Unless it is named, a study without its data is left out.
 
 Exit code:
   0  no claim fails (one that cannot be told does not), or --smoke
@@ -101,5 +100,5 @@ Examples:
 
 def details(command: str) -> str:
     """The help of a command below its first line."""
-    studies = "\n".join(f"  {study.name:8} {study.title}" for study in registry.STUDIES.values())
+    studies = "\n".join(f"  {study.name:9} {study.title}" for study in registry.STUDIES.values())
     return _DETAILS[command].replace("{studies}", studies).rstrip()
