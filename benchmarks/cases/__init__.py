@@ -14,6 +14,7 @@ CASES = {
     "analytic_kernel": "the kernel of infinite width",
     "training_step": "a step of gradient descent, full batch and mini-batch",
     "subspace": "1000 steps in the subspace that gradients reach, against all of W",
+    "recurrent": "the kernel of infinite width with an activation",
     "predictor": "the path of the kernel predictor, and its limit",
     "scaling": "time against sizes and devices, with fitted exponents",
     "startup": "import, first kernel, first figure, each in a fresh process",

@@ -1,0 +1,131 @@
+"""The kernel of wide networks with an activation, against NumPy, and its mere writing."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import ntk_rnn as nr
+from benchmarks.comparisons import Comparison, Contender, Work
+
+_NUM, _SEQ_LEN = 100, 50
+_LAST = 300
+_NU = {"nu_w": 0.5, "nu_f": 1.0, "nu_c": 1.0}
+
+
+def comparisons() -> list[Comparison]:
+    """All outputs, for two closed forms and an expansion; and the last ones, for ReLU."""
+    return [*map(_all, ("relu", "erf", "tanh")), _last()]
+
+
+def _all(activation: str) -> Comparison:
+    kernel = 4.0 * (_NUM * _SEQ_LEN) ** 2
+    closed = activation in _MOMENTS
+    contenders = [
+        Contender("ntk_rnn", functools.partial(_ours, activation), "ours", needs=3 * kernel),
+        Contender(
+            "floor: writing the kernel", _writing, "floor", needs=kernel,
+            # Within 5 times of the writing: the writing takes a fifth of ours.
+            at_least=1 / 5 if closed else None,
+        ),
+    ]  # fmt: skip
+    if closed:
+        contenders.append(
+            Contender(
+                "NumPy, a loop over times", functools.partial(_numpy, activation),
+                needs=3 * kernel, quick=activation == "relu",
+            )
+        )  # fmt: skip
+    return Comparison(
+        "recurrent", f"all outputs, {activation}", {"N": _NUM, "T": _SEQ_LEN}, tuple(contenders),
+        tolerance=1e-4, moved=kernel, working_set=kernel, quick=activation == "relu",
+    )  # fmt: skip
+
+
+def _last() -> Comparison:
+    kernel = 4.0 * (_LAST * _SEQ_LEN) ** 2
+    return Comparison(
+        "recurrent", "last output, relu", {"N": _LAST, "T": _SEQ_LEN},
+        (
+            Contender("ntk_rnn", _ours_last, "ours", needs=kernel / 100),
+            # One diagonal of the kernel takes a twentieth of the time of all of it.
+            Contender("ntk_rnn, from all outputs", _last_of_all, needs=3 * kernel, at_least=20.0),
+        ),
+        tolerance=1e-4, quick=False,
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=1)
+def _inputs(num: int) -> jax.Array:
+    return jax.random.normal(jax.random.key(0), (num, _SEQ_LEN, 1))
+
+
+def _ours(activation: str) -> Work:
+    x = _inputs(_NUM)
+    return Work(lambda: nr.recurrent_ntk(x, activation=activation, **_NU))
+
+
+def _ours_last() -> Work:
+    x = _inputs(_LAST)
+    return Work(lambda: nr.recurrent_ntk(x, activation="relu", **_NU, output="last"))
+
+
+def _last_of_all() -> Work:
+    x = _inputs(_LAST)
+    return Work(lambda: nr.recurrent_ntk(x, activation="relu", **_NU)[:, :, -1, -1])
+
+
+def _writing() -> Work:
+    write = jax.jit(lambda value: jnp.full((_NUM, _NUM, _SEQ_LEN, _SEQ_LEN), value))
+    return Work(lambda: write(1.0))
+
+
+def _relu_moments(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    size = np.sqrt(a * b)
+    cosine = np.clip(c / size, -1, 1)
+    angle = np.arccos(cosine)
+    slope = (np.pi - angle) / (2 * np.pi)
+    return size * np.sqrt(1 - cosine**2) / (2 * np.pi) + slope * c, slope
+
+
+def _erf_moments(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    product = (1 + 2 * a) * (1 + 2 * b)
+    value = 2 / np.pi * np.arcsin(2 * c / np.sqrt(product))
+    return value, 4 / np.pi / np.sqrt(product - 4 * c**2)
+
+
+_MOMENTS = {"relu": _relu_moments, "erf": _erf_moments}
+
+
+def _numpy(activation: str) -> Work:
+    """The recursion over pairs of times, for all pairs of sequences at once."""
+    x = np.asarray(_inputs(_NUM), np.float64)
+    moments = _MOMENTS[activation]
+    nu_w, nu_f, nu_c = _NU.values()
+
+    def kernel() -> np.ndarray:
+        q = np.empty((_NUM, _SEQ_LEN))
+        before = np.zeros(_NUM)
+        for t in range(_SEQ_LEN):
+            q[:, t] = nu_f * np.sum(x[:, t] ** 2, axis=1) + nu_w * before
+            before, _ = moments(q[:, t], q[:, t], q[:, t])
+        found = np.empty((_NUM, _NUM, _SEQ_LEN, _SEQ_LEN))
+        nothing = np.zeros((_NUM, _NUM))
+        earlier = [(nothing, nothing)] * (_SEQ_LEN + 1)
+        for t in range(_SEQ_LEN):
+            row = [(nothing, nothing)]
+            for s in range(_SEQ_LEN):
+                value, passed = earlier[s]
+                gram = x[:, t] @ x[:, s].T
+                theta = gram + value + nu_w * passed
+                covariance = nu_f * gram + nu_w * value
+                value, slope = moments(q[:, t, None], q[None, :, s], covariance)
+                found[:, :, t, s] = value + nu_c * slope * theta
+                row.append((value, slope * theta))
+            earlier = row
+        return found
+
+    return Work(kernel)
