@@ -13,7 +13,8 @@ from benchmarks.comparisons import Comparison, Contender, Work
 
 _NUM, _SEQ_LEN = 100, 50
 _LAST = 300
-_NU = {"nu_w": 0.5, "nu_f": 1.0, "nu_c": 1.0}
+_NU_W, _NU_F, _NU_C = 0.5, 1.0, 1.0
+_kernel = functools.partial(nr.recurrent_ntk, nu_w=_NU_W, nu_f=_NU_F, nu_c=_NU_C)
 
 
 def comparisons() -> list[Comparison]:
@@ -65,17 +66,17 @@ def _inputs(num: int) -> jax.Array:
 
 def _ours(activation: str) -> Work:
     x = _inputs(_NUM)
-    return Work(lambda: nr.recurrent_ntk(x, activation=activation, **_NU))
+    return Work(lambda: _kernel(x, activation=activation))
 
 
 def _ours_last() -> Work:
     x = _inputs(_LAST)
-    return Work(lambda: nr.recurrent_ntk(x, activation="relu", **_NU, output="last"))
+    return Work(lambda: _kernel(x, activation="relu", output="last"))
 
 
 def _last_of_all() -> Work:
     x = _inputs(_LAST)
-    return Work(lambda: nr.recurrent_ntk(x, activation="relu", **_NU)[:, :, -1, -1])
+    return Work(lambda: _kernel(x, activation="relu")[:, :, -1, -1])
 
 
 def _writing() -> Work:
@@ -104,13 +105,12 @@ def _numpy(activation: str) -> Work:
     """The recursion over pairs of times, for all pairs of sequences at once."""
     x = np.asarray(_inputs(_NUM), np.float64)
     moments = _MOMENTS[activation]
-    nu_w, nu_f, nu_c = _NU.values()
 
     def kernel() -> np.ndarray:
         q = np.empty((_NUM, _SEQ_LEN))
         before = np.zeros(_NUM)
         for t in range(_SEQ_LEN):
-            q[:, t] = nu_f * np.sum(x[:, t] ** 2, axis=1) + nu_w * before
+            q[:, t] = _NU_F * np.sum(x[:, t] ** 2, axis=1) + _NU_W * before
             before, _ = moments(q[:, t], q[:, t], q[:, t])
         found = np.empty((_NUM, _NUM, _SEQ_LEN, _SEQ_LEN))
         nothing = np.zeros((_NUM, _NUM))
@@ -120,10 +120,10 @@ def _numpy(activation: str) -> Work:
             for s in range(_SEQ_LEN):
                 value, passed = earlier[s]
                 gram = x[:, t] @ x[:, s].T
-                theta = gram + value + nu_w * passed
-                covariance = nu_f * gram + nu_w * value
+                theta = gram + value + _NU_W * passed
+                covariance = _NU_F * gram + _NU_W * value
                 value, slope = moments(q[:, t, None], q[None, :, s], covariance)
-                found[:, :, t, s] = value + nu_c * slope * theta
+                found[:, :, t, s] = value + _NU_C * slope * theta
                 row.append((value, slope * theta))
             earlier = row
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +15,8 @@ from ntk_rnn import _checks
 #: ``phi``, of arrays of any shape, an entry at a time.
 Function: TypeAlias = Callable[[Any], Any]
 
-#: The activations that have a name.
-Name: TypeAlias = Literal[
-    "identity", "relu", "leaky_relu", "abs", "erf", "gelu", "sin", "cos", "tanh"
-]
-
-#: What users may pass as an activation.
-Activation: TypeAlias = Name | Function
+#: What users may pass as an activation: a name in ``NAMED``, or a function.
+Activation: TypeAlias = str | Function
 
 #: The slope of ``"leaky_relu"`` on the negative side.
 LEAK = 0.01
