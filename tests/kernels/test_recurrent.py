@@ -13,7 +13,8 @@ from ntk_rnn import _neural_tangents
 from ntk_rnn.kernels.recurrent import recursion
 
 NU = {"nu_w": 1.3, "nu_f": 0.7, "nu_c": 1.2}
-ACTIVATIONS = ["identity", "relu", "leaky_relu", "abs", "erf", "gelu", "sin", "cos", "tanh"]
+# One of each kind; tests/activations has what sets the others apart.
+ACTIVATIONS = ["relu", "erf", "cos", "tanh"]
 
 
 def sequences(seed, shape, dtype):
@@ -190,8 +191,7 @@ def test_the_empirical_kernel_tends_to_it(activation):
 @pytest.mark.parametrize(
     ("activation", "output"),
     [
-        ("relu", "all"), ("abs", "last"), ("erf", "mean"),
-        ("gelu", "all"), ("sin", "last"), ("cos", "mean"),
+        ("relu", "all"), ("abs", "last"), ("erf", "mean"), ("gelu", "all"),
     ],
 )  # fmt: skip
 def test_derivatives(activation, output):
