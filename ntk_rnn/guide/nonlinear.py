@@ -124,8 +124,9 @@ A kernel is an array, so everything that takes a precomputed one takes it too, s
 
 Under inputs of constant power $p = |x_t|^2$ the variance of the pre-activations settles at
 $q = \nu_F p + \nu_W \mathbb E[\phi(g)^2]$ (`ntk_rnn.stationary_variance`). The square of a small
-change is then multiplied by $\chi = \nu_W \mathbb E[\phi'(g)^2]$ at each step (`ntk_rnn.chi`), as
-it is by $\nu_W$ in a linear network. The change fades for $\chi < 1$ and grows for $\chi > 1$;
+change at right angles to the inputs is then multiplied by
+$\chi = \nu_W \mathbb E[\phi'(g)^2]$ at each step (`ntk_rnn.chi`), as it is by $\nu_W$ in a linear
+network. The change fades for $\chi < 1$ and grows for $\chi > 1$;
 `ntk_rnn.critical_nu_w` is where $\chi = 1$, the edge of chaos.
 
 >>> for name in ("identity", "relu", "erf", "tanh"):

@@ -16,11 +16,11 @@ from ntk_rnn.reproduction.studies.configs import (
     DelayConfig,
     DynamicsConfig,
     KernelsConfig,
-    NonlinearConfig,
     WideConfig,
     WidthConfig,
 )
 from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
+from ntk_rnn.reproduction.studies.nonlinear_config import NonlinearConfig
 
 if TYPE_CHECKING:
     import numpy as np

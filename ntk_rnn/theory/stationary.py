@@ -2,7 +2,7 @@
 
 Under inputs of constant power ``p = |x_t|^2`` the variance of the pre-activations settles at
 ``q = nu_F p + nu_W E[phi(g)^2]``, ``g`` of ``N(0, q)`` (Lemma C.1). A small change of the input
-then passes each step as through a linear network whose ``nu_W`` is
+at right angles to it then passes each step as through a linear network whose ``nu_W`` is
 ``chi = nu_W E[phi'(g)^2]``: it fades for ``chi < 1`` and grows for ``chi > 1``. The border is the
 edge of chaos (Schoenholz et al., *Deep Information Propagation*, 2017; Chen, Pennington,
 Schoenholz, *Dynamical Isometry and a Mean Field Theory of RNNs*, 2018, cited in the paper).
@@ -112,7 +112,10 @@ def effective_lag_weights(
     nu_c: Scalar,
     input_power: Scalar = 1.0,
 ) -> Float[Array, " T"]:
-    """Lag weights of a network's response to small inputs on top of stationary ones (cf. eq. 21).
+    """Lag weights of a network's response to small inputs beside stationary ones (cf. eq. 21).
+
+    The small inputs are at right angles to the stationary ones, as a further input is. Along the
+    same direction, the slopes of the units depend on what they pass, and these weights do not hold.
 
     With ``kappa = E[phi'(g)^2]`` and ``chi = nu_W kappa``, each unit of the linearized response
     passes ``phi'(g)`` of what reaches it, so

@@ -1,6 +1,7 @@
 """Memory of wide networks at stationary inputs, against how two sequences come together."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -47,3 +48,41 @@ def test_chi_is_one_at_the_critical_nu_w(activation):
     below, above = (nr.chi(activation, factor * nu_w, 1.3) for factor in (0.999, 0.9999))
     assert below < above < 1
     np.testing.assert_allclose(above, 1, rtol=1e-3)
+
+
+@pytest.mark.parametrize("activation", ["relu", "erf"])
+def test_effective_lag_weights_are_squared_gradients(activation):
+    """Of the response at stationary inputs, ``L_j = C D (W D / sqrt(n))^j F / sqrt(n)``.
+
+    The gates ``D = diag(phi'(g))`` are those of a network that its first input, of 1, has settled,
+    and stay as they are. ``L`` is the response to its second input, on which they do not depend.
+    The mean square gradient of ``L_j`` by ``W``, ``F`` and ``C`` is over 8 networks.
+    """
+    n, seq_len, seeds = 200, 5, 8
+    nu_w, nu_f, nu_c = 0.8, 1.3, 0.6
+    phi = {"relu": jax.nn.relu, "erf": jax.scipy.special.erf}[activation]
+
+    @jax.jit
+    def squares(key):
+        params = nr.RNN(n, 1, activation, nu_w, nu_f, nu_c).init(key, jnp.ones((1, 1, 2)))["params"]
+        g = jnp.zeros(n)
+        for _ in range(30):
+            g = params["W"] @ phi(g) / np.sqrt(n) + params["F"][:, 0]
+        gates = jax.vmap(jax.grad(phi))(g)
+
+        def response(params):
+            state, lags = params["F"][:, 1], []
+            for _ in range(seq_len):
+                lags.append(params["C"][0] @ (gates * state) / np.sqrt(n))
+                state = params["W"] @ (gates * state) / np.sqrt(n)
+            return jnp.stack(lags)
+
+        gradients = jax.jacrev(response)(params)
+        return sum(jnp.sum(leaf**2, axis=(1, 2)) for leaf in jax.tree.leaves(gradients))
+
+    samples = np.stack([squares(key) for key in jax.random.split(jax.random.key(0), seeds)])
+    error = samples.mean(0) - nr.effective_lag_weights(seq_len, activation, nu_w, nu_f, nu_c)
+    standard_error = samples.std(0, ddof=1) / np.sqrt(seeds)
+    # Five standard errors, of which 8 samples know a quarter, and the bias of a finite width.
+    assert np.all(np.abs(error) <= 6 * standard_error + 3 / n)
+    assert np.all(standard_error < 0.15 * samples.mean(0))

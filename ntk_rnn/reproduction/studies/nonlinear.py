@@ -27,9 +27,9 @@ from ntk_rnn.power_law import PowerLaw, fit_power_law
 from ntk_rnn.reproduction import averages, verdicts
 from ntk_rnn.reproduction.claims import Claim, Number
 from ntk_rnn.reproduction.studies import teacher_data
-from ntk_rnn.reproduction.studies.configs import NonlinearConfig
 from ntk_rnn.reproduction.studies.equal_chi import equal_nu_w
 from ntk_rnn.reproduction.studies.learning_rate import check_converged, check_stable
+from ntk_rnn.reproduction.studies.nonlinear_config import NonlinearConfig
 
 Arrays = dict[str, np.ndarray]
 

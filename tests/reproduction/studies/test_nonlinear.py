@@ -1,15 +1,17 @@
 """The study of non-linear networks at small sizes: numbers found by hand, claims that can fail."""
 
 import dataclasses
+from typing import get_args
 
 import jax
 import numpy as np
 import pytest
 
 import ntk_rnn as nr
+from ntk_rnn.activations.functions import NAMED
 from ntk_rnn.reproduction.studies import nonlinear, teacher_data
-from ntk_rnn.reproduction.studies.configs import NonlinearConfig
 from ntk_rnn.reproduction.studies.equal_chi import equal_nu_w
+from ntk_rnn.reproduction.studies.nonlinear_config import Named, NonlinearConfig
 
 SMALL = NonlinearConfig(
     activations=("relu",), widths=(24, 8), trained_widths=(20, 10), teacher_width=3, in_dim=2,
@@ -77,6 +79,10 @@ def test_distances_are_those_found_by_hand(found):
         params = jax.tree.map(lambda p, slope: p - 1e-2 * slope, params, slopes)
         missed = predicted[:3] - y[:3]
         predicted = predicted - 1e-2 * np.einsum("ijts,jsp->itp", kernel, missed)
+
+
+def test_the_command_line_offers_all_names():
+    assert get_args(Named) == tuple(NAMED)
 
 
 def test_equal_chi():
