@@ -59,6 +59,17 @@ def test_the_slope_is_the_derivative_by_the_covariance(found):
         ).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_rounding_takes_apart_coincides(dtype):
+    """An angle of rounding, 3e-4 in float32, would be in the slope and in its derivative."""
+    a = jnp.asarray(1.7, dtype)
+    near = a * (1 - jnp.finfo(dtype).eps)
+    assert near < a
+    found = PiecewiseLinear(0.0)
+    assert found.moments(a, a, near).slope == 0.5
+    assert jax.grad(lambda c: found.moments(a, a, c).slope)(near) == 0
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_a_variable_with_itself(name):
     """``own`` is the limit of correlation 1."""

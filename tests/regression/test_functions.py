@@ -116,7 +116,8 @@ def test_derivatives_by_the_kernel():
     def total(nu_w):
         kernel = partial(nr.recurrent_ntk, activation="gelu", nu_w=nu_w, nu_f=1.0, nu_c=0.8)
         found = nr.kernel_regression(kernel, (x, y))
-        return jnp.sum(found.predict(new, time=0.05)) + found.train_loss(time=0.05)
+        outputs = jnp.sum(found.predict(new, time=0.05))
+        return outputs + found.train_loss(time=0.05) + 100 * found.max_learning_rate
 
     step = 1e-5
     difference = (total(0.6 + step) - total(0.6 - step)) / (2 * step)
