@@ -65,8 +65,6 @@ class Expansion(Dual):
         """``V`` and ``D`` of pairs, as this class has them."""
         size = first.deviation * second.deviation
         correlation = covariance / jnp.where(size > 0, size, 1)
-        # Rounding may take it past 1, but derivatives are those without rounding.
-        correlation += lax.stop_gradient(jnp.clip(correlation, -1, 1) - correlation)
         zero = jnp.zeros_like(correlation)
 
         def add(sums: tuple[Array, Array], terms: Any) -> tuple[tuple[Array, Array], None]:
