@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from hypothesis import given, settings, strategies as st
 
 import ntk_rnn as nr
@@ -194,6 +195,12 @@ def calls() -> dict[str, Call]:
         "finite_width_gram": Call(
             nr.finite_width_gram, {"params": params, "seq_len": 3}
         ),
+        "layer_gram": Call(
+            nr.layer_gram,
+            {"apply_fn": model.apply, "params": params, "seq_len": 3, "in_dim": 1},
+            examples=10, also={"in_dim": "params"},
+        ),
+        "functional": Call(nr.functional, {"module": nnx.Linear(1, 1, rngs=nnx.Rngs(0))}),
         "FiniteWidthGram.ntk": Call(gram.ntk, {"x1": x, "x2": x, "full": False}),
         "FiniteWidthGram.drift": Call(gram.drift, {"initial": gram}),
         "write_ntk": Call(

@@ -21,7 +21,7 @@ LAYERS = (
     "compression",
     "products",
     "impulse",
-    "hankel models realization sharding",
+    "hankel layers linearity models realization sharding",
     "objective",
     "kernels",
     "regression",
