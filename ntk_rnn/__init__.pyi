@@ -35,6 +35,10 @@ from .kernels.recurrent.limits import (
     recurrent_nngp as recurrent_nngp,
     recurrent_ntk as recurrent_ntk,
 )
+from .layers.diagonal import DiagonalRNN as DiagonalRNN
+from .layers.lru import LRU as LRU
+from .layers.orthogonal import OrthogonalRNN as OrthogonalRNN
+from .layers.s4d import S4D as S4D
 from .models import (
     RNN as RNN,
     LinearRNN as LinearRNN,

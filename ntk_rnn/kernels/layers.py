@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -47,7 +47,8 @@ def layer_gram(
     has its lag weights. This generality is not in the paper, whose linear RNN has the limit
     ``diag(rho)`` (eq. 21).
 
-    A ``LinearRNN`` takes the way of ``finite_width_gram``. Of others the gradient of each entry of
+    A ``LinearRNN`` takes the way of ``finite_width_gram``, and the diagonal layers of this library
+    add up what each of their states contributes. Of others the gradient of each entry of
     ``L`` is computed in reverse mode, in blocks if all do not fit into the memory, which takes
     about as long as ``T n_y n_x`` steps of training on one sequence.
 
@@ -94,8 +95,11 @@ def layer_gram(
     shape = seq_len, outputs.shape[2], in_dim
     remedy = "take fewer lags, or one output or input at a time"
     refuse_too_large(shape + shape, outputs.dtype, "seq_len", remedy)
-    if isinstance(module_of(network.function), LinearRNN):
+    layer = module_of(network.function)
+    if isinstance(layer, LinearRNN):
         return finite_width_gram(params, seq_len).dense()
+    if isinstance(layer, nn.Module) and hasattr(layer, "layer_gram"):
+        return cast(Any, layer).layer_gram(network.joined(trained), seq_len)
     wrong = departure(network, trained, (seq_len, in_dim), dtype)
     if wrong:
         raise ValueError(
