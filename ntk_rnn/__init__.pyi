@@ -62,6 +62,10 @@ from .sharding import (
     shard_params as shard_params,
     shard_sequences as shard_sequences,
 )
+from .theory.delays import (
+    DelayErrors as DelayErrors,
+    delay_errors as delay_errors,
+)
 from .theory.drift import (
     DriftBound as DriftBound,
     drift_bound as drift_bound,
@@ -77,16 +81,15 @@ from .theory.initialization import (
     gaussian_limit as gaussian_limit,
     impulse_response_moments as impulse_response_moments,
 )
-from .theory.memory import (
-    DelayErrors as DelayErrors,
-    delay_errors as delay_errors,
-)
+from .theory.lag_memory import LagMemory as LagMemory
+from .theory.layer_memory import memory as memory
 from .theory.stationary import (
     chi as chi,
     critical_nu_w as critical_nu_w,
     effective_lag_weights as effective_lag_weights,
     stationary_variance as stationary_variance,
 )
+from .theory.wanted_memory import value_for_memory as value_for_memory
 from .theory.wasserstein import (
     gaussian_wasserstein as gaussian_wasserstein,
     hidden_state_covariance as hidden_state_covariance,

@@ -14,7 +14,7 @@ from jaxtyping import Float, Shaped
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 # Okabe and Ito's colours, which colour-blind readers tell apart as well.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
@@ -115,6 +115,11 @@ def against_width(ax: Axes, widths: Shaped[np.ndarray, " K"], decade: tuple[int,
     ax.yaxis.set_major_locator(LogLocator(subs=decade))
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
+
+
+def whole_numbers(ax: Axes) -> None:
+    """Ticks at whole abscissas alone, as lags and steps are."""
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def shades(count: int, color: str = BLUE) -> list[str]:

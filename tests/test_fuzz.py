@@ -53,14 +53,14 @@ class Call(NamedTuple):
 # What functions return, and rows of a law, hold what they are given.
 RECORDS = {
     "CompressedData", "DelayErrors", "DriftBound", "FiniteWidthGram", "FunctionRegression",
-    "GaussianRows", "ImpulseMoments", "KernelRegression", "LowRankParams", "MonteCarloNTK",
-    "StateEvolution", "SubspacePath", "TrainingPath", "WideRNN",
+    "GaussianRows", "ImpulseMoments", "KernelRegression", "LagMemory", "LowRankParams",
+    "MonteCarloNTK", "StateEvolution", "SubspacePath", "TrainingPath", "WideRNN",
     "data.Recording", "data.S1", "data.Units", "data.Windows",
 }  # fmt: skip
 ERRORS = {"data.DataUnavailable"}
 WITHOUT_ARGUMENTS = {
-    "FiniteWidthGram.dense", "FiniteWidthGram.lag_weights", "LowRankParams.dense",
-    "data.Recording.at_rest", "data.Recording.compress",
+    "FiniteWidthGram.dense", "FiniteWidthGram.lag_weights", "LagMemory.plot", "LagMemory.table",
+    "LowRankParams.dense", "data.Recording.at_rest", "data.Recording.compress",
 }  # fmt: skip
 
 # Modules of Flax, which are called by ``apply``.
@@ -328,6 +328,22 @@ def calls() -> dict[str, Call]:
         ),
         "DelayErrors.steps_needed": Call(
             nr.delay_errors(rho, x, np.array([0, 3])).steps_needed, {"error": 0.5}
+        ),
+        "memory": Call(
+            nr.memory,
+            {
+                "kernel": rho, "data": (x, y), "num_targets": 1, "learning_rate": 1e-3,
+                "part": 0.5,
+            },
+            also={"kernel": "learning_rate", "data": "learning_rate"},
+        ),
+        "value_for_memory": Call(
+            nr.value_for_memory,
+            {
+                "lags": 2.0, "weights": lambda nu_w: nr.lag_weights(3, nu_w, 1.0, 1.0),
+                "between": (0.01, 0.99),
+            },
+            also={"between": "lags|nu_w"},
         ),
         "hidden_state_covariance": Call(
             nr.hidden_state_covariance, {"params": params, "x": x}
