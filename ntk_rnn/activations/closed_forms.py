@@ -85,7 +85,7 @@ def _relu_value_jvp(
     return (sine + above * c) / (2 * math.pi), change / (2 * math.pi)
 
 
-def _excess(a: Pairs, b: Pairs, c: Pairs) -> Array:
+def excess(a: Pairs, b: Pairs, c: Pairs) -> Array:
     """``a b - c^2``, at least 0, with the derivative that it has without rounding."""
     excess = a * b - c**2
     return excess - lax.stop_gradient(jnp.minimum(excess, 0))
@@ -102,7 +102,7 @@ class ErrorFunction(Dual):
         """``V`` and ``D`` of pairs, as this class has them."""
         a, b, c = first, second, covariance
         # (1 + 2a)(1 + 2b) - 4 c^2, without the difference of large numbers.
-        size = jnp.sqrt(1 + 2 * (a + b) + 4 * _excess(a, b, c))
+        size = jnp.sqrt(1 + 2 * (a + b) + 4 * excess(a, b, c))
         return Moments(2 / math.pi * angle(2 * c, size), 4 / math.pi / size)
 
 
@@ -120,7 +120,7 @@ class Gelu(Dual):
         """``V`` and ``D`` of pairs, as this class has them."""
         a, b, c = first, second, covariance
         p = (1 + a) * (1 + b)
-        q = 1 + a + b + _excess(a, b, c)
+        q = 1 + a + b + excess(a, b, c)
         root = jnp.sqrt(q)
         both = 1 / 4 + angle(c, root) / (2 * math.pi)  # P(both are above N(0, 1))
         scale = 1 / (2 * math.pi * p * root)

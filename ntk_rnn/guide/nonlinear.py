@@ -52,7 +52,9 @@ Both have derivatives in the inputs and in the variances, and work under `jax.ji
 The expansion has as many terms as `tolerance` asks for: the part of $\mathbb E[\phi(u)^2]$ and
 $\mathbb E[\phi'(u)^2]$ that may be left out, and if it is not given, one that suits the floating
 type. A smooth function needs few terms. One with a kink needs many, and so does one that
-saturates, such as tanh, where the variances are so large that it looks like a step. If the largest
+saturates where the variances are so large that it looks like a step. There tanh is taken for
+$\sum_k w_k \operatorname{erf}(u / s_k)$, which it is to 3e-9 with nine terms and to 1e-7 with
+seven: the expectations of pairs of terms are in closed form, at any variance. If the largest
 number of terms is not enough, an error says what they leave out, and a larger `tolerance` accepts
 that:
 
@@ -141,6 +143,11 @@ all that follows from it apply: with $\kappa = \mathbb E[\phi'(g)^2]$,
 $$ \rho_j = \kappa \left( \nu_C \nu_F \kappa\, j \chi^{j-1} + (\nu_C + \nu_F) \chi^j \right). $$
 So a saturating network remembers less than a linear one of the same $\nu_W$, and needs a larger
 $\nu_W$ for the same memory. At equal $\chi$ the activations differ by powers of $\kappa$ alone.
+
+These weights are about small changes of one sequence. Sequences that are independent have other
+ones: their pre-activations differ, and a lag costs a factor of
+$\nu_W \mathbb E[\phi'(u) \phi'(v)] < \chi$ at the correlation of theirs. It is those that say how
+soon each lag is learned from white inputs, as `ntk-rnn reproduce bias` shows.
 
 >>> rho = nr.effective_lag_weights(20, "tanh", nu_w=2.0, nu_f=1.0, nu_c=1.0)
 >>> bool(rho[10] < nr.effective_lag_weights(20, "tanh", 3.0, 1.0, 1.0)[10])

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from ntk_rnn._terminal import UserError
 from ntk_rnn.reproduction.claims import Claim, Number
+from ntk_rnn.reproduction.studies.bias_config import BiasConfig
 from ntk_rnn.reproduction.studies.configs import (
-    BiasConfig,
     Config,
     DelayConfig,
     DynamicsConfig,
@@ -127,7 +127,8 @@ _ALL = (
                           learning_rate=5e-3, seeds=4)),
     Study("bias", "short lags are learned first, as the kernel has it (Theorem 4.1)", "bias",
           BiasConfig(),
-          BiasConfig(width=100, seq_len=5, learning_rate=1.6e-5, steps=500, seeds=4, rnn_seeds=3)),
+          BiasConfig(width=100, seq_len=5, learning_rate=1.6e-5, steps=500, seeds=4, rnn_seeds=3,
+                     activations=("erf",), activation_sequences=200, activation_seeds=2)),
 )
 # fmt: on
 

@@ -10,6 +10,7 @@ from ntk_rnn.activations.choice import CLOSED, dual, fitted
 from ntk_rnn.activations.closed_forms import PiecewiseLinear
 from ntk_rnn.activations.expansion import Expansion
 from ntk_rnn.activations.functions import NAMED, as_function, derivative
+from ntk_rnn.activations.mixture import TANH
 
 PAIRS = [(0.7, 1.3, 0.6), (0.2, 2.0, -0.8), (1.0, 0.5, 0.0), (3.0, 3.0, 0.999)]
 
@@ -46,7 +47,7 @@ def test_expectations_are_those_of_sums(name):
         np.testing.assert_allclose(moments, by_sums(function, a, b, correlation), rtol=0, atol=tol)
 
 
-@pytest.mark.parametrize("found", CLOSED.values(), ids=str)
+@pytest.mark.parametrize("found", [*CLOSED.values(), *TANH.values()], ids=lambda f: str(f)[:20])
 def test_the_slope_is_the_derivative_by_the_covariance(found):
     """Price's theorem, and finite derivatives in all three where variables coincide."""
     for a, b, correlation in [*PAIRS, (2.0, 2.0, 1.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0)]:
@@ -98,6 +99,39 @@ def test_terms_are_added_until_the_tolerance_is_met():
 
     assert terms(0.1, 1e-9) < terms(1.0, 1e-9) < terms(8.0, 1e-9)
     assert terms(1.0, 1e-3) < terms(1.0, 1e-9)
+
+
+@pytest.mark.parametrize("mixture", TANH.values(), ids=TANH)
+def test_the_mixture_stands_for_tanh(mixture):
+    """The function, its derivative, and expectations at any variances and correlations."""
+
+    def stand_in(u):
+        parts = zip(mixture.weights, mixture.scales, strict=True)
+        return sum(w * jax.scipy.special.erf(u / s) for w, s in parts)
+
+    u = jnp.linspace(0, 30, 30_001)
+    assert jnp.max(jnp.abs(stand_in(u) - jnp.tanh(u))) < mixture.error
+    assert jnp.max(jnp.abs(derivative(stand_in, u) - derivative(jnp.tanh, u))) < mixture.error
+    for a in (1e-6, 0.02, 1.0, 19.0, 100.0):
+        for b in (0.5, 30.0):
+            for correlation in (-1.0, -0.9, 0.3, 0.999, 1.0):
+                c = correlation * np.sqrt(a * b)
+                found = mixture.moments(*map(jnp.asarray, (a, b, c)))
+                expected = by_sums(jnp.tanh, a, b, correlation)
+                np.testing.assert_allclose(found, expected, rtol=mixture.error)
+
+
+def test_tanh_is_the_mixture_where_that_costs_less():
+    def found(variance, tolerance=None, dtype=np.float64):
+        return fitted(dual("tanh", tolerance), jnp.asarray([variance], dtype), tolerance)
+
+    assert isinstance(found(0.1), Expansion)
+    assert found(19.0) is TANH["float64"]
+    assert found(19.0, dtype=np.float32) is TANH["float32"]
+    assert isinstance(found(1.0, 1e-9), Expansion)
+    kinds = []
+    jax.jit(lambda q: kinds.append(fitted(dual("tanh", None), q, None)) or q)(jnp.ones(1))
+    assert kinds == [TANH["float64"]]
 
 
 def test_what_is_left_out_is_above_the_error():

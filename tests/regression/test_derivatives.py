@@ -52,9 +52,8 @@ UNTIL = {
 @pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 @pytest.mark.parametrize(
     ("name", "kernel"),
-    [("any", weights), ("dead input", weights), ("dead input", rotated_gram),
-     ("few data", rotated_gram), ("tied weights", weights)],
-)  # fmt: skip
+    [("any", weights), ("dead input", rotated_gram), ("tied weights", weights)],
+)
 def test_every_method_has_the_derivative_of_central_differences(dtype, name, kernel):
     data, nu = problem(name)
     test = draws(3, 8, 2, seed=3), draws(3, 8, 2, seed=4)
@@ -103,8 +102,11 @@ def test_the_fit_has_a_derivative_in_the_data(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float64"], indirect=True)
-@pytest.mark.parametrize("kernel", [weights, rotated_gram])
-@pytest.mark.parametrize("name", ["dead input", "one sequence repeated", "late start"])
+@pytest.mark.parametrize(
+    ("name", "kernel"),
+    [("dead input", rotated_gram), ("one sequence repeated", weights),
+     ("late start", rotated_gram)],
+)  # fmt: skip
 def test_data_of_lower_rank_have_derivatives(dtype, name, kernel):
     """At finite steps in any direction, at infinity in those that keep the rank."""
     (x, y), nu = problem("dead input" if name == "dead input" else "any")

@@ -55,6 +55,7 @@ def test_is_gradient_descent(dtype, bar, by_loop, shape, loss):
         assert np.max(np.abs(gaps)) <= bar * losses[0]
 
 
+@pytest.mark.parametrize("dtype", ["float32"], indirect=True)
 def test_is_that_of_the_scaled_convolution(dtype, bar):
     data, rho, initial = problem(dtype, *SHAPES[1])
     kernel = nr.kernel_regression(rho, data, initial=initial, loss="mean")
@@ -76,6 +77,7 @@ def test_is_that_of_the_scaled_convolution(dtype, bar):
     assert np.max(np.abs(outputs - expected)) <= bar * np.max(np.abs(expected))
 
 
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 def test_dense_gram_of_lag_weights_is_the_lag_weights(dtype, bar):
     data, rho, initial = problem(dtype, *SHAPES[1])
     by_lag = nr.kernel_regression(rho, data, initial=initial)
@@ -250,6 +252,7 @@ def test_gradient_flow_is_that_of_neural_tangents(dtype, bar, loss):
         assert np.max(np.abs(outputs - expected)) <= bar * np.max(np.abs(expected))
 
 
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 def test_largest_learning_rate_is_the_edge_of_stability(dtype):
     data, rho, initial = problem(dtype, 9, 5, 2, 1)
     conv = nr.ScaledConv(rho, 1)
@@ -278,6 +281,7 @@ def test_predictions_of_other_lengths(dtype, tol):
     np.testing.assert_allclose(several[0, 1], long, rtol=100 * tol, atol=10 * tol)
 
 
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 def test_can_be_compiled_and_differentiated(dtype):
     data, rho, initial = problem(dtype, 9, 5, 1, 1)
 

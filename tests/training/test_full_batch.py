@@ -330,6 +330,7 @@ def test_compressed_data_train_as_the_sequences_do(dtype, tol):
     )
 
 
+@pytest.mark.parametrize("dtype", ["float32"], indirect=True)
 def test_compressed_data_are_for_causal_linear_models(dtype):
     model, params, data, _ = problem(dtype)
     small = nr.compress(*data)

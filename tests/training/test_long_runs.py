@@ -48,6 +48,7 @@ def assert_same_bits(path, other):
     jax.tree.map(np.testing.assert_array_equal, path, other)
 
 
+@pytest.mark.parametrize("dtype", ["float32"], indirect=True)
 def test_full_batch_is_gradient_descent(dtype, tol):
     model, params, data, test = small_problem(dtype)
     arguments = {"steps": 1000, "learning_rate": 1e-3, "test": test}

@@ -24,6 +24,7 @@ def test_is_two_over_the_largest_eigenvalue_of_the_kernel(dtype, shape, loss):
     np.testing.assert_allclose(actual, 2 / (scale * largest), rtol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 def test_of_the_convolution_is_that_of_the_closed_form(dtype):
     x = jax.random.normal(jax.random.key(0), (6, 5, 2), dtype)
     rho = nr.lag_weights(5, 0.3, 1.0, 1.0)
@@ -48,6 +49,7 @@ def test_scales_as_one_over_the_square_of_the_inputs(dtype, scale):
         nr.gradient_descent(model, params, data, steps=1, learning_rate=100 * scaled)
 
 
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 @pytest.mark.parametrize("derivative", [jax.grad, jax.jacfwd])
 def test_is_differentiable(dtype, derivative):
     x = jax.random.normal(jax.random.key(0), (4, 5, 2), dtype)

@@ -14,6 +14,8 @@ bound is that of ``||u||``, and entries of ``G`` are off those of ``diag(rho)`` 
 an RNN may go beyond the bound. An RNN is nearly its linearization for as long as a change is small
 against ``sqrt(n nu_W^j)``: a change ``Z_j`` adds about ``||Z_j||^2 / n`` to ``||C W^j||^2 / n``,
 which is ``nu_W^j`` in the limit. Larger ones feed on themselves, and are learned sooner.
+
+Networks with an activation have a part of their own, in ``bias_activations``.
 """
 
 from __future__ import annotations
@@ -29,9 +31,9 @@ import ntk_rnn as nr
 from ntk_rnn._terminal import UserError
 from ntk_rnn.reproduction import averages, verdicts
 from ntk_rnn.reproduction.claims import Claim, Number
-from ntk_rnn.reproduction.studies import bias_problem as problem, students
+from ntk_rnn.reproduction.studies import bias_activations, bias_problem as problem, students
+from ntk_rnn.reproduction.studies.bias_config import BiasConfig
 from ntk_rnn.reproduction.studies.bias_figure import plot
-from ntk_rnn.reproduction.studies.configs import BiasConfig
 from ntk_rnn.reproduction.studies.students import NAMES
 
 __all__ = ["CHOICES", "PAPER", "claims", "metrics", "numbers", "plot", "run", "units"]
@@ -52,12 +54,16 @@ CHOICES = (
     "longer lags.",
     "The RNN has to learn a small change, which its width is large for at all lags shown, and one "
     "of norm 1, which it is not.",
+    "Networks with an activation are of infinite width, with nu_W such that chi is the nu_W of the "
+    "linear RNN, and have one output a sequence; inputs are white, of 6 entries and norm 1, and "
+    "what is learned of a lag is what new sequences show.",
 )
 
 
 def units(config: BiasConfig) -> int:
-    """One unit of work for each RNN trained, and one for the convolutions of each seed."""
-    return config.seeds + min(config.rnn_seeds, config.seeds) * len(config.changes)
+    """One for each RNN trained, for the convolutions of each seed, and for networks' kernels."""
+    rnns = min(config.rnn_seeds, config.seeds) * len(config.changes)
+    return config.seeds + rnns + bias_activations.units(config)
 
 
 def run(config: BiasConfig, advance: Callable[[], None]) -> Arrays:
@@ -108,6 +114,7 @@ def run(config: BiasConfig, advance: Callable[[], None]) -> Arrays:
     return {
         "seed": np.asarray(config.seed_list), "step": step,
         "lag_weights": problem.lag_weights(config), "change": np.asarray(changes), **arrays,
+        **bias_activations.run(config, advance),
     }  # fmt: skip
 
 
@@ -123,7 +130,7 @@ def metrics(config: BiasConfig, arrays: Arrays) -> list[dict[str, Any]]:
             row |= {"predicted": float(np.mean(predicted)), "steps": average, "stderr": error}
             part = np.nan if drift is None else np.nanmax(_of_bound(arrays, drift)[..., lag])
             rows.append(row | {"largest_of_bound": float(part)})
-    return rows
+    return rows + bias_activations.metrics(config, arrays)
 
 
 def numbers(config: BiasConfig, arrays: Arrays) -> list[Number]:
@@ -134,7 +141,7 @@ def numbers(config: BiasConfig, arrays: Arrays) -> list[Number]:
         quantity = f"exponent of rho_j in steps times s_j, {title}, lags 0 to {lags[-1]}"
         exponents = _slope(np.log(arrays["lag_weights"][lags]), effort)
         result.append(Number(quantity, "", averages.printed_mean(exponents)))
-    return result
+    return result + bias_activations.numbers(arrays)
 
 
 def claims(config: BiasConfig, arrays: Arrays) -> list[Claim]:
@@ -179,6 +186,7 @@ def claims(config: BiasConfig, arrays: Arrays) -> list[Claim]:
             "(n rho_j)) (largest of lags, steps, seeds and changes)",
             float(allowed), 1.0, f" ({np.nanmax(parts):.3g} of the bound alone)",
         ),
+        *bias_activations.claims(arrays),
     ]  # fmt: skip
 
 

@@ -10,16 +10,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ntk_rnn import plotting
+from ntk_rnn.reproduction.studies import bias_activations
+from ntk_rnn.reproduction.studies.bias_config import BiasConfig
 from ntk_rnn.reproduction.studies.bias_problem import effort, predicted
-from ntk_rnn.reproduction.studies.configs import BiasConfig
 from ntk_rnn.reproduction.studies.students import NAMES, STYLES
 
 Arrays = dict[str, np.ndarray]
 
 
 def plot(config: BiasConfig, arrays: Arrays) -> Figure:
-    """Steps until half of each lag is learned, and the drift of some lags below their bounds."""
-    fig, (over_lag, over_steps) = plotting.panels(2, width=4.7, height=4.0)
+    """Steps until half of each lag is learned, and the drift of some lags below their bounds.
+
+    A panel of networks with an activation follows, where there are any.
+    """
+    fig, (over_lag, over_steps, *others) = plotting.panels(
+        2 + (len(arrays["activation"]) > 0), width=4.7, height=4.0
+    )
     lag = np.arange(config.seq_len)
     for name in ("unscaled", "scaled"):
         label = f"{NAMES[name]} ({config.seeds} seeds)"
@@ -43,6 +49,8 @@ def plot(config: BiasConfig, arrays: Arrays) -> Figure:
     over_lag.xaxis.set_major_locator(MaxNLocator(integer=True))
     plotting.legend(over_lag, "median and quartiles over seeds", loc="upper left")
     _plot_drift(over_steps, config, arrays)
+    for ax in others:
+        bias_activations.plot(ax, config, arrays)
     return fig
 
 

@@ -12,9 +12,10 @@ from jaxtyping import Array, Float, Shaped
 
 import ntk_rnn as nr
 from ntk_rnn._terminal import UserError
+from ntk_rnn._types import AnyArray
 from ntk_rnn.reproduction import averages
 from ntk_rnn.reproduction.studies import students
-from ntk_rnn.reproduction.studies.configs import BiasConfig
+from ntk_rnn.reproduction.studies.bias_config import BiasConfig
 from ntk_rnn.reproduction.studies.learning_rate import check_converged
 
 # The part of a lag's change after which it counts as learned.
@@ -89,7 +90,7 @@ def train(
 def steps_to_learn(
     step: Shaped[np.ndarray, " R"],
     moved: Float[np.ndarray, "R T n_y n_x"],
-    change: Float[Array, "T n_y n_x"],
+    change: Float[AnyArray, "T n_y n_x"],
 ) -> Float[np.ndarray, " T"]:
     """Steps until each lag has gone half of its way, along a change of norm 1."""
     learned = np.einsum("rjpq,jpq->jr", moved, np.asarray(change))

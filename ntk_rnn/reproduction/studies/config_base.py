@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from typing import Literal
 
 from ntk_rnn._terminal import UserError
+
+#: The activations that have a name, which the command line offers before JAX is loaded.
+Named = Literal["identity", "relu", "leaky_relu", "abs", "erf", "gelu", "sin", "cos", "tanh"]
 
 # More seeds would take years, and no axis of an array is longer.
 _MOST_SEEDS, _LONGEST = 10**6, 2**31 - 1

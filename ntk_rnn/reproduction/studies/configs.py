@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ntk_rnn._terminal import UserError
+from ntk_rnn.reproduction.studies.bias_config import BiasConfig
 from ntk_rnn.reproduction.studies.config_base import StudyConfig
 from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
 
@@ -216,54 +217,6 @@ class WideConfig(WidthConfig):
     """Widths n of the RNNs that are trained; at 1000000, one takes 6 GB and some minutes."""
     seeds: int = 16
     """Number of seeds: of the teacher, the data and the student together."""
-
-
-@dataclass(frozen=True)
-class BiasConfig(StudyConfig):
-    """How soon a linear RNN, a scaled and an unscaled convolution learn each lag.
-
-    Raises:
-      ValueError: if a number is out of range; names the field, the value and the remedy.
-    """
-
-    width: int = 1000
-    """Number n of hidden units of the RNN that is trained."""
-    in_dim: int = 1
-    """Number n_x of inputs."""
-    out_dim: int = 1
-    """Number n_y of outputs."""
-    seq_len: int = 10
-    """Length T of the sequences, and number of lags."""
-    nu_w: float = 0.3
-    """Variance of the entries of W."""
-    nu_f: float = 1.0
-    """Variance of the entries of F."""
-    nu_c: float = 1.0
-    """Variance of the entries of C."""
-    num_train: int = 1000
-    """Number of training sequences: many, so that white inputs at different lags differ."""
-    learning_rate: float = 7e-6
-    """Learning rate of gradient descent on the sum loss; below the B1 of Theorem 4.1."""
-    steps: int = 2000
-    """Number of steps of the RNN; the convolutions are solved until they learn the last lag."""
-    changes: tuple[float, ...] = (0.1, 1.0)
-    """How much of each lag the RNN is to learn, a Frobenius norm; convolutions learn in parts."""
-    seeds: int = 20
-    """Number of seeds: of the inputs, what is to be learned and the student together."""
-    first_seed: int = 0
-    """The first seed; the others follow it."""
-    rnn_seeds: int = 6
-    """The RNN is trained for this many of them, or all if there are fewer."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._at_least_one("width", "in_dim", "out_dim", "num_train", "steps", "rnn_seeds")
-        self._positive("learning_rate")
-        self._different("changes", 0)
-        if not all(0 < size < math.inf for size in self.changes):
-            raise UserError(f"changes must be positive and finite, got {self.changes}; e.g. 0.1 1")
-        if self.seq_len < 2:
-            raise UserError(f"seq_len must be at least 2, to compare lags, got {self.seq_len}")
 
 
 Config = TeacherConfig | KernelsConfig | BiasConfig | DecodingConfig

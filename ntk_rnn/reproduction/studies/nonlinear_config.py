@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from ntk_rnn._terminal import UserError
+from ntk_rnn.reproduction.studies.config_base import Named
 from ntk_rnn.reproduction.studies.configs import TeacherConfig
-
-#: The activations that have a name, which the command line offers before JAX is loaded.
-Named = Literal["identity", "relu", "leaky_relu", "abs", "erf", "gelu", "sin", "cos", "tanh"]
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,12 @@ from ntk_rnn.training.subspace.path import LowRankParams
 # The rank that a network of one input and output comes to at the usual tolerance, by half.
 _USUAL_RANK = 16
 
+# Of the largest stable rate, where steps still go about where small ones go.
+_PART_OF_THE_STABLE = 0.5
+
+# What may leak there, in parts of what may leak in the course.
+_PART_OF_THE_TOLERANCE = 0.7
+
 
 class Descent:
     """A network in training, in a subspace that grows.
@@ -88,6 +94,30 @@ class Descent:
     def with_drift(self) -> None:
         """Has all records say how far the Gram matrix has moved from what it is now."""
         self._problem = self._problem._replace(initial_gram=self.gram())
+
+    def explore(self, records: Int[np.ndarray, " R"], singular_value: float) -> None:
+        """Grows the subspace in steps that are nearly as large as is stable, and so few.
+
+        They come by about where the course to come will, and less may leak there, for a course
+        in which the subspace has still to grow is one too many.
+
+        Args:
+          records: the steps at which the course to come is recorded.
+          singular_value: the largest one of the derivative of the errors by the parameters.
+        """
+        given, rate = self._problem, self._problem.rate
+        largest = _PART_OF_THE_STABLE * 2 / singular_value**2 if singular_value > 0 else rate
+        stride = int(largest / rate)
+        if stride < 2:
+            return
+        ends = np.unique(-(-records // stride))
+        # As many as the course has, so that what is compiled serves for both.
+        padded_ends = np.pad(ends, (0, len(records) - len(ends)), mode="edge")
+        self._problem, self._state = given._replace(rate=stride * rate), self._start()
+        self._tolerance *= _PART_OF_THE_TOLERANCE
+        self._advanced(self._no_rows(len(records)), padded_ends, len(ends))
+        self._tolerance /= _PART_OF_THE_TOLERANCE
+        self._problem = given
 
     def run(
         self, records: Int[np.ndarray, " R"], certified: Int[np.ndarray, " K"]
@@ -145,12 +175,7 @@ class Descent:
     ) -> tuple[Rows, list[Distances], int | None]:
         """``run``, once from the start, in a subspace that grows where a chain leaves it."""
         self._state, found = self._start(), []
-        rows = jax.tree.map(
-            lambda a: jnp.zeros((len(records), *a.shape), a.dtype),
-            jax.eval_shape(
-                partial(observe, self._setting), self._conditions(), self._problem, self.small
-            ),
-        )
+        rows = self._no_rows(len(records))
         ends = np.searchsorted(records, certified).tolist()
         for last in sorted({*ends, len(records) - 1}):
             rows = self._advanced(rows, records, last + 1)
@@ -162,6 +187,13 @@ class Descent:
                 data, source = self._problem.data, self._network.source
                 found.append(distances(self._setting, source, self._basis, data, self.small))
         return rows, found, None
+
+    def _no_rows(self, count: int) -> Rows:
+        """Room for so many records."""
+        row = jax.eval_shape(
+            partial(observe, self._setting), self._conditions(), self._problem, self.small
+        )
+        return jax.tree.map(lambda a: jnp.zeros((count, *a.shape), a.dtype), row)
 
     def _advanced(self, rows: Rows, records: Int[np.ndarray, " R"], count: int) -> Rows:
         """The records up to a number of them, at which the state then is."""

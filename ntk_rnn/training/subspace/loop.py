@@ -25,6 +25,10 @@ from ntk_rnn.products.small import (
 from ntk_rnn.training.loop import steps_up_to
 from ntk_rnn.training.method import Problem
 
+# Steps from one look at what leaks to the next, for a look takes half of the time of a step. In so
+# few steps it hardly changes. Records have a look of their own.
+_BETWEEN_LEAKS = 8
+
 
 class Setting(NamedTuple):
     """How a network is trained in a subspace: what is compiled in.
@@ -170,7 +174,11 @@ def _step(
     moved = jax.tree.map(
         lambda p, g: p - rate * g, state.small, velocity if setting.with_momentum else gradient
     )
-    leak = conditions.leaks.largest(chains)
+    leak = lax.cond(
+        state.step % _BETWEEN_LEAKS == 0,
+        lambda: conditions.leaks.largest(chains),
+        lambda: jnp.zeros_like(state.leak),
+    )
     taken = jnp.isfinite(loss) & (leak <= conditions.tolerance)
     small, velocity = jax.tree.map(
         partial(jnp.where, taken), (moved, velocity), (state.small, state.velocity)

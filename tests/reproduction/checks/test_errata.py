@@ -1,6 +1,7 @@
-"""Corrections of the paper that no test of a theorem shows: by their checks, and what is beyond.
+"""Corrections of the paper that no test of a theorem shows.
 
-The other corrections are in the tests of the results that they belong to.
+The others are in the tests of the results that they belong to, and ``ntk-rnn theory``, which
+``.ci/run`` runs, checks them all.
 """
 
 import jax
@@ -9,23 +10,6 @@ import numpy as np
 import pytest
 
 import ntk_rnn as nr
-from ntk_rnn.reproduction.checks import figures, kernels, representation
-
-
-@pytest.mark.parametrize(
-    ("check", "result"),
-    [
-        (representation.stability, "Section 2, stability"),
-        (representation.realization, "eq. 33"),
-        (kernels.infinite_width, "eqs. 51, 52"),
-        (figures.delay, "Fig. 3, caption"),
-        (figures.loss, "Figs. 1, 2: loss"),
-    ],
-)
-def test_what_the_library_has_instead_holds(check, result):
-    outcomes = {outcome.result: outcome for outcome in check(jax.random.key(1))}
-    assert all(outcome.holds for outcome in outcomes.values())
-    assert outcomes[result].correction
 
 
 @pytest.mark.parametrize(("seed", "nu_w"), [(0, 0.09), (1, 0.3), (2, 0.8)])

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from ntk_rnn.reproduction.studies import bias, bias_problem
-from ntk_rnn.reproduction.studies.configs import BiasConfig
+from ntk_rnn.reproduction.studies import bias, bias_activations, bias_problem
+from ntk_rnn.reproduction.studies.bias_config import BiasConfig
 
 SMALL = BiasConfig(
     width=40, in_dim=2, seq_len=3, num_train=20, learning_rate=1e-3, steps=40,
-    changes=(1.0, 0.2), seeds=2, first_seed=3, rnn_seeds=1,
+    changes=(1.0, 0.2), seeds=2, first_seed=3, rnn_seeds=1, activations=(),
 )  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def test_what_only_the_data_tell_is_refused(fields, complaint):
         bias.run(dataclasses.replace(SMALL, **fields), lambda: None)
 
 
-CONFIG = BiasConfig(seq_len=4, seeds=6)
+CONFIG = BiasConfig(seq_len=4, seeds=6, activations=())
 
 
 def _arrays(*, rnn=1.0, large=0.8, scaled=1.0, unscaled=0.0, noise=0.01, drift=0.3):
@@ -125,6 +125,7 @@ def _arrays(*, rnn=1.0, large=0.8, scaled=1.0, unscaled=0.0, noise=0.01, drift=0
         "rnn": np.stack([steps(rnn), steps(large)]), "scaled": steps(scaled),
         "unscaled": steps(unscaled), "scaled_drift": drift * bound,
         "rnn_drift": np.stack([2 * drift * bound] * 2),
+        **bias_activations.run(CONFIG, lambda: None),
     }  # fmt: skip
 
 
@@ -188,6 +189,8 @@ def test_plot():
         ({"changes": (0.1, 0.0)}, r"changes must be positive and finite, got \(0.1, 0.0\); e.g."),
         ({"changes": (0.1, 0.1)}, r"changes must differ, got \(0.1, 0.1\)"),
         ({"seq_len": 1}, r"seq_len must be at least 2, to compare lags, got 1"),
+        ({"activations": ("erf", "erf")}, r"activations must differ, got \('erf', 'erf'\)"),
+        ({"activation_seeds": 0}, r"activation_seeds must be at least 1, got 0; the default is 4"),
         ({"nu_f": -1.0}, r"nu_f must be positive and finite, got -1"),
     ],
 )
