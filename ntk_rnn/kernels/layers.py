@@ -74,7 +74,7 @@ def layer_gram(
       >>> import jax.numpy as jnp
       >>> import ntk_rnn as nr
       >>> def leaky(params, x):  # h_t = a h_{t-1} + b x_t, one input and one output
-      ...     powers = params["a"] ** jnp.arange(x.shape[1])
+      ...     powers = params["a"] ** jnp.arange(x.shape[1], dtype=x.dtype)
       ...     return nr.causal_conv(params["b"] * powers[:, None, None], x)
       >>> params = {"a": jnp.float32(0.5), "b": jnp.float32(2.0)}
       >>> print(nr.layer_gram(leaky, params, seq_len=3, in_dim=1)[:, 0, 0, :, 0, 0])
