@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import ntk_rnn as nr
 from ntk_rnn import _terminal, cli
 from ntk_rnn.cli.commands import COMMANDS
 from ntk_rnn.reproduction import registry, report
@@ -51,6 +52,15 @@ def mistake(capsys, monkeypatch, tmp_path):
         (["kernel", "--nu-w", "nan"], ["nu_w", "got nan", "default is 0.3"]),
         (["kernel", "--implementation", "quick"], ["--implementation", "'quick'", "'auto'"]),
         (["kernel", "--wdths", "64"], ["--wdths", "ntk-rnn kernel --help"]),
+        (["memory", "--layer", "gru"], ["--layer", "'gru'", "'lru'"]),
+        (["memory", "--seed", "-1"], ["seed must be from 0 to 2^32 - 1", "-1"]),
+        (["memory", "--seq-len", "0"], ["seq_len must be a positive integer, got 0"]),
+        (["memory", "--nu-w", "nan"], ["nu_w must be positive and finite, got nan"]),
+        (["memory", "--layer", "lru", "--r-max", "1.5"], ["r_max must be between 0 and 1", "1.5"]),
+        (["memory", "--layer", "s4d-inv", "--width", "33"], ["width must be a multiple", "33"]),
+        (["memory", "--lags", "80"], ["lags must be between 1.852 and 19.45", "got 80"]),
+        (["memory", "--layer", "s4d-lin", "--lags", "8"], ["lags must be left out for s4d-lin"]),
+        (["memory", "--layer", "lru", "--r-min", "1", "--lags", "8"], ["r_min must be below"]),
         (["reprduce"], ["reprduce", "reproduce", "kernel", "doctor"]),
         ([], ["reproduce", "kernel", "doctor", "ntk-rnn --help"]),
         (["--tyro-write-completion", "bash", "no/file"], ["no/file", "make its folder first"]),
@@ -79,6 +89,7 @@ def test_what_is_told_is_told_as_it_is(capsys):
             ["--smoke", "--out", "--seeds", "--force", "--data", "Exit code", *registry.STUDIES],
         ),
         (["kernel"], ["--widths", "--in-dim", "--implementation", "Exit code"]),
+        (["memory"], ["--layer", "s4d-lin", "--nu-w", "--r-max", "--lags", "Exit code"]),
         (["theory"], ["--seed", "--json", "Exit code", *TOPICS]),
         (["doctor"], ["Exit code"]),
         (["completion"], ["bash", "zsh"]),
@@ -105,6 +116,7 @@ def test_help_fits_80_columns(capsys, monkeypatch, command, words):
         (["reproduce", "--out", ""], set()),
         (["theory", "dr"], {"drift"}),
         (["kernel", "--implementation", "a"], {"auto"}),
+        (["memory", "--layer", "s4"], {"s4d-lin", "s4d-inv"}),
         (["completion", ""], {"bash", "zsh"}),
     ],
 )
@@ -303,6 +315,47 @@ def test_kernel(tmp_path, capsys, monkeypatch):
     assert verdicts == ["cannot be told"] * 2 and code == 0  # one seed has no standard error
     assert [path.name for path in tmp_path.iterdir()] == ["kernels"]  # as the study writes it
     assert (tmp_path / "kernels" / "figure.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "layer", "kernel"),
+    [
+        ("--nu-w .3", "gaussian, nu_w = 0.3", lambda: nr.lag_weights(20, 0.3, 1.0, 1.0)),
+        (
+            "--layer lru --r-min .9 --r-max .999 --seq-len 100",
+            "lru, r_min = 0.9, r_max = 0.999",
+            lambda: nr.LRU(1, 1, r_min=0.9, r_max=0.999).lag_weights(100),
+        ),
+        (
+            "--layer s4d-inv --width 32 --seed 3 --seq-len 4",
+            "s4d-inv, width 32, seed 3",
+            lambda: s4d_gram("inv", 32, 3, 4),
+        ),
+    ],
+)
+def test_memory_is_that_of_the_layer(tmp_path, capsys, options, layer, kernel):
+    assert cli.main(["memory", *options.split(), "--out", str(tmp_path)]) == 0
+    head, rest = capsys.readouterr().out.split("\n", 1)
+    assert head.startswith(layer) and rest.startswith(nr.memory(kernel()).table() + "\n")
+    folder = tmp_path / "memory"
+    assert rest.splitlines()[-1] == f"figure: {folder / 'figure.png'}"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json", "figure.pdf", "figure.png",
+    ]  # fmt: skip
+
+
+def s4d_gram(variant, width, seed, seq_len):
+    layer = nr.S4D(width, 1, variant=variant)
+    params = layer.init(jax.random.key(seed), np.zeros((1, seq_len, 1), np.float32))
+    return nr.layer_gram(layer, params, seq_len, 1)
+
+
+def test_memory_finds_what_remembers_so_many_lags(tmp_path, capsys):
+    args = ["--lags", "8", "--seq-len", "50", "--layer", "diagonal", "--out", str(tmp_path)]
+    assert cli.main(["memory", *args]) == 0
+    assert "\nThe first 8 lags hold 95 % of the weight.\n" in capsys.readouterr().out
+    config = json.loads((tmp_path / "memory" / "config.json").read_text())
+    assert config["r_max"] == pytest.approx(0.911, abs=5e-4)
 
 
 def test_doctor(capsys, monkeypatch):

@@ -97,6 +97,7 @@ JAX = {"JAX_PLATFORMS": "cpu"}
         ("kernel --seeds " + HUGE, {}, ["seeds must be at most", HUGE]),
         ("kernel --first-seed " + HUGE, {}, ["first_seed must be from 0 to 2^31 - 1", HUGE]),
         ("kernel --nu-w inf", {}, ["nu_w must be positive and finite", "inf"]),
+        ("memory --seq-len " + HUGE, JAX, ["seq_len must be at most", HUGE]),
         ("theory --seed " + HUGE, {}, ["seed must be from 0 to 2^32 - 1", HUGE]),
         ("theory nothing", {}, ["nothing"]),
         ("doctor now", {}, ["now"]),

@@ -1,4 +1,4 @@
-"""The command line: ``ntk-rnn reproduce``, ``kernel``, ``theory``, ``doctor`` and ``completion``.
+"""The command line: ``ntk-rnn reproduce``, ``kernel``, ``memory``, ``theory`` and others.
 
 Nothing heavy is imported until the arguments have been read, so that help and mistakes answer at
 once.

@@ -9,6 +9,7 @@ OVERVIEW = """The theory of wide linear recurrent networks, made computable.
 Examples:
   ntk-rnn reproduce fig1 fig2   two figures of the paper, in results/
   ntk-rnn theory drift          checks of Theorem 4.1
+  ntk-rnn memory --nu-w .3      which lags an RNN learns, and how soon
   ntk-rnn kernel --help         what a command does, and its options
   ntk-rnn --version             which version this is
 """
@@ -48,6 +49,22 @@ Exit code:
 Examples:
   ntk-rnn kernel
   ntk-rnn kernel --widths 64 128 256 --in-dim 3 --out-dim 2
+""",
+    "memory": """
+Prints the weight of each lag, its share, and how many steps of gradient
+  descent learn half of it for long white inputs. Lag weights are those of
+  infinite width; s4d has none, and its Gram matrix is of one draw.
+
+Writes the figure and its options to DIR/memory.
+
+Exit code:
+  0  all is well
+  2  a mistake in the arguments
+
+Examples:
+  ntk-rnn memory --nu-w .3
+  ntk-rnn memory --lags 8 --seq-len 50
+  ntk-rnn memory --layer lru --r-min .9 --r-max .999 --seq-len 100
 """,
     "theory": """
 Topics, as NAMES:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import reprlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from ntk_rnn import _terminal
 from ntk_rnn._terminal import UserError
+from ntk_rnn.cli import memory_layers
 from ntk_rnn.cli.completion import SHELLS, Shell, script
+from ntk_rnn.cli.memory_layers import Layer
+from ntk_rnn.cli.values import check_seed, results_folder
 from ntk_rnn.reproduction import display, registry
 from ntk_rnn.reproduction.checks.topics import TOPICS, Topic
 from ntk_rnn.reproduction.claims import Claim
@@ -56,7 +57,7 @@ class Reproduce:
     def __call__(self) -> int:
         """Runs the studies; returns the exit code."""
         configs: dict[str, Config] = {}
-        out = _results_folder(self.out)
+        out = results_folder(self.out)
         for name in self.names or registry.STUDIES:
             study = registry.find(name)
             changes: dict[str, Any] = {} if self.seeds is None else {"seeds": self.seeds}
@@ -84,7 +85,7 @@ class Kernel:
 
     def __call__(self) -> int:
         """Runs the study; returns the exit code."""
-        study, out = registry.find("kernels"), _results_folder(self.out)
+        study, out = registry.find("kernels"), results_folder(self.out)
         display.start_jax()
         run = display.run_study(study, self.config, out)
         from ntk_rnn.reproduction.studies import kernels
@@ -101,6 +102,63 @@ class Kernel:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """Say which lags a layer learns, in how many steps, and how far back it remembers."""
+
+    layer: Layer = "gaussian"
+    """Which layer: a linear RNN of Gaussian or orthogonal W, or another one."""
+    nu_w: float = 0.3
+    """Variance of the entries of W, for gaussian and orthogonal."""
+    nu_f: float = 1.0
+    """Variance of the entries of F, of B for lru and s4d."""
+    nu_c: float = 1.0
+    """Variance of the entries of C."""
+    r_min: float = 0.0
+    """Inner radius of the ring of eigenvalues, for diagonal and lru."""
+    r_max: float = 1.0
+    """Outer radius of that ring."""
+    seq_len: int = 20
+    """Number T of lags."""
+    lags: Annotated[
+        float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="(default: as it is)")
+    ] = None
+    """Wanted memory, for which nu_w or r_max is changed."""
+    width: int = 1024
+    """Width at which s4d is drawn; of the others it is infinite."""
+    seed: Annotated[int, tyro.conf.arg(metavar="INT")] = 0
+    """Seed of that draw."""
+    out: _Folder = "results"
+    """Folder of the results."""
+
+    def __call__(self) -> int:
+        """Prints a table and writes a figure; returns the exit code."""
+        out = results_folder(self.out)
+        check_seed(self.seed)
+        display.start_jax()
+        import ntk_rnn as nr
+        from ntk_rnn import plotting
+        from ntk_rnn.reproduction import results
+
+        options = self
+        try:
+            if self.lags is not None:
+                name, value = memory_layers.with_memory(self, self.lags)
+                options = dataclasses.replace(self, **{name: value})
+            title, kernel = memory_layers.kernel(options)
+            found = nr.memory(kernel)
+        except ValueError as error:  # of the library, about an option
+            raise UserError(str(error)) from None
+        with results.replacing(out, "memory") as folder:
+            plotting.save(found.plot(), folder)
+            text = json.dumps(dataclasses.asdict(options), indent=2)
+            (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+        screen = _terminal.console()
+        for text in (f"{title}:", found.table(), f"figure: {out / 'memory' / 'figure.png'}"):
+            screen.print(text, soft_wrap=True)
+        return 0
+
+
+@dataclass(frozen=True)
 class Theory:
     """Check every result of the paper numerically."""
 
@@ -113,8 +171,7 @@ class Theory:
 
     def __call__(self) -> int:
         """Runs the checks; returns the exit code."""
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"seed must be from 0 to 2^32 - 1, got {self.seed}")
+        check_seed(self.seed)
         display.start_jax()
         topics = tuple(dict.fromkeys(self.names or TOPICS))
         return 0 if display.run_checks(topics, self.seed, as_json=self.json) else 1
@@ -163,27 +220,6 @@ def _options(command: type) -> list[str]:
     return sorted(f"--{name}".replace("_", "-") for name in (*fields, "help"))
 
 
-def _results_folder(out: str) -> Path:
-    """The path of the folder of the results, which need not be there.
-
-    Raises:
-      ValueError: if there can be none of this name.
-    """
-    problem = "" if out else "which is empty"
-    try:
-        os.lstat(os.path.join(out, "report.html"))
-    except (FileNotFoundError, PermissionError):
-        pass  # it is made, or told of, when results are written
-    except (OSError, ValueError) as error:
-        problem = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    if problem:
-        raise UserError(
-            f"out must be the path of a folder, got {reprlib.repr(out)} ({problem}); choose "
-            "another --out"
-        )
-    return Path(out)
-
-
 def _exit_code(claims: Sequence[Claim]) -> int:
     return 1 if any(claim.verdict == "does not hold" for claim in claims) else 0
 
@@ -191,6 +227,7 @@ def _exit_code(claims: Sequence[Claim]) -> int:
 COMMANDS = {
     "reproduce": Reproduce,
     "kernel": Kernel,
+    "memory": Memory,
     "theory": Theory,
     "doctor": Doctor,
     "completion": Completion,

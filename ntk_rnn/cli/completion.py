@@ -9,13 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
+from ntk_rnn.cli.memory_layers import LAYERS
 from ntk_rnn.reproduction.studies.configs import Implementation
 
 Shell = Literal["bash", "zsh"]
 SHELLS: tuple[Shell, ...] = get_args(Shell)
 
 # The values of options that take some, where no values stand for the names of files.
-_VALUES = {"--implementation": get_args(Implementation), "--out": (), "--data": ()}
+_VALUES = {
+    "--implementation": get_args(Implementation),
+    "--layer": LAYERS,
+    "--out": (),
+    "--data": (),
+}
 
 _FUNCTION = """\
 _ntk_rnn() {{

@@ -59,8 +59,8 @@ def value_for_memory(
     if least * most > 0:
         raise ValueError(
             f"lags must be between {least + lags:.4g} and {most + lags:.4g}, the memory for the "
-            f"values {low:g} and {high:g}, got {float(lags):g}; change between, or take weights of "
-            "more lags"
+            f"values {low:g} and {high:g}, got {float(lags):g}; take weights of more lags, or look "
+            "between other values"
         )
     from scipy.optimize import root_scalar  # which takes a quarter of the time of all else here
 
