@@ -277,11 +277,11 @@ def test_an_nnx_module_is_a_function_of_its_parameters():
     kernel = nr.empirical_ntk(by_hand, arrays, X)
     for model in (apply_fn, module):
         assert_close(nr.empirical_ntk(model, params, X), kernel, 1e-6)
-        for call in (nr.gradient_descent, nr.train):
-            path = call(model, params, (X, Y), steps=9, learning_rate=1e-2)
-            expected = call(by_hand, arrays, (X, Y), steps=9, learning_rate=1e-2)
-            assert_close(path.train_loss, expected.train_loss, 1e-6)
-            assert_close(apply_fn(path.params, X), by_hand(expected.params, X), 1e-5)
+    for call in (nr.gradient_descent, nr.train):
+        path = call(apply_fn, params, (X, Y), steps=9, learning_rate=1e-2)
+        expected = call(by_hand, arrays, (X, Y), steps=9, learning_rate=1e-2)
+        assert_close(path.train_loss, expected.train_loss, 1e-6)
+        assert_close(apply_fn(path.params, X), by_hand(expected.params, X), 1e-5)
     compiled = chunks._advance._cache_size()
     nr.train(*nr.functional(TanhRNN(8, nnx.Rngs(1))), (X, Y), steps=4, learning_rate=1e-2)
     assert chunks._advance._cache_size() == compiled
