@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -11,11 +10,9 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from ntk_rnn import _terminal
-from ntk_rnn._terminal import UserError
-from ntk_rnn.cli import memory_layers
 from ntk_rnn.cli.completion import SHELLS, Shell, script
-from ntk_rnn.cli.memory_layers import Layer
-from ntk_rnn.cli.values import check_seed, results_folder
+from ntk_rnn.cli.layer_memory import Memory
+from ntk_rnn.cli.values import Folder, check_seed, results_folder
 from ntk_rnn.reproduction import display, registry
 from ntk_rnn.reproduction.checks.topics import TOPICS, Topic
 from ntk_rnn.reproduction.claims import Claim
@@ -28,7 +25,6 @@ _Several = Annotated[
     tyro.conf.arg(metavar="[NAMES ...]", help_behavior_hint="(default: all)"),
 ]
 _Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")]
-_Folder = Annotated[str, tyro.conf.arg(metavar="DIR")]
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class Reproduce:
     """Studies to run."""
     smoke: _Flag = False
     """Run each in seconds, at sizes that show only that it works."""
-    out: _Folder = "results"
+    out: Folder = "results"
     """Folder of the results."""
     seeds: Annotated[
         int | None,
@@ -80,7 +76,7 @@ class Kernel:
     config: Annotated[KernelsConfig, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=KernelsConfig
     )
-    out: _Folder = "results"
+    out: Folder = "results"
     """Folder of the results."""
 
     def __call__(self) -> int:
@@ -99,63 +95,6 @@ class Kernel:
         _terminal.console().print(table)
         display.print_claims([(study.name, claim) for claim in run.claims])
         return _exit_code(run.claims)
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Say which lags a layer learns, in how many steps, and how far back it remembers."""
-
-    layer: Layer = "gaussian"
-    """Which layer: a linear RNN of Gaussian or orthogonal W, or another one."""
-    nu_w: float = 0.3
-    """Variance of the entries of W, for gaussian and orthogonal."""
-    nu_f: float = 1.0
-    """Variance of the entries of F, of B for lru and s4d."""
-    nu_c: float = 1.0
-    """Variance of the entries of C."""
-    r_min: float = 0.0
-    """Inner radius of the ring of eigenvalues, for diagonal and lru."""
-    r_max: float = 1.0
-    """Outer radius of that ring."""
-    seq_len: int = 20
-    """Number T of lags."""
-    lags: Annotated[
-        float | None, tyro.conf.arg(metavar="FLOAT", help_behavior_hint="(default: as it is)")
-    ] = None
-    """Wanted memory, for which nu_w or r_max is changed."""
-    width: int = 1024
-    """Width at which s4d is drawn; of the others it is infinite."""
-    seed: Annotated[int, tyro.conf.arg(metavar="INT")] = 0
-    """Seed of that draw."""
-    out: _Folder = "results"
-    """Folder of the results."""
-
-    def __call__(self) -> int:
-        """Prints a table and writes a figure; returns the exit code."""
-        out = results_folder(self.out)
-        check_seed(self.seed)
-        display.start_jax()
-        import ntk_rnn as nr
-        from ntk_rnn import plotting
-        from ntk_rnn.reproduction import results
-
-        options = self
-        try:
-            if self.lags is not None:
-                name, value = memory_layers.with_memory(self, self.lags)
-                options = dataclasses.replace(self, **{name: value})
-            title, kernel = memory_layers.kernel(options)
-            found = nr.memory(kernel)
-        except ValueError as error:  # of the library, about an option
-            raise UserError(str(error)) from None
-        with results.replacing(out, "memory") as folder:
-            plotting.save(found.plot(), folder)
-            text = json.dumps(dataclasses.asdict(options), indent=2)
-            (folder / "config.json").write_text(text + "\n", encoding="utf-8")
-        screen = _terminal.console()
-        for text in (f"{title}:", found.table(), f"figure: {out / 'memory' / 'figure.png'}"):
-            screen.print(text, soft_wrap=True)
-        return 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
-from ntk_rnn.cli.memory_layers import LAYERS
+from ntk_rnn.cli.layer_memory import LAYERS
 from ntk_rnn.reproduction.studies.configs import Implementation
 
 Shell = Literal["bash", "zsh"]

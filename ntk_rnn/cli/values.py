@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import reprlib
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from ntk_rnn._terminal import UserError
+
+Folder = Annotated[str, tyro.conf.arg(metavar="DIR")]
 
 
 def check_seed(seed: int) -> None:

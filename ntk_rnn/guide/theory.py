@@ -87,8 +87,10 @@ all of this numerically, in about a minute, and prints what it found.
 - **Statement.** $\lVert L_j^\ell - L_j^0 \rVert_F \le B_2 \, \rho_j \, \eta \, \ell$ for
   $\eta < B_1 = 1 / (\rho_{\max} \lVert A \rVert_2^2)$: long lags, whose $\rho_j$ is small, hardly
   move.
-- **Functions.** `ntk_rnn.drift_bound`.
-- **Tests.** `tests/theory/test_theorem_4_1.py`.
+  For white inputs half of a lag is learned in about $\ln 2 / (\eta \rho_j s_j)$ steps, with the
+  energy $s_j$ of the inputs that reach it.
+- **Functions.** `ntk_rnn.drift_bound`; `ntk_rnn.memory` and `ntk_rnn.delay_errors` for the steps.
+- **Tests.** `tests/theory/test_theorem_4_1.py`, `tests/theory/test_memory.py`.
 - **Errata.** The proof of $B_2 = \lVert A^\top b \rVert$ (eqs. 60 and 61) has a gap, and with
   this constant the bound fails in places. $B_2 = \lVert A \rVert_2 \lVert b \rVert$ is rigorous up
   to the limit of stability. Eq. 59 lacks brackets: $(I - \eta A^\top A D)^k$.

@@ -38,12 +38,12 @@ def value_for_memory(
 
     Example:
       >>> import ntk_rnn as nr
-      >>> nu_w = nr.value_for_memory(8, lambda nu_w: nr.lag_weights(50, nu_w, 1.0, 1.0))
+      >>> nu_w = nr.value_for_memory(8.0, lambda nu_w: nr.lag_weights(50, nu_w, 1.0, 1.0))
       >>> print(f"{nu_w:.3f}")
       0.575
       >>> print(f"{nr.memory(nr.lag_weights(50, nu_w, 1.0, 1.0)).lags:.2f}")
       8.00
-      >>> r_max = nr.value_for_memory(8, lambda r: nr.LRU(1, 1, r_max=r).lag_weights(50))
+      >>> r_max = nr.value_for_memory(8.0, lambda r: nr.LRU(1, 1, r_max=r).lag_weights(50))
       >>> print(f"{r_max:.3f}")
       0.951
     """
