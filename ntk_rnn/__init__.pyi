@@ -2,6 +2,7 @@ __version__: str
 __all__: list[str]
 
 from . import data as data
+from ._functions import functional as functional
 from .compression.parts import (
     compress_shards as compress_shards,
     merge_compressed as merge_compressed,
@@ -23,6 +24,7 @@ from .kernels.infinite_width import (
     lag_weight_bound as lag_weight_bound,
     lag_weights as lag_weights,
 )
+from .kernels.layers import layer_gram as layer_gram
 from .kernels.layout import as_matrix as as_matrix
 from .kernels.monte_carlo import (
     MonteCarloNTK as MonteCarloNTK,
@@ -33,6 +35,10 @@ from .kernels.recurrent.limits import (
     recurrent_nngp as recurrent_nngp,
     recurrent_ntk as recurrent_ntk,
 )
+from .layers.diagonal import DiagonalRNN as DiagonalRNN
+from .layers.lru import LRU as LRU
+from .layers.orthogonal import OrthogonalRNN as OrthogonalRNN
+from .layers.s4d import S4D as S4D
 from .models import (
     RNN as RNN,
     LinearRNN as LinearRNN,

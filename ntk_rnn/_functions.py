@@ -9,6 +9,9 @@ from functools import partial
 from types import CellType, FunctionType, MethodType
 from typing import Any
 
+import jax
+
+from ntk_rnn import _checks
 from ntk_rnn._types import ApplyFn
 
 
@@ -39,7 +42,17 @@ class _Merged:
                 "params must be the whole state of the NNX module, "
                 f"graph, params = nnx.split(module), got what does not fit it ({error})"
             ) from error
-        return module(x)
+        before = jax.tree_util.tree_leaves_with_path(state)
+        outputs = module(x)
+        after = dict(jax.tree_util.tree_leaves_with_path(nnx.state(module)))
+        changed = [path for path, value in before if after.get(path) is not value]
+        if changed:  # by dropout or batch normalization: a step of training would lose it
+            raise ValueError(
+                "apply_fn must leave its variables as they are, got an NNX module that changes "
+                f"{jax.tree_util.keystr(changed[0])} when it is called; call module.eval() first, "
+                "which turns dropout off and batch normalization to running statistics"
+            )
+        return outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +100,49 @@ def as_apply_fn(model: Any) -> ApplyFn:
         # A module with an array among its fields has no hash, but its methods are themselves.
         return method if _has_hash(method) else function
     return _hashable(function)
+
+
+def module_of(function: ApplyFn) -> Any:
+    """The object whose method a function is, as a rule a Flax module; ``None`` if it is none."""
+    return getattr(function, "owner", getattr(function, "__self__", None))
+
+
+def functional(module: Any) -> tuple[ApplyFn, Any]:
+    """An NNX module as a pure function and its variables: ``apply_fn(params, x) = module(x)``.
+
+    Both go wherever a function and its parameters go: into kernels, training and ``layer_gram``,
+    which train the ``nnx.Param`` alone and hold other variables fixed. Functions of two modules
+    that differ in their variables alone are equal, so what is compiled for one serves the other.
+    Modules are not in the paper; what is computed of them is (eq. 11, Proposition 3.1).
+
+    Args:
+      module: an NNX module, called with ``x``. It must not change its variables when it is called:
+        ``module.eval()`` turns dropout off, and batch normalization to running statistics.
+
+    Returns:
+      ``apply_fn``, and ``params``: the state of the module, a pytree of arrays. With
+      ``graph, _ = flax.nnx.split(module)``, ``flax.nnx.merge(graph, params)`` is the module with
+      other parameters, as those after training.
+
+    Raises:
+      ValueError: if ``module`` is no NNX module that can be called.
+
+    Example:
+      >>> import jax
+      >>> from flax import nnx
+      >>> import ntk_rnn as nr
+      >>> apply_fn, params = nr.functional(nnx.Linear(2, 1, rngs=nnx.Rngs(0)))
+      >>> x = jax.random.normal(jax.random.key(0), (3, 5, 2))
+      >>> nr.empirical_ntk(apply_fn, params, x).shape
+      (3, 3, 5, 5)
+    """
+    nnx: Any = sys.modules.get("flax.nnx")
+    if nnx is None or not isinstance(module, nnx.Module) or not callable(module):
+        raise ValueError(
+            "module must be an NNX module that can be called, got "
+            f"{_checks.shown(module)}; a Linen module goes in as it is, with what init returned"
+        )
+    return as_apply_fn(module), nnx.split(module)[1]
 
 
 def content(value: Any, within: tuple[Any, ...] = ()) -> Any:

@@ -10,11 +10,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import struct
-from flax.errors import FlaxError
+from flax.errors import FlaxError, InvalidRngError, ModifyScopeVariableError
 from jax import lax
 
 from ntk_rnn import _checks
-from ntk_rnn._functions import as_apply_fn
+from ntk_rnn._functions import as_apply_fn, module_of
 from ntk_rnn._types import ApplyFn
 
 # What becomes of an array among the variables of a model.
@@ -45,6 +45,12 @@ class Network:
         """Outputs at trainable parameters, which must be real."""
         try:
             outputs = self.function(self.joined(params), x)
+        except (InvalidRngError, ModifyScopeVariableError) as error:
+            raise ValueError(
+                "apply_fn must be a function of its parameters and inputs alone, without dropout "
+                f"and without changing its variables ({error}); call the module as for inference, "
+                "as lambda p, x: model.apply(p, x, deterministic=True)"
+            ) from error
         except FlaxError as error:
             raise ValueError(
                 f"params must be what init of this module returned, or fit it ({error})"
@@ -53,7 +59,7 @@ class Network:
         if not jnp.issubdtype(dtype, jnp.floating):
             raise ValueError(
                 f"apply_fn must return real floating outputs, got dtype {dtype}; return the real "
-                "and the imaginary part of complex ones as two outputs"
+                "part of complex ones, or the real and the imaginary part as two outputs"
             )
         return outputs
 
@@ -146,8 +152,7 @@ def _are_params(function: ApplyFn, params: Any) -> list[bool]:
         nodes = jax.tree.leaves(params, is_leaf=lambda node: isinstance(node, nnx.Variable))
         if any(isinstance(node, nnx.Variable) for node in nodes):
             return [isinstance(node, nnx.Param) for node in nodes for _ in jax.tree.leaves(node)]
-    owner = getattr(function, "owner", getattr(function, "__self__", None))
-    is_linen = isinstance(owner, nn.Module)
+    is_linen = isinstance(module_of(function), nn.Module)
     if is_linen and not (isinstance(params, Mapping) and "params" in params):
         found = list(params) if isinstance(params, Mapping) else type(params).__name__
         raise ValueError(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -17,6 +17,9 @@ from ntk_rnn.impulse import response
 from ntk_rnn.sequences import convolved
 
 Evaluation = Literal["auto", "scan", "impulse"]
+
+#: ``start(key, shape, dtype)``, the entries of a parameter at the start.
+Initializer: TypeAlias = Callable[[Any, tuple[int, ...], Any], Array]
 
 
 class LinearRNN(nn.Module):
@@ -91,6 +94,10 @@ class LinearRNN(nn.Module):
         _checks.one_dtype("params", W=w, F=f, C=c)
         return convolved(response(w, f, c, seq_len), x)  # (eq. 5, 9)
 
+    def _start_of_w(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+        """``W`` at the start, which a subclass may draw from another law."""
+        return _normal(self.nu_w, dtype)(key, shape, dtype)
+
 
 class RNN(nn.Module):
     """Recurrent network in the NTK parameterization, with any activation (Proposition 3.1).
@@ -147,6 +154,10 @@ class RNN(nn.Module):
         x = _checks.sequences("x", x)
         return _scan(as_function(self.activation), *_matrices(self, x), x)
 
+    def _start_of_w(self, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+        """``W`` at the start."""
+        return _normal(self.nu_w, dtype)(key, shape, dtype)
+
 
 class ScaledConv(nn.Module):
     """Causal convolution with lag weights (eqs. 7 and 8): ``L_j = sqrt(rho_j) theta_j``.
@@ -197,7 +208,9 @@ class ScaledConv(nn.Module):
         """Outputs ``y``, shape ``(N, T, n_y)``, to inputs ``x``, shape ``(N, T, n_x)``."""
         x = _checks.sequences("x", x)
         scale = self._scale(x.dtype)
-        theta = _param(self, "theta", 1.0, (len(scale), self.out_dim, x.shape[2]), x)
+        theta = parameter(
+            self, "theta", _normal(1.0, x.dtype), (len(scale), self.out_dim, x.shape[2]), x
+        )
         return convolved(scale * theta, x)  # (eq. 7, 8)
 
     def params_from(self, impulse_response: Float[AnyArray, "T n_y n_x"]) -> dict[str, Any]:
@@ -235,13 +248,20 @@ class ScaledConv(nn.Module):
 def _matrices(module: LinearRNN | RNN, x: Array) -> tuple[Array, Array, Array]:
     """The parameters ``W``, ``F`` and ``C`` of a recurrent network."""
     n, in_dim = module.width, x.shape[2]
-    w = _param(module, "W", module.nu_w, (n, n), x)
-    f = _param(module, "F", module.nu_f, (n, in_dim), x)
-    return w, f, _param(module, "C", module.nu_c, (module.out_dim, n), x)
+    w = parameter(module, "W", module._start_of_w, (n, n), x)
+    f = parameter(module, "F", _normal(module.nu_f, x.dtype), (n, in_dim), x)
+    return w, f, parameter(module, "C", _normal(module.nu_c, x.dtype), (module.out_dim, n), x)
 
 
-def _param(module: nn.Module, name: str, variance: Any, shape: tuple[int, ...], x: Array) -> Array:
-    """A parameter with entries ``N(0, variance)`` at the start, in the type of the inputs."""
+def _normal(variance: Any, dtype: Any) -> Initializer:
+    """Entries ``N(0, variance)``."""
+    return nn.initializers.normal(jnp.sqrt(jnp.asarray(variance, dtype)))
+
+
+def parameter(
+    module: nn.Module, name: str, start: Initializer, shape: tuple[int, ...], x: Array
+) -> Array:
+    """A parameter that starts from ``start(key, shape, dtype)``, with the type of the inputs."""
     given = module.get_variable("params", name)
     found = getattr(given, "shape", type(given).__name__)
     if given is not None and found != shape:
@@ -249,8 +269,7 @@ def _param(module: nn.Module, name: str, variance: Any, shape: tuple[int, ...], 
             f"params must hold {name} of shape {shape} for this {type(module).__name__} and x of "
             f"shape {x.shape}, got {found}; pass what init returned for such x"
         )
-    deviation = jnp.sqrt(jnp.asarray(variance, x.dtype))
-    return module.param(name, nn.initializers.normal(deviation), shape, x.dtype)
+    return module.param(name, start, shape, x.dtype)
 
 
 def _scan(

@@ -20,6 +20,7 @@ from ntk_rnn._types import AnyArray
 from ntk_rnn.compression import least_squares
 from ntk_rnn.compression.triangle import CompressedData, for_jax
 from ntk_rnn.impulse import rnn_matrices
+from ntk_rnn.linearity import departure
 from ntk_rnn.loss import Loss, loss_scale
 from ntk_rnn.models import LinearRNN
 from ntk_rnn.sequences import causal_conv, outputs_of_each, unit_impulses
@@ -28,8 +29,8 @@ from ntk_rnn.sequences import causal_conv, outputs_of_each, unit_impulses
 #: those of other arguments, because those of test data may differ. Models whose outputs have
 #: another shape ``(N, ...)`` than the linear ones are trained on targets of that shape.
 Data: TypeAlias = tuple[Float[AnyArray, "_ _ _"], Float[AnyArray, "_ ..."]] | CompressedData
-# A linear model is off by rounding from the convolution with its own impulse response.
-_LINEAR_TO = 1e-3
+# The linear RNN to which parameters belong is off by rounding from its convolution.
+_EQUAL_TO = 1e-3
 
 
 class Sequences(NamedTuple):
@@ -197,16 +198,12 @@ def matching_data(name: str, apply_fn: Network, params: Any, data: Any) -> DataS
     _checks.same(
         f"impulses of {name}", (in_dim, seq_len, out_dim), "apply_fn's response", shape, "shape"
     )
-    if not _checks.is_traced((apply_fn, params, checked)):
-        # The model is tried at the start, where a small one may seem linear, and at parameters of
-        # order 1.
-        each = [_departure(apply_fn, p, checked.inputs) for p in (params, _moved(params))]
-        if not _checks.is_traced(each) and not max(map(float, each)) <= _LINEAR_TO:
-            raise ValueError(
-                f"{name} may be compressed for causal linear models only, got an apply_fn that is "
-                f"off by {max(map(float, each)):.2g} from the convolution with its impulse "
-                "response; pass the sequences (x, y) themselves"
-            )
+    wrong = departure(apply_fn, params, (seq_len, in_dim), checked.inputs.dtype)
+    if wrong:
+        raise ValueError(
+            f"{name} may be compressed for causal linear models only, got an apply_fn that {wrong};"
+            " pass the sequences (x, y) themselves"
+        )
     return checked
 
 
@@ -233,25 +230,22 @@ def check_linear_rnn(apply_fn: Network, params: Any, data: DataSet) -> None:
     seq_len, out_dim, in_dim = data.shape
     impulses = unit_impulses(seq_len, in_dim, data.inputs.dtype)
     own, _ = separated(LinearRNN(len(rnn_matrices(params)[0]), out_dim), params)
-    departure = _departure(apply_fn, params, impulses, own)
-    if not _checks.is_traced(departure) and not float(departure) <= _LINEAR_TO:
+    distance = _distance(apply_fn, own, params, impulses)
+    if not _checks.is_traced(distance) and not float(distance) <= _EQUAL_TO:
         raise ValueError(
             "kernel_drift is of a LinearRNN, got an apply_fn that is off by "
-            f"{float(departure):.2g} from the LinearRNN of its parameters; leave kernel_drift out"
+            f"{float(distance):.2g} from the LinearRNN of its parameters; leave kernel_drift out"
         )
 
 
 @jax.jit
-def _departure(
-    apply_fn: Network,
-    params: Any,
-    impulses: Float[Array, "n_x T n_x"],
-    reference: Network | None = None,
+def _distance(
+    apply_fn: Network, own: Network, params: Any, impulses: Float[Array, "n_x T n_x"]
 ) -> Float[Array, ""]:
-    """The relative distance of outputs from the convolution with the impulse response (eq. 5).
+    """The relative distance of outputs from the convolution with a model's response (eq. 5).
 
     It is taken for inputs of order 1, and for those that give outputs of order 10, where no
-    saturation can hide. The impulse response is that of ``reference``, or the model's own.
+    saturation can hide. The impulse response is that of ``own``.
     """
     key = jax.random.key(0)
     x = jax.random.normal(key, (2, *impulses.shape[1:]), impulses.dtype)
@@ -259,21 +253,8 @@ def _departure(
     size = jnp.sqrt(jnp.mean(small**2))
     factor = jnp.where(size > 0, 10 / size, 1).astype(x.dtype)
     large = apply_fn(params, factor * x)
-    response = (reference or apply_fn)(params, impulses).transpose(1, 2, 0)
-    expected = causal_conv(response, x)
+    expected = causal_conv(own(params, impulses).transpose(1, 2, 0), x)
     gaps = jnp.stack(
         [jnp.linalg.norm(small - expected), jnp.linalg.norm(large / factor - expected)]
     )
     return jnp.max(jnp.where(gaps > 0, gaps / jnp.linalg.norm(small), 0))
-
-
-@jax.jit
-def _moved(params: Any) -> Any:
-    """Parameters moved at random, by numbers of order 1."""
-
-    def move(index: int, leaf: Array) -> Array:
-        key = jax.random.fold_in(jax.random.key(1), index)
-        return leaf + jax.random.normal(key, leaf.shape, leaf.dtype)
-
-    leaves, structure = jax.tree.flatten(params)
-    return jax.tree.unflatten(structure, [move(*item) for item in enumerate(leaves)])

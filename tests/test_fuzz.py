@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from hypothesis import given, settings, strategies as st
 
 import ntk_rnn as nr
@@ -63,7 +64,7 @@ WITHOUT_ARGUMENTS = {
 }  # fmt: skip
 
 # Modules of Flax, which are called by ``apply``.
-MODELS = {"LinearRNN.apply", "RNN.apply", "ScaledConv.apply"}
+MODELS = {"LinearRNN.apply", "LRU.apply", "RNN.apply", "ScaledConv.apply"}
 
 
 def unchanged(q, u):
@@ -96,6 +97,7 @@ def calls() -> dict[str, Call]:
     nu = {"nu_w": 0.3, "nu_f": 1.0, "nu_c": 1.0}
     nan = ("not finite", "with nan")
     relu = nr.RNN(4, 1, "relu")
+    lru = nr.LRU(4, 1)
     recurrent = {
         "x1": x, "x2": x, "activation": "erf", **nu, "output": "last",
         "lengths1": np.array([1, 2, 3, 3]), "lengths2": np.array([3, 2, 1, 3]),
@@ -116,6 +118,32 @@ def calls() -> dict[str, Call]:
         ),
         "RNN": Call(nr.RNN, {"width": 4, "out_dim": 1, "activation": "relu", **nu}),
         "RNN.apply": Call(lambda x: relu.apply(relu.init(key, x), x), {"x": x}),
+        "OrthogonalRNN": Call(
+            nr.OrthogonalRNN, {"width": 4, "out_dim": 1, **nu, "evaluation": "auto"}
+        ),
+        "DiagonalRNN": Call(
+            nr.DiagonalRNN,
+            {
+                "width": 4, "out_dim": 1, "r_min": 0.1, "r_max": 0.9, "nu_f": 1.0, "nu_c": 1.0,
+                "real": False,
+            },
+        ),
+        "LRU": Call(
+            nr.LRU,
+            {
+                "width": 4, "out_dim": 1, "r_min": 0.1, "r_max": 0.9, "max_phase": 1.0,
+                "nu_f": 1.0, "nu_c": 1.0,
+            },
+        ),
+        "LRU.apply": Call(lambda x: lru.apply(lru.init(key, x), x), {"x": x}),
+        "S4D": Call(
+            nr.S4D,
+            {
+                "width": 4, "out_dim": 1, "variant": "lin", "order": 2, "dt_min": 0.001,
+                "dt_max": 0.1, "nu_f": 1.0, "nu_c": 1.0,
+            },
+            also={"order": "width"},
+        ),
         "ScaledConv": Call(nr.ScaledConv, {"lag_weights": rho, "out_dim": 1}),
         "ScaledConv.apply": Call(lambda x: conv.apply(conv.init(key, x), x), {"x": x}),
         "ScaledConv.params_from": Call(conv.params_from, {"impulse_response": response}),
@@ -194,6 +222,12 @@ def calls() -> dict[str, Call]:
         "finite_width_gram": Call(
             nr.finite_width_gram, {"params": params, "seq_len": 3}
         ),
+        "layer_gram": Call(
+            nr.layer_gram,
+            {"apply_fn": model.apply, "params": params, "seq_len": 3, "in_dim": 1},
+            examples=10, also={"in_dim": "params"},
+        ),
+        "functional": Call(nr.functional, {"module": nnx.Linear(1, 1, rngs=nnx.Rngs(0))}),
         "FiniteWidthGram.ntk": Call(gram.ntk, {"x1": x, "x2": x, "full": False}),
         "FiniteWidthGram.drift": Call(gram.drift, {"initial": gram}),
         "write_ntk": Call(

@@ -244,6 +244,86 @@ def test_functions_without_a_hash_are_compiled_once():
     np.testing.assert_array_equal(path.train_loss, expected.train_loss)
 
 
+class TanhRNN(nnx.Module):
+    def __init__(self, width, rngs):
+        key = rngs.params
+        self.w = nnx.Param(jax.random.normal(key(), (width, width)) / width**0.5)
+        self.f = nnx.Param(jax.random.normal(key(), (width, 2)))
+        self.c = nnx.Param(jax.random.normal(key(), (1, width)) / width**0.5)
+
+    def __call__(self, x):
+        def step(h, force):
+            h = jnp.tanh(h @ self.w[...].T + force)
+            return h, h
+
+        forcing = (x @ self.f[...].T).swapaxes(0, 1)
+        _, states = jax.lax.scan(step, jnp.zeros_like(forcing[0]), forcing)
+        return (states @ self.c[...].T).swapaxes(0, 1)
+
+
+def by_hand(params, x):
+    h, outputs = jnp.zeros((len(x), 8), x.dtype), []
+    for t in range(x.shape[1]):
+        h = jnp.tanh(h @ params["w"].T + x[:, t] @ params["f"].T)
+        outputs.append(h @ params["c"].T)
+    return jnp.stack(outputs, axis=1)
+
+
+def test_an_nnx_module_is_a_function_of_its_parameters():
+    module = TanhRNN(8, nnx.Rngs(0))
+    apply_fn, params = nr.functional(module)
+    np.testing.assert_array_equal(apply_fn(params, X), module(X))
+    arrays = {name: getattr(module, name)[...] for name in "wfc"}
+    kernel = nr.empirical_ntk(by_hand, arrays, X)
+    for model in (apply_fn, module):
+        assert_close(nr.empirical_ntk(model, params, X), kernel, 1e-6)
+    for call in (nr.gradient_descent, nr.train):
+        path = call(apply_fn, params, (X, Y), steps=9, learning_rate=1e-2)
+        expected = call(by_hand, arrays, (X, Y), steps=9, learning_rate=1e-2)
+        assert_close(path.train_loss, expected.train_loss, 1e-6)
+        assert_close(apply_fn(path.params, X), by_hand(expected.params, X), 1e-5)
+    compiled = chunks._advance._cache_size()
+    nr.train(*nr.functional(TanhRNN(8, nnx.Rngs(1))), (X, Y), steps=4, learning_rate=1e-2)
+    assert chunks._advance._cache_size() == compiled
+
+
+@pytest.mark.usefixtures("unannotated")
+@pytest.mark.parametrize("what", ["d", "n"])
+def test_modules_that_change_themselves_are_refused(what):
+    class Changing(nnx.Module):
+        def __init__(self, rngs):
+            self.linear = nnx.Linear(2, 1, rngs=rngs)
+            self.n = nnx.BatchNorm(2, use_running_average=what != "n", rngs=rngs)
+            self.d = nnx.Dropout(0.5, deterministic=what != "d", rngs=rngs)
+
+        def __call__(self, x):
+            return self.linear(self.d(self.n(x)))
+
+    module = Changing(nnx.Rngs(0))
+    apply_fn, params = nr.functional(module)
+    for call in CALLS.values():
+        for model in (apply_fn, module):
+            with pytest.raises(ValueError, match=rf"changes \['{what}'\].*call module.eval\(\)"):
+                call(model, params)
+    module.eval()
+    nr.empirical_ntk(*nr.functional(module), X)
+
+
+@pytest.mark.usefixtures("unannotated")
+def test_linen_modules_in_training_mode_are_refused():
+    model, params, _, _ = linen()
+    for call in CALLS.values():
+        with pytest.raises(ValueError, match=r"apply_fn must be a function of .* as for inference"):
+            call(lambda v, x: model.apply(v, x, train=True), params)
+
+
+@pytest.mark.usefixtures("unannotated")
+@pytest.mark.parametrize("module", [None, nnx.Linear, nn.Dense(1), lambda x: x])
+def test_what_is_no_nnx_module_is_named(module):
+    with pytest.raises(ValueError, match="module must be an NNX module that can be called, got"):
+        nr.functional(module)
+
+
 RNN = nr.LinearRNN(3, 1)
 START = jax.jit(RNN.init)(jax.random.key(1), X)
 CALLS = {

@@ -18,7 +18,7 @@ def is_traced(tree: Any) -> bool:
 
 def shown(value: Any) -> str:
     """A value as messages show it: in one line, and an array by its type and shape."""
-    if np.shape(getattr(value, "shape", ())) and hasattr(value, "dtype"):
+    if hasattr(value, "shape") and np.shape(value.shape) and hasattr(value, "dtype"):
         return f"{type(value).__name__} of {value.dtype} and shape {value.shape}"
     return " ".join(_SHORT.repr(value).split())
 

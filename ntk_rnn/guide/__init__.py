@@ -12,6 +12,8 @@ What to read first depends on what you want to do:
 - [Own data](guide/own_data.html): from recordings to models, and to a small RNN that can be used
   elsewhere.
 - [Own model](guide/own_model.html): neural tangent kernels of any network.
+- [Own layer](guide/own_layer.html): what any causal linear layer learns first, such as an LRU or a
+  state-space layer.
 - [Coming from neural-tangents](guide/from_neural_tangents.html): which name is which, and what
   differs.
 - [Long runs](guide/long_runs.html): mini-batches, checkpoints, interruptions, ensembles.

@@ -45,7 +45,9 @@ Kernels are over what is trained, and training moves nothing else:
 - of the state of an NNX module: its `nnx.Param`.
 
 What is held fixed comes back unchanged in the `params` of a path of training. So an NNX module goes
-in with its state, and is put together again from the state that comes out:
+in with its state, and is put together again from the state that comes out. `ntk_rnn.functional`
+gives both a function and the state at once. A module that changes its variables when it is called,
+by dropout or batch normalization, is refused; `module.eval()` first makes it one that does not.
 
 >>> from flax import nnx
 >>> class Decoder(nnx.Module):
@@ -72,6 +74,8 @@ static)(x)` with `p, static = eqx.partition(module, eqx.is_array)` for Equinox.
 - `ntk_rnn.analytic_ntk`: the linear RNN of infinite width, from its lag weights.
 - `ntk_rnn.finite_width_gram`: the linear RNN at any width, exactly. It is the fastest for linear
   RNNs, because it differentiates the network once, and not once for each sequence.
+- `ntk_rnn.layer_gram`: any causal linear layer, once for all sequences
+  ([Own layer](own_layer.html)).
 - `ntk_rnn.empirical_ntk`: any network, exactly, by neural-tangents. Memory grows with the number
   of parameters times `N T n_y`; `batch_size=` bounds `N`.
 - `ntk_rnn.monte_carlo_ntk`: any network, with a standard error that falls as one over the root of

@@ -36,8 +36,12 @@ all of this numerically, in about a minute, and prints what it found.
      \delta_{pr} Q_{jk}^{qs} + \delta_{qs} P_{jk}^{pr} +
      \sum_{a < j, \, b < k} P_{ab}^{pr} Q_{j-1-a,\,k-1-b}^{qs}. $$
   Up to $O(1/\sqrt n)$ they are $\rho_j$ on the diagonal and 0 elsewhere.
-- **Functions.** `ntk_rnn.finite_width_gram`, `ntk_rnn.FiniteWidthGram`.
-- **Tests.** `tests/kernels/test_finite_width.py`.
+  For any other causal linear layer they are the kernel between unit impulses; see
+  [Own layer](own_layer.html).
+- **Functions.** `ntk_rnn.finite_width_gram`, `ntk_rnn.FiniteWidthGram`; `ntk_rnn.layer_gram`, with
+  `ntk_rnn.OrthogonalRNN`, `ntk_rnn.DiagonalRNN`, `ntk_rnn.LRU` and `ntk_rnn.S4D`.
+- **Tests.** `tests/kernels/test_finite_width.py`, `tests/kernels/test_layers.py`,
+  `tests/layers/test_layers.py`.
 
 ## The kernel by sampling (Lemma B.1)
 

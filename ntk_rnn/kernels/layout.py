@@ -56,14 +56,19 @@ def as_matrix(
     return array.transpose(axes).reshape(rows, -1)
 
 
-def refuse_too_large(shape: tuple[int, ...], dtype: Any) -> None:
+def refuse_too_large(
+    shape: tuple[int, ...],
+    dtype: Any,
+    names: str = "x1 and x2",
+    remedy: str = "write it to a file in blocks with write_ntk, or call with fewer sequences at a "
+    "time",
+) -> None:
     """Raises ``ValueError`` for a kernel larger than all memory, which would end the process."""
     size, memory = math.prod(shape) * np.dtype(dtype).itemsize, _memory()
     if memory is not None and size > memory:
         raise ValueError(
-            f"x1 and x2 must give a kernel that fits into memory, got shape {shape} of "
-            f"{np.dtype(dtype)}: {size / 1e9:.4g} GB of {memory / 1e9:.4g} GB; write it to a file "
-            "in blocks with write_ntk, or call with fewer sequences at a time"
+            f"{names} must give a kernel that fits into memory, got shape {shape} of "
+            f"{np.dtype(dtype)}: {size / 1e9:.4g} GB of {memory / 1e9:.4g} GB; {remedy}"
         )
 
 
