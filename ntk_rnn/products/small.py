@@ -21,6 +21,10 @@ from ntk_rnn.products.panels import dot, length
 # Lags up to which a loop over them is unrolled, for a turn of a loop outlasts a small product.
 _UNROLLED = 32
 
+#: The smallest leak, relative to the start of a chain, whose square is told from rounding, in parts
+#: of the root of the unit of rounding.
+LEAST_LEAK = 3.0
+
 einsum = partial(jnp.einsum, precision="highest")
 
 
@@ -49,19 +53,26 @@ class Chains(NamedTuple):
     columns: Float[Array, "T R n_x"]
     rows: Float[Array, "T n_y R"]
 
-    def in_columns(self) -> tuple[Float[Array, "R k"], Float[Array, "R m"]]:
-        """All vectors that ``W``, and its transpose, are multiplied with: not the last lags."""
+    def relative(self) -> tuple[Float[Array, "R k"], Float[Array, "R m"]]:
+        """All vectors that ``W``, and its transpose, are multiplied with: not the last lags.
+
+        They are relative to the size of the start of their chain.
+        """
         size = self.columns.shape[1]
         columns = self.columns[:-1].transpose(1, 0, 2).reshape(size, -1)
-        return columns, self.rows[:-1].reshape(-1, size).T
+        rows = self.rows[:-1].reshape(-1, size).T
+        # From a start of zero nothing leaks.
+        starts = length(self.columns[0]), length(self.rows[0])
+        by_columns, by_rows = (jnp.where(start > 0, start, 1) for start in starts)
+        return columns / by_columns, rows / by_rows
 
 
 class Leaks(NamedTuple):
     """What ``W`` makes of the subspace outside of it.
 
-    For ``b`` in the subspace, ``|(I - P P^T) W P b| / sqrt(n) = |forward b|``, and so for the
-    transpose of ``W`` and ``backward``. Both are triangles of a QR factorization, since squares
-    would hold half of the digits.
+    For ``b`` in the subspace, ``|(I - P P^T) W P b|^2 / n = b^T forward b``, and so for the
+    transpose of ``W`` and ``backward``. As squares they hold half of the digits, which is enough
+    for leaks of ``LEAST_LEAK`` and more.
 
     Attributes:
       forward: of ``W``, shape ``(R, R)``.
@@ -80,23 +91,10 @@ class Leaks(NamedTuple):
         if lags == 0:
             return jnp.zeros((), chains.rows.dtype)
         squares = [
-            jnp.sum(leak.reshape(len(leak), lags, -1) ** 2, axis=(0, 2)) for leak in self.of(chains)
+            jnp.sum((vectors * dot(gram, vectors)).reshape(len(gram), lags, -1), axis=(0, 2))
+            for gram, vectors in zip(self, chains.relative(), strict=True)
         ]
-        return jnp.sqrt(jnp.max(jnp.stack(squares)))
-
-    def of(self, chains: Chains) -> tuple[Float[Array, "R k"], Float[Array, "R m"]]:
-        """What of the chains leaves the subspace, relative to the size of their starts."""
-
-        def relative(vectors: Array, start: Array) -> Array:
-            size = length(start)
-            # From a start of zero nothing leaks.
-            return vectors / jnp.where(size > 0, size, 1)
-
-        columns, rows = chains.in_columns()
-        return (
-            dot(self.forward, relative(columns, chains.columns[0])),
-            dot(self.backward, relative(rows, chains.rows[0])),
-        )
+        return jnp.sqrt(jnp.maximum(jnp.max(jnp.stack(squares)), 0))
 
 
 def scale_of(width: int, dtype: Any) -> Float[Array, ""]:
@@ -108,19 +106,13 @@ def chains_of(small: Small, scale: Float[Array, ""], seq_len: int) -> Chains:
     """Both chains of the impulse response, in the subspace."""
     w = small.w * scale
 
-    def step(ends: tuple[Array, Array], _: None = None) -> tuple[tuple[Array, Array], Chains]:
+    def step(ends: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], Chains]:
         column, row = dot(w, ends[0]), dot(ends[1], w)
         return (column, row), Chains(column, row)
 
     first = small.f, small.c
-    if seq_len > _UNROLLED:
-        _, following = lax.scan(step, first, length=seq_len - 1)
-        return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), Chains(*first), following)
-    lags, ends = [Chains(*first)], first
-    for _ in range(seq_len - 1):
-        ends, lag = step(ends)
-        lags.append(lag)
-    return jax.tree.map(lambda *lags: jnp.stack(lags), *lags)
+    _, following = lax.scan(step, first, length=seq_len - 1, unroll=seq_len <= _UNROLLED)
+    return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), Chains(*first), following)
 
 
 def response_of(small: Small, chains: Chains, scale: Float[Array, ""]) -> Float[Array, "T n_y n_x"]:

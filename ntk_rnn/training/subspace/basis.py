@@ -20,7 +20,7 @@ from ntk_rnn.products.panels import (
     with_directions,
 )
 from ntk_rnn.products.small import Leaks, Small, chains_of, scale_of
-from ntk_rnn.training.subspace.memory import check_growth
+from ntk_rnn.training.subspace.memory import check_growth, refuse_too_wide
 from ntk_rnn.training.subspace.network import Network
 
 # Directions that are added at once for each of both chains.
@@ -47,38 +47,68 @@ class Basis(NamedTuple):
 def basis_of(network: Network, seq_len: int, tolerance: float) -> Basis:
     """The subspace that both chains before training, and what is known of ``W``, span.
 
-    Each chain is followed to where it has become so short that its rest is tolerated, since all
-    these directions are needed: no triangle has to show which.
-
     Args:
       network: before training.
       seq_len: number ``T`` of lags.
       tolerance: what may leak, relative to the starts of the chains.
     """
-    starts = ends = network.f, network.c.T
+    starts = network.f, network.c.T
     panels = spanning(network.known, network.source, jnp.concatenate(starts, axis=1))
-    for _ in range(seq_len - 1):
-        ends, candidates = _following(panels, starts, ends, tolerance)
-        if not jnp.any(candidates):
-            break
-        check_growth(network, panels, candidates.shape[1])
-        panels = spanning(panels, network.source, candidates)
+    unchanged = jnp.zeros((0, 0), network.f.dtype)
+    panels = with_chains(panels, network, starts, unchanged, seq_len, tolerance)
+    check_growth(network, panels, 0)
     return _described(panels)
+
+
+def with_chains(
+    panels: Panels,
+    network: Network,
+    starts: tuple[Float[Array, "n n_x"], Float[Array, "n n_y"]],
+    change: Float[Array, "r r"],
+    seq_len: int,
+    tolerance: float,
+) -> Panels:
+    """The panels with a basis that spans both chains of a network, too.
+
+    Each chain is followed to where it has become so short that its rest is tolerated.
+
+    Args:
+      panels: what is known.
+      network: before training.
+      starts: of both chains, in the span of the basis.
+      change: what training has added to ``P^T W P``, of the first ``r`` vectors of the basis.
+      seq_len: number ``T`` of lags.
+      tolerance: what may leak, relative to the starts of the chains.
+    """
+    ends = starts
+    for _ in range(seq_len - 1):
+        more = panels.capacity - len(change)
+        padded_change = jnp.pad(change, ((0, more), (0, more)))
+        ends, candidates = _following(panels, padded_change, starts, ends, tolerance)
+        if jnp.any(candidates):
+            refuse_too_wide(network, panels.room_for(candidates.shape[1]))
+            panels = spanning(panels, network.source, candidates)
+    return panels
 
 
 @jax.jit
 def _following(
     panels: Panels,
+    change: Float[Array, "R R"],
     starts: tuple[Float[Array, "n n_x"], Float[Array, "n n_y"]],
     ends: tuple[Float[Array, "n n_x"], Float[Array, "n n_y"]],
     tolerance: Any,
 ) -> tuple[tuple[Float[Array, "n n_x"], Float[Array, "n n_y"]], Float[Array, "n k"]]:
     """The next lag of both chains, and what of it leaves the subspace by more than is tolerated."""
     following, found = [], []
-    for panel, start, end in zip(panels[1:3], starts, ends, strict=True):
-        vectors = dot(panel, dot(panels.basis.T, end))
+    change = change * scale_of(len(panels.basis), panels.basis.dtype)
+    for panel, changed, start, end in zip(
+        panels[1:3], (change, change.T), starts, ends, strict=True
+    ):
+        inside = dot(panels.basis.T, end)
+        vectors = dot(panel, inside)
         new = outside(panels.basis, vectors)
-        following.append(vectors)
+        following.append(vectors + dot(panels.basis, dot(changed, inside)))
         found.append(jnp.where(length(new) > tolerance * length(start), new, 0))
     return (following[0], following[1]), jnp.concatenate(found, axis=1)
 
@@ -140,17 +170,18 @@ def leaking(
     panels = basis.panels
     scale = scale_of(len(panels.basis), panels.basis.dtype)
     chains, found = chains_of(small, scale, seq_len), []
-    for leak, panel, vectors in zip(
-        basis.leaks.of(chains), panels[1:3], chains.in_columns(), strict=True
-    ):
-        _, values, right = jnp.linalg.svd(leak, full_matrices=False)
+    for gram, panel, vectors in zip(basis.leaks, panels[1:3], chains.relative(), strict=True):
+        if vectors.shape[1] > len(vectors):  # as many, with the same sums of squares
+            vectors = jnp.linalg.qr(vectors.T, mode="r").T
+        squares, right = jnp.linalg.eigh(dot(vectors.T, dot(gram, vectors)))
+        values = jnp.sqrt(jnp.maximum(squares[::-1], 0))[:_OF_EACH]
+        right = right[:, ::-1][:, :_OF_EACH]
         # The largest one is, since many smaller ones together may be more than is tolerated.
-        worth = values[:_OF_EACH] >= jnp.minimum(_WORTH * tolerance, values[0])
-        right = right[:_OF_EACH]
+        worth = values >= jnp.minimum(_WORTH * tolerance, values[0])
         # Their signs are left to rounding, and other directions would be those of another W.
-        largest = jnp.argmax(jnp.abs(right), axis=1, keepdims=True)
-        right *= jnp.sign(jnp.take_along_axis(right, largest, axis=1))
-        most = jnp.where(worth[None], right.T, 0)
+        largest = jnp.argmax(jnp.abs(right), axis=0, keepdims=True)
+        right *= jnp.sign(jnp.take_along_axis(right, largest, axis=0))
+        most = jnp.where(worth[None], right, 0)
         found.append(outside(panels.basis, dot(panel, dot(vectors, most))))
     candidates = jnp.concatenate(found, axis=1)
     room = AT_ONCE - candidates.shape[1]
@@ -159,34 +190,18 @@ def leaking(
 
 @jax.jit
 def _leak(basis: Float[Array, "n R"], panel: Float[Array, "n R"]) -> Float[Array, "R R"]:
-    """A triangle, which shows how long a panel makes vectors outside of the basis.
-
-    It is that of a QR factorization, by products that rows which are split over devices take part
-    in where they are. The eigenvalues of ``panel^T panel`` hold half of the digits, so directions
-    that the panel shortens are mapped once more, apart from the others and orthogonal to them.
-    """
-    panel = outside(basis, panel)
-    values, vectors = jnp.linalg.eigh(dot(panel.T, panel))
-    # All are where the panel is 0, as of a W of 0.
-    small = values <= jnp.sqrt(jnp.finfo(panel.dtype).eps) * values[-1]
-    lengths = jnp.sqrt(jnp.where(small, 0, values))
-    long = dot(panel, vectors * jnp.where(small, 0, 1 / jnp.where(small, 1, lengths))[None])
-    short = jnp.where(small[None], vectors, 0)
-    rest = dot(panel, short)
-    along = dot(long.T, rest)
-    rest -= dot(long, along)
-    squares, directions = jnp.linalg.eigh(dot(rest.T, rest))
-    above = lengths[:, None] * vectors.T + dot(along, short.T)
-    below = jnp.sqrt(jnp.maximum(squares, 0))[:, None] * dot(short, directions).T
-    return jnp.linalg.qr(jnp.concatenate([above, below]), mode="r")
+    """The Gram matrix of what a panel makes outside of the basis."""
+    new = outside(basis, panel)
+    return dot(new.T, new)
 
 
 def _described(panels: Panels) -> Basis:
     """The basis with what is computed from its panels, one after the other for want of memory."""
     leaks = Leaks(*(_leak(panels.basis, panel) for panel in panels[1:3]))
-    return Basis(panels, _core(panels), leaks)
+    return Basis(panels, core_of(panels), leaks)
 
 
 @jax.jit
-def _core(panels: Panels) -> Float[Array, "R R"]:
+def core_of(panels: Panels) -> Float[Array, "R R"]:
+    """``P^T W P``."""
     return panels.core() * len(panels.basis) ** 0.5

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntk_rnn.objective import DataSet
-from ntk_rnn.products.panels import ROUNDING, Source
+from ntk_rnn.products.panels import ROUNDING, dot
 from ntk_rnn.products.small import Small, scale_of
-from ntk_rnn.training.subspace.basis import Basis, grown, leaking, moved_to, padded
+from ntk_rnn.training.subspace.basis import Basis, core_of, moved_to, padded, with_chains
 from ntk_rnn.training.subspace.loop import Setting, evaluated
+from ntk_rnn.training.subspace.network import Network
 
 
 class Distances(NamedTuple):
@@ -28,32 +29,26 @@ class Distances(NamedTuple):
 
 
 def distances(
-    setting: Setting, source: Source, basis: Basis, data: DataSet, small: Small
+    setting: Setting, network: Network, basis: Basis, data: DataSet, small: Small
 ) -> Distances:
     """Compares a network in a subspace with the wide network at the same parameters.
 
-    The wide one is evaluated in a subspace from which nothing leaks: it is made larger by products
-    with ``W`` until both chains lie in it.
+    The wide one is evaluated in a subspace that both of its chains lie in, from lag to lag by
+    products with ``W``.
 
     Args:
       setting: how the network is trained.
-      source: where products with ``W`` come from.
+      network: before training.
       basis: the subspace. It is left as it is.
       data: training data.
       small: the network in it.
     """
-    seq_len, scale = data.shape[0], scale_of(len(basis.panels.basis), small.w.dtype)
+    seq_len, scale = data.shape[0], scale_of(network.width, small.w.dtype)
     bound = ROUNDING * float(jnp.finfo(small.w.dtype).eps)
-    whole, exact = jax.tree.map(jnp.copy, basis), small
-    while True:
-        candidates, leak = leaking(whole, exact, seq_len, bound)
-        if leak <= bound:
-            break
-        before, rank = whole.core, int(whole.panels.rank)
-        whole = grown(whole, source, candidates)
-        exact = moved_to(whole.core, exact, before)
-        if int(whole.panels.rank) == rank:  # what is left is rounding
-            break
+    p = basis.panels.basis
+    starts = dot(p, small.f), dot(p, small.c.T)
+    panels = with_chains(basis.panels, network, starts, small.w - basis.core, seq_len, bound)
+    exact = moved_to(core_of(panels), small, basis.core)
     response, gradient = evaluated(setting, scale, data, small)
     expected, slope = evaluated(setting, scale, data, exact)
     return Distances(

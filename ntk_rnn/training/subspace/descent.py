@@ -17,8 +17,7 @@ from ntk_rnn._types import AnyArray, Params
 from ntk_rnn.impulse import response
 from ntk_rnn.loss import Loss, check_loss
 from ntk_rnn.objective import Data
-from ntk_rnn.products.panels import ROUNDING
-from ntk_rnn.products.small import Small
+from ntk_rnn.products.small import LEAST_LEAK, Small
 from ntk_rnn.products.wide import WideRNN
 from ntk_rnn.sequences import convolved
 from ntk_rnn.training.long_runs import check_batches, number_of_steps
@@ -85,8 +84,8 @@ def subspace_descent(
       certify_at: steps at which the whole network is evaluated, too, and compared, shape ``(K,)``.
         They are recorded as well, and so is the last step. Each costs some ten products with ``W``.
       tolerance: the largest part of a chain's vector that may leave the subspace, relative to the
-        start of the chain, at least 100 units of rounding; 1.5e-3 in float64 and 7e-3 in float32 if
-        ``None``.
+        start of the chain, at least three roots of the unit of rounding; 1.5e-3 in float64 and 7e-3
+        in float32 if ``None``.
       allow_unstable: whether to take a learning rate past the largest that is stable at the start.
 
     Returns:
@@ -122,7 +121,7 @@ def subspace_descent(
     if tolerance is None:
         tolerance = _TOLERANCE[network.f.dtype.name]
     _checks.positive(learning_rate=learning_rate, tolerance=tolerance)
-    least = ROUNDING * float(jnp.finfo(network.f.dtype).eps)
+    least = LEAST_LEAK * float(jnp.finfo(network.f.dtype).eps) ** 0.5
     if tolerance < least:
         raise ValueError(
             f"tolerance must be at least {least:.2g}, what rounding leaves in {network.f.dtype}, "

@@ -184,8 +184,8 @@ class Descent:
                     raise infinite_start()
                 return rows, found, int(self._state.step)
             if records[last] in certified:
-                data, source = self._problem.data, self._network.source
-                found.append(distances(self._setting, source, self._basis, data, self.small))
+                data = self._problem.data
+                found.append(distances(self._setting, self._network, self._basis, data, self.small))
         return rows, found, None
 
     def _no_rows(self, count: int) -> Rows:
