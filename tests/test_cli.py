@@ -346,7 +346,7 @@ def test_memory_is_that_of_the_layer(tmp_path, capsys, options, layer, kernel):
 
 def s4d_gram(variant, width, seed, seq_len):
     layer = nr.S4D(width, 1, variant=variant)
-    params = layer.init(jax.random.key(seed), np.zeros((1, seq_len, 1), np.float32))
+    params = layer.init(jax.random.key(seed), jnp.zeros((1, seq_len, 1)))
     return nr.layer_gram(layer, params, seq_len, 1)
 
 

@@ -1,15 +1,16 @@
-"""What a causal linear layer remembers, and how soon it learns it, by its lag weights.
+"""What a causal linear layer remembers, and how soon it learns it.
 
 The kernel of such a layer is a Gram matrix ``G`` over the entries of its impulse response, and its
-diagonal has a weight ``rho_j`` for each lag. Where ``A^T A`` and ``G`` are nearly diagonal, each
-lag is learned by itself: what is left of it falls by a factor of ``1 - eta rho_j s_j`` a step, with
-the energy ``s_j`` of the inputs that reach it.
+diagonal has a weight ``rho_j`` for each lag. With lag weights, and where ``A^T A`` is nearly
+diagonal, each lag is learned by itself: what is left of it falls by a factor of
+``1 - eta rho_j s_j`` a step, with the energy ``s_j`` of the inputs that reach it. With a Gram
+matrix, lags are learned along the eigenvectors of ``G^{1/2} A^T A G^{1/2}``.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -19,8 +20,10 @@ from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.triangle import CompressedData, compress
 from ntk_rnn.objective import Impulses, as_data_set
 from ntk_rnn.regression.roots import check_kernel
-from ntk_rnn.regression.solver import kernel_regression
 from ntk_rnn.theory.lag_memory import LagMemory, remembered
+
+# Steps beyond it are never taken, and rounding has a part in what they learn.
+_LAST_STEP = 1e16
 
 
 def memory(
@@ -36,11 +39,12 @@ def memory(
     """Which lags a causal linear layer learns, and how soon (eq. 20, Theorem 4.1).
 
     The weight ``rho_j`` of a lag is the mean over entries of the impulse response of
-    ``G[j,p,q; j,p,q]``. What is left of a lag after ``l`` steps is ``(1 - eta rho_j s_j)^l``, so
-    ``part`` of it is learned after ``log(1 - part) / log|1 - eta rho_j s_j|`` steps, about
-    ``log(2) / (eta rho_j s_j)`` for one half. This takes each lag by itself: it is exact for lag
-    weights and ``A^T A = diag(s)``, and ``LagMemory.off_diagonal`` says how far a Gram matrix is
-    from it. ``kernel_regression`` has the whole path for any data and kernel.
+    ``G[j,p,q; j,p,q]``. With lag weights, ``(1 - eta rho_j s_j)^l`` is left of a lag after ``l``
+    steps, so ``part`` of it is learned after ``log(1 - part) / log|1 - eta rho_j s_j|``, which is
+    about ``log(2) / (eta rho_j s_j)`` for one half. This takes each lag by itself, which is
+    exact for ``A^T A = diag(s)``. With a Gram matrix, steps are those of the tasks
+    ``y_t = x_{t-j}`` from ``L^0 = 0`` (Appendix B.4), in the mean of inputs and outputs.
+    ``kernel_regression`` has the whole path of any task.
 
     The effective memory is the number ``m`` of lags, counted from the present, with
     ``sum_{j < m} rho_j = 0.95 sum_j rho_j``, of the last one a part. Other than the participation
@@ -79,15 +83,19 @@ def memory(
     num_targets = _checks.integer("num_targets", num_targets)
     part = _checks.fraction("part", part)
     gram, weight = _gram_and_weight(kernel)
-    if data is None:
+    triangle = None if data is None else _triangle(data, weight, gram)
+    if triangle is None:
         energy = np.full(len(weight), float(num_targets))
-        largest = _largest_eigenvalue(gram, weight, energy)
     else:
-        compressed = _compressed(data)
-        lags = compressed.shape[0]
-        _checks.same("kernel.shape[0]", len(weight), "that of data", lags, "number of lags")
-        energy = np.mean(np.sum(np.asarray(compressed.triangle, float) ** 2, axis=0), axis=1)
-        largest = float(kernel_regression(kernel, compressed, on_host=True).eigenvalues[0])
+        energy = np.mean(np.sum(triangle**2, axis=0), axis=1)
+    modes = None if gram is None else _modes(gram, triangle, num_targets)
+    if modes is not None:
+        largest = float(np.max(modes.curvature))
+    elif triangle is None:
+        largest = float(np.max(weight * energy))
+    else:
+        scaled = triangle * np.sqrt(weight)[:, None]
+        largest = float(np.linalg.norm(scaled.reshape(len(scaled), -1), 2) ** 2)
     stable = 2 / largest if largest > 1e-300 else math.inf
     if stable == math.inf:
         raise ValueError(
@@ -95,9 +103,13 @@ def memory(
             "rescale them"
         )
     rate = _learning_rate(learning_rate, stable)
+    if modes is None:
+        steps = _steps(rate * (weight * energy), part)
+    else:
+        steps = _joint_steps(modes, rate, part)
     share = weight / np.max(weight)  # the sum of the largest numbers is too large for a float
     return LagMemory(
-        weight, share / np.sum(share), _steps(rate * (weight * energy), part), energy,
+        weight, share / np.sum(share), steps, energy,
         lags=remembered(share), off_diagonal=0.0 if gram is None else _off_diagonal(gram),
         learning_rate=rate, max_learning_rate=stable, part=part,
     )  # fmt: skip
@@ -124,23 +136,73 @@ def _gram_and_weight(
     return gram, np.maximum(weight, 0)  # below 0 by rounding
 
 
-def _compressed(data: Any) -> CompressedData:
-    checked = as_data_set("data", data)
-    return checked.compressed if isinstance(checked, Impulses) else compress(*data)
-
-
-def _largest_eigenvalue(
-    gram: Float[np.ndarray, "T n_y n_x T n_y n_x"] | None,
+def _triangle(
+    data: Any,
     weight: Float[np.ndarray, " T"],
-    energy: Float[np.ndarray, " T"],
-) -> float:
-    """Of ``A G A^T`` for ``A^T A = diag(s)``."""
+    gram: Float[np.ndarray, "T n_y n_x T n_y n_x"] | None,
+) -> Float[np.ndarray, "K T n_x"]:
+    """The triangle of data that fit the kernel."""
+    checked = as_data_set("data", data)
+    data = checked.compressed if isinstance(checked, Impulses) else compress(*data)
     if gram is None:
-        return float(np.max(weight * energy))
-    root = np.sqrt(energy)
-    size = math.isqrt(gram.size)
-    scaled = np.einsum("j,jpqkrs,k->jpqkrs", root, gram, root).reshape(size, size)
-    return float(np.linalg.eigvalsh(scaled)[-1])
+        _checks.same(
+            "kernel.shape[0]", len(weight), "that of data", data.shape[0], "number of lags"
+        )
+    elif gram.shape[:3] != data.shape:
+        raise ValueError(
+            f"kernel must have the shape {data.shape + data.shape} of data with (T, n_y, n_x) = "
+            f"{data.shape}, got {gram.shape}; take the Gram matrix for as many lags"
+        )
+    return np.asarray(data.triangle, float)
+
+
+class _Modes(NamedTuple):
+    """The directions along which lags are learned together.
+
+    Attributes:
+      curvature: the eigenvalues of ``G^{1/2} A^T A G^{1/2}``.
+      part: what part of each lag is learned along each direction.
+    """
+
+    curvature: Float[np.ndarray, " k"]
+    part: Float[np.ndarray, "T k"]
+
+
+def _modes(
+    gram: Float[np.ndarray, "T n_y n_x T n_y n_x"],
+    triangle: Float[np.ndarray, "K T n_x"] | None,
+    num_targets: int,
+) -> _Modes:
+    """``L^l = G^{1/2} V (1 - (1 - eta Lambda)^l) / Lambda V^T G^{1/2} A^T A`` times a target."""
+    (seq_len, out_dim, in_dim), size = gram.shape[:3], math.isqrt(gram.size)
+    white = num_targets**0.5 * np.eye(seq_len * in_dim).reshape(-1, seq_len, in_dim)
+    rows = white if triangle is None else triangle
+    values, vectors = np.linalg.eigh(gram.reshape(size, size))
+    root = (vectors * np.sqrt(np.maximum(values, 0))).reshape(seq_len, out_dim, in_dim, size)
+    features = np.einsum("mjq,jpqk->mpk", rows, root, optimize=True)
+    features = features.reshape(-1, size)
+    _, sizes, right = np.linalg.svd(features, full_matrices=False)
+    directions = root @ right.T
+    pulled = np.einsum("mjq,mpk->jpqk", rows, (features @ right.T).reshape(-1, out_dim, len(sizes)))
+    curvature = sizes**2
+    reached = curvature > size * np.finfo(float).eps * curvature[0]
+    pulled = np.divide(pulled, curvature, out=np.zeros_like(pulled), where=reached)
+    return _Modes(curvature, np.mean(directions * pulled, axis=(1, 2)))
+
+
+def _joint_steps(modes: _Modes, rate: float, part: float) -> Float[np.ndarray, " T"]:
+    """The first step at which ``part`` of each lag is learned, geometrically between two."""
+    step = np.unique(np.round(np.geomspace(1, _LAST_STEP, 3000)))
+    factor = (1 - rate * modes.curvature)[:, None] ** step
+    left = np.abs(1 - np.sum(modes.part, axis=1)[:, None] + modes.part @ factor)
+    log_left = np.log(np.maximum(left, np.finfo(float).tiny))
+    result = np.full(len(left), np.inf)
+    for lag, row in enumerate(log_left):
+        learned = np.flatnonzero(row <= math.log1p(-part))
+        if learned.size:
+            k = max(learned[0], 1)  # a falling line from the step before
+            result[lag] = np.interp(-math.log1p(-part), -row[k - 1 : k + 1], step[k - 1 : k + 1])
+    return result
 
 
 def _learning_rate(given: Any, stable: float) -> float:

@@ -85,6 +85,24 @@ def test_a_gram_matrix_weighs_as_its_diagonal_and_says_what_is_beside_it(white):
     assert "learned together" in found.table() and "together" not in plain.table()
 
 
+@pytest.mark.parametrize("correlation", [0.3, 0.95])
+def test_lags_of_a_gram_matrix_are_learned_together(correlation):
+    """As descent on each delay learns it, for correlated lags and inputs: not as weights say."""
+    rng = np.random.default_rng(0)
+    x = np.cumsum(rng.normal(size=(30, 6, 1)), axis=1)
+    lag = np.arange(6)
+    gram = correlation ** np.abs(lag[:, None] - lag) * 0.8 ** (lag[:, None] + lag)
+    delayed = np.asarray(nr.lagged_inputs(x), float)[..., 0]
+    found = nr.memory(gram.reshape(6, 1, 1, 6, 1, 1), (x, delayed[..., :1]))
+    each = np.einsum("jk,pr->jpkr", gram, np.eye(6))[:, :, None, :, :, None]  # an output a delay
+    measured = first_half(each, delayed, x, found.learning_rate)
+    np.testing.assert_allclose(found.steps, measured, rtol=0.01, atol=1)
+    alone = nr.memory(
+        np.diag(gram).copy(), (x, delayed[..., :1]), learning_rate=found.learning_rate
+    )
+    assert not np.allclose(found.steps[1:], alone.steps[1:], rtol=0.5)
+
+
 def test_the_memory_of_a_network_tends_to_that_of_its_lag_weights(white):
     x, delayed = white
     model = nr.LinearRNN(400, 1, nu_w=0.3, nu_f=1.0, nu_c=1.0)
@@ -145,7 +163,7 @@ def test_the_value_for_a_memory_has_it(weights):
             lambda: nr.memory(
                 np.eye(4).reshape(4, 1, 1, 4, 1, 1), (np.ones((2, 4, 2)), np.ones((2, 4, 1)))
             ),
-            r"kernel must have shape .* got \(4, 1, 1, 4, 1, 1\)",
+            r"kernel must have the shape .* got \(4, 1, 1, 4, 1, 1\)",
         ),
         (lambda: nr.memory([2.0], learning_rate=1.0), "below 2 / lambda_max = 1, .* got 1"),
         (lambda: nr.memory([2.0], learning_rate=-1.0), "learning_rate must be positive"),
