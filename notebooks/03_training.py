@@ -134,6 +134,23 @@ plotting.legend(ax)
 fig
 
 # %% [markdown]
+# ## Any width
+#
+# Gradient descent adds to $W$ only products of vectors that the chains $C W^a$ and $W^b F$ reach,
+# and those span a few dozen dimensions, whatever the width. `subspace_descent` trains there. All it
+# needs of $W$ are products with that subspace, and `wide_rnn` draws those without $W$, exactly in
+# law. Here $W$ would take 40 GB.
+
+# %%
+wide = nr.wide_rnn(jax.random.key(0), width=100_000, in_dim=1, out_dim=1, **nu)
+path = nr.subspace_descent(
+    wide, train, test=test, steps=steps, learning_rate=rate, record_at=at
+)  # fmt: skip
+predictor = nr.kernel_regression(rho, train, initial=nr.impulse_response(wide, T))
+gap = jnp.max(jnp.abs(path.test_loss - predictor.test_loss(test, path.step, rate)))
+print(f"{path.rank} dimensions; largest gap over the initial loss {gap / path.test_loss[0]:.1e}")
+
+# %% [markdown]
 # ## When the learning rate is too large
 #
 # The closed form also knows the largest learning rate that is stable, $2 / \lambda_{\max}$. Asked

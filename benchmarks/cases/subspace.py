@@ -99,7 +99,7 @@ def _flax(n: int) -> Work:
 def _settings() -> dict[str, Any]:
     return {
         "steps": _STEPS, "learning_rate": _RATE, "record_at": [_STEPS],
-        # The search for an unstable rate is not part of a step.
+        # The search for an unstable rate is not part of training with all of W.
         "allow_unstable": True,
     }  # fmt: skip
 
