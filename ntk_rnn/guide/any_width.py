@@ -12,12 +12,11 @@ with `W`.
 **What leaves the subspace is known.** `P` begins as the span of both chains before training. For a
 vector `P b` of a chain, `|(I - P P^T) W^0 P b|^2 / n = b^T (Y^T Y - w^T w) b` with `w = P^T Y`.
 Where this leak, relative to the start of the chain, passes a tolerance, the directions that most of
-it goes to are added to `P`, at the price of two products with `W^0` for each. Most of them are found
-before the course, which is explored in a few large steps; where the subspace has to grow in the
-course, it is taken again from the start. What is missed of the impulse response is a product of a
-leak of one chain and a leak of the other, so the error falls as the square of the tolerance. The
-square of a leak holds half of the digits, so a tolerance is at least three roots of the unit of
-rounding.
+it goes to are added to `P`, at the price of two products with `W^0` for each. Most are found before
+the course, which is explored in a few large steps; where the subspace has to grow in the course, it
+is taken again from the start. What is missed of the impulse response is a product of a leak of one
+chain and a leak of the other, so the error falls as the square of the tolerance. The square of a
+leak holds half of the digits, so a tolerance is at least three roots of the unit of rounding.
 
 >>> import jax
 >>> import ntk_rnn as nr
