@@ -46,6 +46,8 @@ def mistake(capsys, monkeypatch, tmp_path):
     [
         (["reproduce", "fig0"], ["NAMES", "'fig0'", ", ".join(registry.STUDIES)]),
         (["reproduce", "fig1", "--seeds", "0"], ["seeds", "got 0", "default is 8"]),
+        (["reproduce", "fig1", "--widths", "100"], ["widths must be left out for fig1", "wide"]),
+        (["reproduce", "wide", "--widths", "0"], ["widths must be at least 1, got 0"]),
         (["reproduce", "--seeds", "many"], ["--seeds", "'many'", "ntk-rnn reproduce --help"]),
         (["kernel", "--widths", "64", "0"], ["widths", "got 0", "64 128 256"]),
         (["kernel", "--nu-w", "-0.3"], ["nu_w", "got -0.3", "default is 0.3"]),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from ntk_rnn import _terminal
+from ntk_rnn._terminal import UserError
 from ntk_rnn.cli.completion import SHELLS, Shell, script
 from ntk_rnn.cli.layer_memory import Memory
 from ntk_rnn.cli.values import Folder, check_seed, results_folder
@@ -42,6 +43,11 @@ class Reproduce:
         tyro.conf.arg(metavar="INT", help_behavior_hint="(default: as each study has it)"),
     ] = None
     """Number of seeds."""
+    widths: Annotated[
+        tuple[int, ...] | None,
+        tyro.conf.arg(metavar="[INT ...]", help_behavior_hint="(default: as each study has them)"),
+    ] = None
+    """Widths, for fig4, wide, kernels and nonlinear."""
     force: _Flag = False
     """Run again what DIR holds already."""
     data: Annotated[
@@ -57,6 +63,9 @@ class Reproduce:
         for name in self.names or registry.STUDIES:
             study = registry.find(name)
             changes: dict[str, Any] = {} if self.seeds is None else {"seeds": self.seeds}
+            if self.widths is not None:
+                _check_compares_widths(study)
+                changes["widths"] = self.widths
             if study.needs_data:
                 changes["data"] = self.data
             configs[name] = dataclasses.replace(
@@ -157,6 +166,18 @@ def _options(command: type) -> list[str]:
     if "config" in fields:
         fields = fields - {"config"} | {field.name for field in dataclasses.fields(KernelsConfig)}
     return sorted(f"--{name}".replace("_", "-") for name in (*fields, "help"))
+
+
+def _check_compares_widths(study: registry.Study) -> None:
+    """Raises ``ValueError`` if the widths of a study cannot be chosen."""
+    if not hasattr(study.paper, "widths"):
+        with_widths = [
+            each for each in registry.STUDIES if hasattr(registry.find(each).paper, "widths")
+        ]
+        raise UserError(
+            f"widths must be left out for {study.name}, which does not compare widths; choose "
+            f"studies of {', '.join(with_widths)}"
+        )
 
 
 def _exit_code(claims: Sequence[Claim]) -> int:

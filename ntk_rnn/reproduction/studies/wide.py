@@ -36,7 +36,8 @@ PAPER = (
 )
 CHOICES = (
     "Loss, learning rate, data and teacher are those of Fig. 4.",
-    "Widths are powers of 10 up to 100,000; a million takes 6 GB and some minutes a seed.",
+    "Widths are powers of 10 up to 100,000; with --widths also a million, of which one seed takes "
+    "6 GB and some minutes.",
     "W is drawn through its products alone, and trained in the subspace that gradients reach, to "
     "a tolerance of 0.05 / sqrt(n): what it leaves out falls as 1 / n, and is a hundredth of the "
     "distance of the RNN from its linearization.",
