@@ -179,3 +179,4 @@ for order in (1, 2, 4):
 # | [5. S1 recordings](05_s1_recordings.ipynb) | What does this do to decoding from neurons? |
 # | [6. Own data](06_own_data.ipynb) | What about your data? |
 # | [7. Any activation](07_nonlinear.ipynb) | What of networks that are not linear? |
+# | [8. Layers](08_layers.ipynb) | How far back does your own layer remember? |

@@ -23,7 +23,7 @@ What to read first depends on what you want to do:
 - [Several devices](guide/devices.html): `W` and the data, split over the devices of one host or
   of many.
 
-Seven notebooks, shown with their figures, use all of this:
+Eight notebooks, shown with their figures, use all of this:
 
 1. [A tour](../notebooks/01_tour.html): equation, function, picture, check.
 2. [Kernels](../notebooks/02_kernels.html): three kernels, and how they meet as the width grows.
@@ -33,6 +33,7 @@ Seven notebooks, shown with their figures, use all of this:
 6. [Own data](../notebooks/06_own_data.html): from a table to a small RNN to ship.
 7. [Any activation](../notebooks/07_nonlinear.html): sequences classified by the kernels of
    non-linear RNNs.
+8. [Layers](../notebooks/08_layers.html): which lags your own layer learns, and how soon.
 
 Every public name, with its equation, its shapes and an example, is on the pages of
 [`ntk_rnn`](../ntk_rnn.html) and [`ntk_rnn.data`](data.html).
