@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from functools import partial
 from typing import Any
@@ -35,17 +36,18 @@ from ntk_rnn.training.subspace.loop import (
     advance,
     observe,
 )
-from ntk_rnn.training.subspace.memory import check_growth, refuse_too_wide
+from ntk_rnn.training.subspace.memory import RankTooLarge, check_growth, refuse_too_wide
 from ntk_rnn.training.subspace.network import Network
 from ntk_rnn.training.subspace.path import LowRankParams
 
 # The rank that a network of one input and output comes to at the usual tolerance, by half.
 _USUAL_RANK = 16
 
-# Of the largest stable rate, where steps still go about where small ones go.
+# The rate at which a course is explored, in parts of the largest stable one: such steps still go
+# about where small ones go.
 _PART_OF_THE_STABLE = 0.5
 
-# What may leak there, in parts of what may leak in the course.
+# What may leak while a course is explored, in parts of what may leak in it.
 _PART_OF_THE_TOLERANCE = 0.7
 
 
@@ -107,7 +109,8 @@ class Descent:
         """
         given, rate = self._problem, self._problem.rate
         largest = _PART_OF_THE_STABLE * 2 / singular_value**2 if singular_value > 0 else rate
-        stride = int(largest / rate)
+        # With momentum, steps add up to 1 / (1 - mu) times as much.
+        stride = int((1 - self._momentum) * largest / rate)
         if stride < 2:
             return
         ends = np.unique(-(-records // stride))
@@ -115,7 +118,9 @@ class Descent:
         padded_ends = np.pad(ends, (0, len(records) - len(ends)), mode="edge")
         self._problem, self._state = given._replace(rate=stride * rate), self._start()
         self._tolerance *= _PART_OF_THE_TOLERANCE
-        self._advanced(self._no_rows(len(records)), padded_ends, len(ends))
+        # The course may do with fewer directions; if not, it raises this itself.
+        with contextlib.suppress(RankTooLarge):
+            self._advanced(self._no_rows(len(records)), padded_ends, len(ends))
         self._tolerance /= _PART_OF_THE_TOLERANCE
         self._problem = given
 

@@ -48,7 +48,7 @@ def test_same_path_as_with_w(dtype, momentum, batch, dim):
     assert distance(path, full) < {"float32": 1e-3, "float64": 1e-4}[dtype.name]
     np.testing.assert_allclose(path.train_loss, full.train_loss, rtol=1e-3)
     np.testing.assert_allclose(path.test_loss, path.train_loss, rtol=1e-5)
-    assert np.all(np.asarray(path.leak) <= {"float32": 7e-3, "float64": 1.5e-3}[dtype.name])
+    assert np.all(np.asarray(path.leak) <= {"float32": 7e-3, "float64": 2.5e-3}[dtype.name])
     # The lifted parameters are those of a network that responds so.
     response = nr.impulse_response(path.params.dense(), 8)
     np.testing.assert_allclose(response, path.impulse_response[-1], atol=1e-3)
