@@ -60,7 +60,7 @@ class DiagonalRNN(DiagonalLayer):
         super().__post_init__()
 
     def lag_weights(self, seq_len: int) -> Float[Array, " T"]:
-        """``rho_j = (nu_f + nu_c) E|lambda|^{2j}``, to which ``layer_gram`` tends with the width.
+        """``rho_j = (nu_f + nu_c) E|lambda|^{2j}``, the limit of the kernel as the width grows.
 
         Through ``W`` there is nothing in the limit, because each of its entries is one of ``n``,
         and different lags have no correlation, because phases are uniform.

@@ -68,7 +68,7 @@ class LRU(DiagonalLayer):
         super().__post_init__()
 
     def lag_weights(self, seq_len: int) -> Float[Array, " T"]:
-        """``rho_j = (nu_f + nu_c) E[(1 - |lambda|^2) |lambda|^{2j}]``, the limit of ``layer_gram``.
+        """``rho_j = (nu_f + nu_c) E[(1 - |lambda|^2) |lambda|^{2j}]``, the limit of the kernel.
 
         For the whole disk it is ``(nu_f + nu_c) / ((j + 1) (j + 2))``: memory falls as a power law.
         At width ``n`` what is learned through ``theta`` adds about ``4 pi^2 / 3 nu_f nu_c j^2 / n``

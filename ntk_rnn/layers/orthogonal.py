@@ -33,7 +33,7 @@ class OrthogonalRNN(LinearRNN):
       evaluation: ``"auto"``, ``"scan"`` or ``"impulse"``, as for ``LinearRNN``.
 
     Raises:
-      ValueError: if a size or variance is not positive and finite or ``evaluation`` is unknown.
+      ValueError: if a size or variance is not positive and finite, or the evaluation unknown.
 
     Example:
       >>> import jax

@@ -33,8 +33,8 @@ class S4D(DiagonalLayer):
     has one input a feature and ``B = 1``, and a further term ``D x_t``, which is lag 0. ``a``,
     ``omega`` and ``log delta`` are stored times ``sqrt(n)``, as ``W / sqrt(n)`` is the matrix of a
     linear RNN (eq. 4): the kernel then has a limit, in which ``B`` and ``C`` alone are learned.
-    Different lags stay correlated in it, so it has no lag weights, and ``layer_gram`` says what is
-    learned. Neither the layer nor its kernel is in the paper on linear RNNs.
+    Different lags stay correlated in it, so it has no lag weights, and ``ntk_rnn.layer_gram`` says
+    what is learned. Neither the layer nor its kernel is in the paper on linear RNNs.
 
     Attributes:
       width: number ``n`` of complex states of all features, a multiple of ``order``.
@@ -47,7 +47,7 @@ class S4D(DiagonalLayer):
       nu_c: that of ``C``.
 
     Raises:
-      ValueError: if a size, step size, ``nu_f`` or ``nu_c`` is not positive, ``width`` is no
+      ValueError: if a size, step size, ``nu_f`` or ``nu_c`` is not positive, the width no
         multiple of ``order``, ``dt_max`` less than ``dt_min``, or ``variant`` unknown.
 
     Example:

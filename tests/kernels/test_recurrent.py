@@ -139,6 +139,7 @@ def test_state_evolution_has_the_same_covariances(activation, dtype, tol):
     assert np.all(error <= 6 * found.standard_error + 100 * tol)
 
 
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_one_output_a_sequence(activation, dtype, tol):
     x1, x2 = sequences(0, (4, 6, 2), dtype), sequences(1, (3, 5, 2), dtype)

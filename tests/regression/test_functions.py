@@ -26,6 +26,7 @@ def kernel_fn(activation, **options):
     return partial(nr.recurrent_ntk, activation=activation, **NU, **options)
 
 
+@pytest.mark.parametrize("dtype", ["float32"], indirect=True)
 @pytest.mark.parametrize("loss", ["sum", "mean"])
 def test_the_identity_is_the_kernel_regression_of_lag_weights(loss, dtype, tol):
     """Two solvers, two kernels, one path: for steps, momentum, flow and the end."""
@@ -96,6 +97,7 @@ def test_a_wide_network_follows_it():
         assert gap < 0.05 * jnp.sqrt(jnp.mean((start(x) - y) ** 2))
 
 
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 @pytest.mark.parametrize("output", ["last", "mean"])
 def test_classes(output, dtype, tol):
     """One target a sequence; the end of the path interpolates the training data."""

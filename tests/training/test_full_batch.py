@@ -159,6 +159,7 @@ def test_any_optimizer_of_optax(dtype, tol):
         np.testing.assert_allclose(a, b, rtol=1000 * tol, atol=100 * tol)
 
 
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 @pytest.mark.parametrize("shape", [(6, 1, 1), (6, 1), (6,)])
 def test_targets_at_the_last_step_alone(dtype, tol, shape):
     k1, k2, k3 = jax.random.split(jax.random.key(0), 3)
@@ -316,6 +317,7 @@ def test_start_is_left_as_it_is(dtype):
     jax.tree.map(np.testing.assert_array_equal, params, before)
 
 
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 def test_compressed_data_train_as_the_sequences_do(dtype, tol):
     model, params, data, test = problem(dtype)
     loss = "sum" if dtype == np.float32 else "mean"
