@@ -45,7 +45,7 @@ class Reproduce:
     """Number of seeds."""
     widths: Annotated[
         tuple[int, ...] | None,
-        tyro.conf.arg(metavar="[INT ...]", help_behavior_hint="(default: as each study has them)"),
+        tyro.conf.arg(metavar="[INT ...]", help_behavior_hint=""),
     ] = None
     """Widths, for fig4, wide, kernels and nonlinear."""
     force: _Flag = False
