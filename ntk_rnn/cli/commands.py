@@ -35,7 +35,7 @@ class Reproduce:
     names: _Several[str] = ()
     """Studies to run."""
     smoke: _Flag = False
-    """Run each in seconds, at sizes that show only that it works."""
+    """Run each in seconds, only to see that it works."""
     out: Folder = "results"
     """Folder of the results."""
     seeds: Annotated[
