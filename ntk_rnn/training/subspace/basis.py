@@ -170,6 +170,9 @@ def leaking(
     panels = basis.panels
     scale = scale_of(len(panels.basis), panels.basis.dtype)
     chains, found = chains_of(small, scale, seq_len), []
+    if seq_len == 1:  # W is multiplied with nothing
+        nothing = jnp.zeros((len(panels.basis), AT_ONCE), panels.basis.dtype)
+        return nothing, basis.leaks.largest(chains)
     for gram, panel, vectors in zip(basis.leaks, panels[1:3], chains.relative(), strict=True):
         if vectors.shape[1] > len(vectors):  # as many, with the same sums of squares
             vectors = jnp.linalg.qr(vectors.T, mode="r").T

@@ -146,6 +146,18 @@ def test_parameters_of_zero(names):
     assert gap <= 1e-3 * moved and (moved > 1e-2) == (names != "FC")
 
 
+def test_of_one_lag_nothing_leaks():
+    """``L_0 = C F / sqrt(n)`` is trained by ``F`` and ``C`` alone."""
+    x, y = nr.data.teacher(jax.random.key(0), 20, 1)
+    model = nr.LinearRNN(300, 1)
+    params = model.init(jax.random.key(1), x)
+    how = {"steps": 20, "learning_rate": 1e-3, "record_at": [0, 20]}
+    path = nr.subspace_descent(params, (x, y), certify_at=[20], **how)
+    full = nr.gradient_descent(model, params, (x, y), **how)
+    assert path.rank == 2 and distance(path, full) < 1e-4
+    assert path.certificate.gradient[0] < 1e-5
+
+
 def test_narrow_networks_train_in_full():
     model, params, data = problem(width=30)
     how = {"steps": 20, "learning_rate": 1e-4, "record_at": [0, 20]}
