@@ -10,8 +10,10 @@ import signal
 from pathlib import Path
 
 # Compiling is what the tests spend their time on, much of it the same again. Set as the user of a
-# cache would, before JAX is imported, so that the commands that tests run share it.
-CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
+# cache would, before JAX is imported, so that the commands that tests run share it. Each worker has
+# its own: JAX writes an entry in place, and what another process has half written is an error.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax" / WORKER
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
