@@ -47,14 +47,14 @@ class Reproduce:
         tuple[int, ...] | None,
         tyro.conf.arg(metavar="[INT ...]", help_behavior_hint=""),
     ] = None
-    """Widths, for fig4, wide, kernels and nonlinear."""
+    """Widths, for studies that compare widths."""
     force: _Flag = False
     """Run again what DIR holds already."""
     data: Annotated[
         str | None,
         tyro.conf.arg(metavar="DIR/s1_data.mat", help_behavior_hint=""),
     ] = None
-    """S1 recordings. Otherwise NTK_RNN_DATA says where, or they are fetched."""
+    """S1 recordings; otherwise NTK_RNN_DATA, or fetched."""
 
     def __call__(self) -> int:
         """Runs the studies; returns the exit code."""

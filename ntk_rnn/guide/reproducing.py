@@ -33,12 +33,14 @@ rates and numbers of steps are those of the paper, and where the paper leaves so
 report says what was chosen.
 
 The studies are `fig1` to `fig4`, `wide`, `fig5` and `table1` on recordings of cortex, `kernels`,
-`nonlinear`, and `bias`, which is about the bias to short memory itself. `wide` continues `fig4` to
-a width of 100,000, at which `W` is known through its products alone (`wide_rnn`). `nonlinear`
-compares networks of several activations, at the start and in training, with those of infinite width
-(`RNN`, `recurrent_ntk`). Studies on recordings need a file of 1.4 MB (`ntk_rnn.data.s1`). It is
-downloaded if it is neither at `--data PATH` nor where the environment variable `NTK_RNN_DATA`
-points. Without it these studies are left out, and the report says so.
+`nonlinear`, `layers`, and `bias`, which is about the bias to short memory itself. `wide` continues
+`fig4` to a width of 100,000, at which `W` is known through its products alone (`wide_rnn`).
+`nonlinear` compares networks of several activations, at the start and in training, with those of
+infinite width (`RNN`, `recurrent_ntk`). `layers` says what linear RNNs, linear recurrent units and
+state-space layers remember (`layer_gram`, `memory`), and trains each. Studies on recordings need a
+file of 1.4 MB (`ntk_rnn.data.s1`). It is downloaded if it is neither at `--data PATH` nor where the
+environment variable `NTK_RNN_DATA` points. Without it these studies are left out, and the report
+says so.
 
 ## Where results go
 
