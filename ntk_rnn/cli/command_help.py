@@ -25,14 +25,13 @@ Each study writes DIR/NAME. A result of the same configuration, version and
   studies in DIR. Unless it is named, a study without its data is left out.
 
 Exit code:
-  0  no claim fails (one that cannot be told does not), or --smoke
-  1  a claim does not hold
+  0  it has run: a verdict is a result
+  1  with --strict, a claim does not hold; one that cannot be told is none
   2  a mistake in the arguments, or no data for a study that is named
   70 a defect of this program, with a traceback
 
-Examples:
-  ntk-rnn reproduce fig1 fig2
-  ntk-rnn reproduce --smoke --out trial
+Example:
+  ntk-rnn reproduce fig1 fig2 --smoke --out trial
 """,
     "kernel": """
 Computes kernels by neural-tangents, for each width and seed, and prints
@@ -42,8 +41,8 @@ Computes kernels by neural-tangents, for each width and seed, and prints
 Writes the folder DIR/kernels, as the study of this name does.
 
 Exit code:
-  0  no claim fails; one that cannot be told does not
-  1  a claim does not hold
+  0  it has run: a verdict is a result
+  1  with --strict, a claim does not hold; one that cannot be told is none
   2  a mistake in the arguments
 
 Examples:

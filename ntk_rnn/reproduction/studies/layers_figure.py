@@ -9,14 +9,15 @@ from matplotlib.lines import Line2D
 from ntk_rnn import plotting
 from ntk_rnn.reproduction.studies.layers_config import LayersConfig
 
-# A colour and a marker for each layer; greyscale tells markers apart.
+# Colour, marker and its size for each layer. Greyscale tells markers apart. The Gaussian RNN's is
+# larger, so that it is seen below that of the orthogonal one, which has the same limit.
 _STYLES = {
-    "gaussian": (plotting.BLUE, "o"),
-    "orthogonal": (plotting.SKY, "s"),
-    "diagonal": (plotting.ORANGE, "^"),
-    "lru": (plotting.YELLOW, "v"),
-    "s4d-lin": (plotting.GREEN, "D"),
-    "s4d-inv": (plotting.PURPLE, "P"),
+    "gaussian": (plotting.BLUE, "o", 8),
+    "orthogonal": (plotting.SKY, "s", 4),
+    "diagonal": (plotting.ORANGE, "^", 4.5),
+    "lru": (plotting.YELLOW, "v", 4.5),
+    "s4d-lin": (plotting.GREEN, "D", 4.5),
+    "s4d-inv": (plotting.PURPLE, "P", 4.5),
 }
 
 
@@ -25,12 +26,14 @@ def draw_figure(config: LayersConfig, arrays: dict[str, np.ndarray]) -> Figure:
     fig, (weights, steps, losses) = plotting.panels(3, width=4.3, height=4.1)
     lag, width = np.arange(config.seq_len), arrays["width"][-1]
     for a, name in enumerate(arrays["layer"].tolist()):
-        color, marker = _STYLES[name]
+        color, marker, size = _STYLES[name]
         weight, limit = arrays["weight"][a, -1], arrays["limit"][a]
-        plotting.points(weights, lag, weight / weight[:, :1], color=color, marker=marker)
+        plotting.points(
+            weights, lag, weight / weight[:, :1], color=color, marker=marker, markersize=size
+        )
         weights.plot(lag, limit / limit[0], color=color, linewidth=1.4)
         plotting.bands(steps, lag, arrays["steps"][a, -1], name, color=color)
-        steps.lines[-1].set(marker=marker, markersize=4.5, linewidth=1.2)
+        steps.lines[-1].set(marker=marker, markersize=size, linewidth=1.2)
         loss, predicted = arrays["loss"][a, -1], arrays["predicted"][a, -1]
         plotting.bands(losses, arrays["step"], loss, name, color=color, band=False)
         dashes = (0, (3, 3))
