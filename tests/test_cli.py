@@ -44,6 +44,9 @@ def mistake(capsys, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("args", "parts"),
     [
+        (["reproduce", "fig1", "--epochs", "3"], ["epochs must be left out for fig1, got 3"]),
+        (["reproduce", "fig5", "--epochs", "0"], ["epochs must be at least 1, got 0"]),
+        (["reproduce", "fig5", "--targets", "first"], ["targets", "first", "last"]),
         (["reproduce", "fig0"], ["NAMES", "'fig0'", ", ".join(registry.STUDIES)]),
         (["reproduce", "fig1", "--seeds", "0"], ["seeds", "got 0", "default is 8"]),
         (["reproduce", "fig1", "--widths", "100"], ["widths must be left out for fig1", "wide"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
@@ -47,7 +47,17 @@ class Reproduce:
         tuple[int, ...] | None,
         tyro.conf.arg(metavar="[INT ...]", help_behavior_hint=""),
     ] = None
-    """Widths, for studies that compare widths."""
+    """Widths, in studies that compare widths."""
+    epochs: Annotated[
+        int | None,
+        tyro.conf.arg(metavar="INT", help_behavior_hint=""),
+    ] = None
+    """Number of epochs, in fig5 and table1."""
+    targets: Annotated[
+        Literal["last", "all"] | None,
+        tyro.conf.arg(metavar="last|all", help_behavior_hint=""),
+    ] = None
+    """Steps of windows to decode, in fig5 and table1."""
     force: _Flag = False
     """Run again what DIR holds already."""
     strict: _Flag = False
@@ -68,8 +78,15 @@ class Reproduce:
             if self.widths is not None:
                 _check_compares_widths(study)
                 changes["widths"] = self.widths
+            decoding = {"epochs": self.epochs, "targets": self.targets}
+            given = {option: value for option, value in decoding.items() if value is not None}
             if study.needs_data:
-                changes["data"] = self.data
+                changes |= given | {"data": self.data}
+            elif given and self.names:
+                raise UserError(
+                    f"{min(given)} must be left out for {name}, got {given[min(given)]}; it is for "
+                    "fig5 and table1"
+                )
             configs[name] = dataclasses.replace(
                 study.smoke if self.smoke else study.paper, **changes
             )

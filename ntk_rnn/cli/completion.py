@@ -19,6 +19,7 @@ SHELLS: tuple[Shell, ...] = get_args(Shell)
 _VALUES = {
     "--implementation": get_args(Implementation),
     "--layer": LAYERS,
+    "--targets": ("last", "all"),
     "--out": (),
     "--data": (),
 }

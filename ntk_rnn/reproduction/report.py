@@ -13,7 +13,7 @@ from typing import NamedTuple, get_args
 
 from ntk_rnn._terminal import UserError
 from ntk_rnn.reproduction import html_page, results
-from ntk_rnn.reproduction.claims import Claim, Verdict
+from ntk_rnn.reproduction.claims import Claim, Number, Verdict
 from ntk_rnn.reproduction.registry import STUDIES, Study
 
 MARKDOWN, PAGE = "report.md", "report.html"
@@ -149,13 +149,7 @@ def _section(study: Study, found: results.Finished) -> Iterator[str]:
     yield "### In the paper"
     yield _items(config["paper"])
     yield "### Numbers"
-    yield _table(
-        ["quantity", "paper", "ours"],
-        [
-            [plain(n.quantity), plain(n.paper) or "none at hand", plain(n.ours)]
-            for n in found.numbers
-        ],
-    )
+    yield _numbers(found.numbers)
     yield "### Claims"
     yield _table(["verdict", "claim", "measured", "bar"], map(_claim, found.claims))
     yield "### What the paper leaves unsaid, and is chosen here"
@@ -167,6 +161,14 @@ def _section(study: Study, found: results.Finished) -> Iterator[str]:
 def _picture(study: Study) -> str:
     """The address of a study's figure, from the folder of the report."""
     return f"{study.name}/{results.PICTURE}"
+
+
+def _numbers(numbers: Sequence[Number]) -> str:
+    """A table, in which there is a column for the paper only if the paper prints any of them."""
+    if not any(number.paper for number in numbers):
+        return _table(["quantity", "here"], [[plain(n.quantity), plain(n.ours)] for n in numbers])
+    rows = [[plain(n.quantity), plain(n.paper), plain(n.ours)] for n in numbers]
+    return _table(["quantity", "paper", "here"], rows)
 
 
 def _claim(claim: Claim) -> list[str]:
