@@ -24,8 +24,8 @@ _PREFACE = (
     "Figures and tables of M. Emami, M. Sahraee-Ardakan, P. Pandit, S. Rangan, A. K. Fletcher: "
     "*Implicit Bias of Linear RNNs*, ICML 2021, made again, and studies beyond it. Each study "
     "makes claims, and runs from several seeds say of each whether it *holds*, *does not hold* "
-    "or, where seeds are too few, *cannot be told*. What was measured must be 3 standard errors from its bar "
-    "for that, or as many as the bar says. Errors of numbers are standard errors."
+    "or, where seeds are too few, *cannot be told*. What was measured must be 3 standard errors "
+    "from its bar for that, or as many as the bar says. Errors of numbers are standard errors."
 )
 _MARKED_UP = {
     "holds": "holds",
