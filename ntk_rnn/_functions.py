@@ -50,7 +50,8 @@ class _Merged:
             raise ValueError(
                 "apply_fn must leave its variables as they are, got an NNX module that changes "
                 f"{jax.tree_util.keystr(changed[0])} when it is called; call module.eval() first, "
-                "which turns dropout off and batch normalization to running statistics"
+                "which turns dropout off and batch normalization to running statistics, and give "
+                "an nnx.RNN its initial_carry, for which it takes a random key otherwise"
             )
         return outputs
 
@@ -105,6 +106,11 @@ def as_apply_fn(model: Any) -> ApplyFn:
 def module_of(function: ApplyFn) -> Any:
     """The object whose method a function is, as a rule a Flax module; ``None`` if it is none."""
     return getattr(function, "owner", getattr(function, "__self__", None))
+
+
+def is_nnx(function: ApplyFn) -> bool:
+    """Whether a function is the call of an NNX module."""
+    return isinstance(function, _Merged)
 
 
 def functional(module: Any) -> tuple[ApplyFn, Any]:

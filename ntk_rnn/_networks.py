@@ -14,7 +14,7 @@ from flax.errors import FlaxError, InvalidRngError, ModifyScopeVariableError
 from jax import lax
 
 from ntk_rnn import _checks
-from ntk_rnn._functions import as_apply_fn, module_of
+from ntk_rnn._functions import as_apply_fn, is_nnx, module_of
 from ntk_rnn._types import ApplyFn
 
 # What becomes of an array among the variables of a model.
@@ -102,7 +102,8 @@ def separated(model: Any, params: Any) -> tuple[Network, Any]:
     entries, structure = jax.tree_util.tree_flatten_with_path(params)
     if not entries:
         raise ValueError(
-            f"params must hold at least one array, got {params!r}; pass what init returned"
+            f"params must hold at least one array, got {params!r}; pass what init returned, or "
+            "what ntk_rnn.functional(module) gives of an NNX module"
         )
     names = [f"params{jax.tree_util.keystr(path)}" for path, _ in entries]
     arrays = [_array(name, leaf) for name, (_, leaf) in zip(names, entries, strict=True)]
@@ -126,7 +127,8 @@ def separated(model: Any, params: Any) -> tuple[Network, Any]:
         )
         raise ValueError(
             f"params must hold at least one floating or complex number to be trained, got {found}; "
-            "integers, booleans and random keys are held fixed"
+            "integers, booleans, random keys, and variables of NNX that are no nnx.Param are held "
+            "fixed"
         )
     return Network(function, structure, kinds, held), trainable
 
@@ -150,7 +152,8 @@ def _are_params(function: ApplyFn, params: Any) -> list[bool]:
     nnx: Any = sys.modules.get("flax.nnx")  # who has variables of NNX has imported it
     if nnx is not None:
         nodes = jax.tree.leaves(params, is_leaf=lambda node: isinstance(node, nnx.Variable))
-        if any(isinstance(node, nnx.Variable) for node in nodes):
+        of_nnx = is_nnx(function) and isinstance(params, nnx.State)
+        if of_nnx or any(isinstance(node, nnx.Variable) for node in nodes):
             return [isinstance(node, nnx.Param) for node in nodes for _ in jax.tree.leaves(node)]
     is_linen = isinstance(module_of(function), nn.Module)
     if is_linen and not (isinstance(params, Mapping) and "params" in params):

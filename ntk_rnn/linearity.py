@@ -16,12 +16,13 @@ from jaxtyping import Array, Float
 from ntk_rnn import _checks
 from ntk_rnn._networks import Network
 
-# Such a model is off by rounding.
-_TO = 1e-3
+# Rounding alone stays below this, relative to the outputs, or below so many times the precision.
+_TO, _ROUNDINGS = 1e-3, 8
 
 # What a model may not be, in the order in which it is tried.
 _WORDS = (
     "gives equal sequences of a batch different outputs",
+    "has outputs where all inputs are 0, as a bias adds them",
     "is not linear in its inputs",
     "is not causal",
     "is not the same at all times",
@@ -47,13 +48,16 @@ def departure(network: Network, params: Any, shape: tuple[int, int], dtype: Any)
     if _checks.is_traced((network, params)):
         return ""
     x = jax.random.normal(jax.random.key(0), (2, *shape), dtype)
-    for at in (params, _moved(params)):
+    allowed = max(_TO, _ROUNDINGS * float(jnp.finfo(dtype).eps))
+    for at, where in ((params, ""), (_moved(params), ", at parameters near these")):
         sizes = _departures(network, at, x)
         if _checks.is_traced(sizes):  # by what the model closes over
             return ""
         for word, size in zip(_WORDS, map(float, sizes), strict=True):
-            if size > _TO:
-                return f"{word} (by {size:.2g}, relative to its outputs)"
+            if size > allowed:
+                return f"{word} (by {size:.2g}, relative to its outputs{where})"
+            if size != size and not where:  # far from the given parameters it may well overflow
+                return "has outputs that are not finite for some inputs of order 1 or 10"
     return ""
 
 
@@ -61,24 +65,33 @@ def departure(network: Network, params: Any, shape: tuple[int, int], dtype: Any)
 def _departures(
     network: Network, params: Any, x: Float[Array, "2 T n_x"]
 ) -> tuple[Float[Array, ""], ...]:
-    """The sizes of what ``_WORDS`` say, relative to the outputs for the first of two sequences."""
+    """The sizes of what ``_WORDS`` say, relative to the outputs for the first of two sequences.
+
+    Of several outputs it is the largest size, each relative to its own output.
+    """
     half = x.shape[1] // 2
     first, other = x
     late = _delayed(first)
     cut = jnp.concatenate([first[:half], other[half:]])
-    outputs = network(params, jnp.stack([first, first, other, first + other, late, cut]))
-    alone, again, second, both, after, until = outputs
-    size = jnp.sqrt(jnp.mean(alone**2))
-    factor = jnp.where(size > 0, 10 / size, 1).astype(x.dtype)
+    given = jnp.stack([first, first, jnp.zeros_like(first), other, first + other, late, cut])
+    outputs = network(params, given).reshape(*given.shape[:2], -1)
+    unit = jnp.max(jnp.abs(outputs[0]), axis=0)
+    unit = jnp.where(unit > 0, unit, 1)
+    # So large that the smallest output is of order 10, and no output is near overflow.
+    most = float(jnp.finfo(x.dtype).max) ** 0.5
+    factor = jnp.minimum(10 / jnp.min(unit), most / jnp.max(unit))
     (large,) = network(params, factor * first[None])
+    alone, again, none, second, both, after, until = outputs / unit[None, None]
+    large = large.reshape(alone.shape) / factor / unit[None]
 
     def relative(*gaps: Array) -> Float[Array, ""]:
-        gap = jnp.max(jnp.stack([jnp.linalg.norm(each) for each in gaps]))
-        return jnp.where(gap > 0, gap / jnp.linalg.norm(alone), 0)
+        sizes = jnp.stack([jnp.linalg.norm(each, axis=0) for each in gaps])
+        return jnp.max(jnp.where(sizes == 0, 0, sizes / jnp.linalg.norm(alone, axis=0)[None]))
 
     return (
         relative(again - alone),
-        relative(both - alone - second, large / factor - alone),
+        relative(none),
+        relative(both - alone - second, large - alone),
         relative((until - alone)[:half]),
         relative(after - _delayed(alone)),
     )

@@ -63,7 +63,13 @@ def mistake(capsys, monkeypatch, tmp_path):
         (["memory", "--nu-w", "nan"], ["nu_w must be positive and finite, got nan"]),
         (["memory", "--layer", "lru", "--r-max", "1.5"], ["r_max must be between 0 and 1", "1.5"]),
         (["memory", "--layer", "s4d-inv", "--width", "33"], ["width must be a multiple", "33"]),
-        (["memory", "--lags", "80"], ["lags must be between 1.852 and 19.45", "got 80"]),
+        (
+            ["memory", "--lags", "80"],
+            ["lags must be between 1.852 and 19.45", "larger --seq-len"],
+        ),
+        (["memory", "--r-min", ".9"], ["r_min must be left out for gaussian, got 0.9"]),
+        (["memory", "--layer", "lru", "--nu-w", ".7"], ["nu_w must be left out for lru, got 0.7"]),
+        (["memory", "--layer", "lru", "--r-min", "1"], ["r_min must be below 1 for an LRU"]),
         (["memory", "--layer", "s4d-lin", "--lags", "8"], ["lags must be left out for s4d-lin"]),
         (["memory", "--layer", "lru", "--r-min", "1", "--lags", "8"], ["r_min must be below"]),
         (["reprduce"], ["reprduce", "reproduce", "kernel", "doctor"]),
@@ -379,7 +385,7 @@ def s4d_gram(variant, width, seed, seq_len):
 def test_memory_finds_what_remembers_so_many_lags(tmp_path, capsys):
     args = ["--lags", "8", "--seq-len", "50", "--layer", "diagonal", "--out", str(tmp_path)]
     assert cli.main(["memory", *args]) == 0
-    assert "\nThe first 8 lags hold 95 % of the weight.\n" in capsys.readouterr().out
+    assert "\nThe first 8 of these 50 lags hold 95 % of their weight.\n" in capsys.readouterr().out
     config = json.loads((tmp_path / "memory" / "config.json").read_text())
     assert config["r_max"] == pytest.approx(0.911, abs=5e-4)
 

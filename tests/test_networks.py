@@ -386,3 +386,22 @@ def test_parameters_of_a_linear_rnn_are_checked_likewise():
             call(bad, 3)
     swapped = jax.tree.map(lambda a: np.asarray(a).astype(">f4"), START)
     np.testing.assert_array_equal(nr.impulse_response(swapped, 3), nr.impulse_response(START, 3))
+
+
+class Plain(nnx.Module):
+    """A module whose array is no variable, alone or beside a parameter."""
+
+    def __init__(self, with_param):
+        self.a = nnx.data(jnp.ones((2, 1)))
+        if with_param:
+            self.b = nnx.Param(jnp.ones((2, 1)))
+
+    def __call__(self, x):
+        return x @ (self.a + self.b[...] if hasattr(self, "b") else self.a)
+
+
+def test_arrays_of_nnx_modules_that_are_no_parameters_are_held():
+    gram = nr.layer_gram(*nr.functional(Plain(True)), 2, 2)
+    np.testing.assert_array_equal(np.diagonal(gram.reshape(4, 4)), [1, 1, 0, 0])
+    with pytest.raises(ValueError, match=r"variables of NNX that are no .* are held"):
+        nr.layer_gram(*nr.functional(Plain(False)), 2, 2)

@@ -54,6 +54,7 @@ class Memory:
         """Prints a table and writes a figure; returns the exit code."""
         out = results_folder(self.out)
         check_seed(self.seed)
+        _refuse_what_does_not_apply(self)
         display.start_jax()
         import ntk_rnn as nr
         from ntk_rnn import plotting
@@ -69,13 +70,31 @@ class Memory:
         except ValueError as error:  # of the library, about an option
             raise UserError(str(error)) from None
         with results.replacing(out, "memory") as folder:
-            plotting.save(found.plot(), folder)
+            plotting.save(found.plot(title), folder)
             text = json.dumps(dataclasses.asdict(options), indent=2)
             (folder / "config.json").write_text(text + "\n", encoding="utf-8")
         screen = _terminal.console()
         for text in (f"{title}:", found.table(), f"figure: {out / 'memory' / 'figure.png'}"):
             screen.print(text, soft_wrap=True)
         return 0
+
+
+# Options that say something of some layers alone.
+_OF_LAYERS: dict[str, tuple[Layer, ...]] = {
+    "nu_w": ("gaussian", "orthogonal"), "r_min": ("diagonal", "lru"), "r_max": ("diagonal", "lru"),
+    "width": ("s4d-lin", "s4d-inv"), "seed": ("s4d-lin", "s4d-inv"),
+}  # fmt: skip
+
+
+def _refuse_what_does_not_apply(options: Memory) -> None:
+    """Raises ``ValueError`` for an option that would change nothing."""
+    for name, layers in _OF_LAYERS.items():
+        value = getattr(options, name)
+        if options.layer not in layers and value != getattr(Memory, name):
+            raise UserError(
+                f"{name} must be left out for {options.layer}, got {value:g}; it is for "
+                f"{' and '.join(layers)}"
+            )
 
 
 def _kernel(options: Memory) -> tuple[str, Any]:
@@ -118,7 +137,11 @@ def _with_memory(options: Memory, lags: float) -> tuple[str, float]:
         name, least = "r_max", max(options.r_min, 0.001)
         if least >= _LARGEST:
             raise UserError(f"r_min must be below {_LARGEST:g} with lags, got {least:g}; e.g. 0.9")
-    found = nr.value_for_memory(lags, lambda value: _weights(options, value), (least, _LARGEST))
+    try:
+        found = nr.value_for_memory(lags, lambda value: _weights(options, value), (least, _LARGEST))
+    except ValueError as error:  # with words for those who write Python
+        wrong = str(error).partition(";")[0]
+        raise UserError(f"{wrong}; take a larger --seq-len or another --layer") from None
     return name, found
 
 

@@ -95,10 +95,10 @@ def layer_gram(
     shape = seq_len, outputs.shape[2], in_dim
     remedy = "take fewer lags, or one output or input at a time"
     refuse_too_large(shape + shape, outputs.dtype, "seq_len", remedy)
-    layer = module_of(network.function)
+    layer = _of_this_library(network.function)
     if isinstance(layer, LinearRNN):
         return finite_width_gram(params, seq_len).dense()
-    if isinstance(layer, nn.Module) and hasattr(layer, "layer_gram"):
+    if layer is not None and hasattr(layer, "layer_gram"):
         return cast(Any, layer).layer_gram(network.joined(trained), seq_len)
     wrong = departure(network, trained, (seq_len, in_dim), dtype)
     if wrong:
@@ -108,8 +108,16 @@ def layer_gram(
         )
     with jax.default_matmul_precision("highest"):
         gram = _in_blocks(network, trained, impulses, shape)
-    _checks.finite("apply_fn's gradients at params", gram, "take parameters where they are")
+    _checks.finite("apply_fn's gradients at params", gram, "take parameters at which they are")
     return gram.reshape(shape + shape)
+
+
+def _of_this_library(function: ApplyFn) -> nn.Module | None:
+    """The layer that a function is ``apply`` of, unless someone else has changed its class."""
+    layer = module_of(function)
+    method = getattr(function, "function", getattr(function, "__func__", None))
+    ours = type(layer).__module__.partition(".")[0] == __name__.partition(".")[0]
+    return layer if ours and method is nn.Module.apply else None
 
 
 def _in_blocks(

@@ -63,6 +63,11 @@ class LRU(DiagonalLayer):
 
     def __post_init__(self) -> None:
         check_ring(self.r_min, self.r_max)
+        if self.r_min == 1:
+            raise ValueError(
+                "r_min must be below 1 for an LRU, which scales inputs by sqrt(1 - |lambda|^2), "
+                "got 1; e.g. 0.9"
+            )
         _checks.positive(max_phase=self.max_phase)
         _checks.variance(nu_f=self.nu_f, nu_c=self.nu_c)
         super().__post_init__()
@@ -71,7 +76,7 @@ class LRU(DiagonalLayer):
         """``rho_j = (nu_f + nu_c) E[(1 - |lambda|^2) |lambda|^{2j}]``, the limit of the kernel.
 
         For the whole disk it is ``(nu_f + nu_c) / ((j + 1) (j + 2))``: memory falls as a power law.
-        At width ``n`` what is learned through ``theta`` adds about ``4 pi^2 / 3 nu_f nu_c j^2 / n``
+        At width ``n`` what is learned through ``theta`` adds about ``2 pi^2 / 3 nu_f nu_c j^2 / n``
         times ``rho_j / (nu_f + nu_c)``.
 
         Returns:

@@ -32,8 +32,8 @@ class DiagonalLayer(nn.Module):
     with it. The recurrence takes ``N T n (n_x + n_y)``, by an associative scan some more, which is
     less for very few sequences of many inputs and outputs only.
 
-    A subclass declares its parameters, whose first axis is that of units that have nothing in
-    common, for ``C`` the second one.
+    A subclass declares its parameters. The first axis of each, the second one of ``C``, counts
+    units, which share no parameter.
 
     Attributes:
       width: number ``n`` of states.
@@ -67,7 +67,11 @@ class DiagonalLayer(nn.Module):
 
         Returns:
           Shape ``(T, n_y, n_x, T, n_y, n_x)``.
+
+        Raises:
+          ValueError: if ``seq_len`` is not positive.
         """
+        seq_len = _checks.integer("seq_len", seq_len)
         parts = {
             name: _real_parts(jnp.moveaxis(jnp.asarray(array), _unit_axis(name), 0))
             for name, array in params["params"].items()

@@ -16,6 +16,9 @@ HELD = 0.95
 # Rows of a table; of more lags it has some, at equal ratios.
 _MOST_ROWS = 24
 
+# The last lag weighs much where it has this part of the largest weight.
+_STILL = 0.05
+
 
 class LagMemory(NamedTuple):
     """What a layer remembers, lag by lag, from ``memory``.
@@ -24,10 +27,11 @@ class LagMemory(NamedTuple):
       weight: ``rho_j``, the weight of each lag, shape ``(T,)``.
       share: its part of the sum of all weights, shape ``(T,)``.
       steps: steps of gradient descent until ``part`` of a lag is learned, a real number, shape
-        ``(T,)``; infinite for what is never learned.
+        ``(T,)``; infinite for what is never learned, or not within 1e16 steps.
       energy: ``s_j``, the summed squares of the inputs that reach each lag, in the mean of inputs,
         shape ``(T,)``.
-      lags: the effective memory: how many lags, counted from the present, hold 95 % of the weight.
+      lags: the effective memory: how many lags, counted from the present, hold 95 % of the weight
+        of all ``T``.
       off_diagonal: ``||G - diag(G)|| / ||G||`` in Frobenius norms: 0 if each lag is learned by
         itself, near 1 if lags are learned together.
       learning_rate: ``eta`` of the steps, for the sum loss.
@@ -43,7 +47,7 @@ class LagMemory(NamedTuple):
         1       1.6      0.34     0.765         1
         2      0.78     0.166     0.931       1.4
         3     0.324    0.0689         1      3.92
-      The first 3.3 lags hold 95 % of the weight.
+      The first 3.3 of these 4 lags hold 95 % of their weight.
       Steps to learn 50 % of a lag at the learning rate 0.5; below 1 is stable.
     """
 
@@ -69,7 +73,12 @@ class LagMemory(NamedTuple):
         lines += [
             f"{lag:3}" + "".join(f"{column[lag]:10.3g}" for column in columns) for lag in rows
         ]
-        lines.append(f"The first {self.lags:.2g} lags hold {100 * HELD:g} % of the weight.")
+        lines.append(
+            f"The first {_count(self.lags)} of these {count} lags hold {100 * HELD:g} % of their "
+            "weight."
+        )
+        if count > 1 and self.weight[-1] > _STILL * np.max(self.weight):
+            lines.append("The last ones still weigh much: with more lags, memory is longer.")
         lines.append(
             f"Steps to learn {100 * self.part:g} % of a lag at the learning rate "
             f"{self.learning_rate:.3g}; below {self.max_learning_rate:.3g} is stable."
@@ -81,8 +90,12 @@ class LagMemory(NamedTuple):
             )
         return "\n".join(lines)
 
-    def plot(self) -> Figure:
-        """A figure for matplotlib: the share of each lag, and the steps to learn it."""
+    def plot(self, title: str = "") -> Figure:
+        """A figure for matplotlib: the share of each lag, and the steps to learn it.
+
+        Args:
+          title: what to write above it, e.g. which layer it is of.
+        """
         from ntk_rnn import plotting  # which takes as long to load as all else here
 
         fig, (left, right) = plotting.panels(2)
@@ -91,7 +104,7 @@ class LagMemory(NamedTuple):
         left.axvline(edge, color=plotting.ORANGE, linewidth=1.4)
         beside = "right" if self.lags > len(lag) / 2 else "left"
         left.annotate(
-            f" {self.lags:.2g} lags hold {100 * HELD:g} % ", (edge, 0.94),
+            f" {_count(self.lags)} lags hold {100 * HELD:g} % ", (edge, 0.94),
             xycoords=("data", "axes fraction"), ha=beside, color=plotting.ORANGE, fontsize=9,
         )  # fmt: skip
         plotting.describe(left, "How much each lag weighs", xlabel="lag", ylabel="share of weight")
@@ -101,9 +114,21 @@ class LagMemory(NamedTuple):
             right, f"Steps to learn {100 * self.part:g} % of each lag", xlabel="lag",
             ylabel="steps of gradient descent", yscale="log",
         )  # fmt: skip
+        never = len(lag) - int(finite.sum())
+        if never:
+            words = f"{never} of {len(lag)} lags: never"
+            right.text(0.98, 0.04, words, transform=right.transAxes, ha="right", fontsize=9)
         for ax in (left, right):
             plotting.whole_numbers(ax)
+            ax.set_xlim(-0.7, len(lag) - 0.3)
+        if title:
+            fig.suptitle(title, fontsize=11)
         return fig
+
+
+def _count(lags: float) -> str:
+    """A number of lags, in whole numbers from 10 on."""
+    return f"{lags:.2g}" if lags < 10 else f"{lags:.0f}"
 
 
 def remembered(weight: Float[np.ndarray, " T"]) -> float:

@@ -22,7 +22,7 @@ from ntk_rnn.objective import Impulses, as_data_set
 from ntk_rnn.regression.roots import check_kernel
 from ntk_rnn.theory.lag_memory import LagMemory, remembered
 
-# Steps beyond it are never taken, and rounding has a part in what they learn.
+# What takes more steps is never learned, and rounding has a part in it.
 _LAST_STEP = 1e16
 
 
@@ -32,7 +32,7 @@ def memory(
     | CompressedData
     | None = None,
     *,
-    num_targets: int = 1,
+    num_targets: int | None = None,
     learning_rate: float | None = None,
     part: float = 0.5,
 ) -> LagMemory:
@@ -47,8 +47,10 @@ def memory(
     ``kernel_regression`` has the whole path of any task.
 
     The effective memory is the number ``m`` of lags, counted from the present, with
-    ``sum_{j < m} rho_j = 0.95 sum_j rho_j``, of the last one a part. Other than the participation
-    ratio ``(sum rho)^2 / sum rho^2`` it says how far back a layer remembers, whichever lags weigh.
+    ``sum_{j < m} rho_j = 0.95 sum_j rho_j``, of the last one a part. Unlike the participation ratio
+    ``(sum rho)^2 / sum rho^2``, which counts lags wherever they are, it says how far back a layer
+    remembers. It is a part of all ``T`` lags that are given, so take many of them where the last
+    ones still weigh much.
 
     Args:
       kernel: lag weights, shape ``(T,)``, as from ``lag_weights``; or a Gram matrix, shape
@@ -58,7 +60,7 @@ def memory(
         inputs ``s_j`` is about ``N (T - j)``. ``None`` for white inputs so long that all lags have
         as much, ``A^T A = num_targets I``.
       num_targets: how many targets there are without ``data``, ``N`` times the length of the
-        sequences. It matters for a given learning rate alone.
+        sequences; 1 if ``None``. It matters for a given learning rate alone.
       learning_rate: ``eta`` for the sum loss; if ``None``, half of the largest stable one, with
         which nothing overshoots. Long lags take half as many steps at the limit of stability.
       part: what part of a lag counts as learned, between 0 and 1.
@@ -80,7 +82,9 @@ def memory(
       >>> bool(found.steps[15] > 1e6)  # far lags are as good as never learned
       True
     """
-    num_targets = _checks.integer("num_targets", num_targets)
+    if num_targets is not None and data is not None:
+        raise ValueError(f"num_targets must be left out with data, which say it, got {num_targets}")
+    num_targets = _checks.integer("num_targets", 1 if num_targets is None else num_targets)
     part = _checks.fraction("part", part)
     gram, weight = _gram_and_weight(kernel)
     triangle = None if data is None else _triangle(data, weight, gram)
@@ -199,8 +203,10 @@ def _joint_steps(modes: _Modes, rate: float, part: float) -> Float[np.ndarray, "
     result = np.full(len(left), np.inf)
     for lag, row in enumerate(log_left):
         learned = np.flatnonzero(row <= math.log1p(-part))
-        if learned.size:
-            k = max(learned[0], 1)  # a falling line from the step before
+        if learned.size and learned[0] == 0:
+            result[lag] = 1
+        elif learned.size:
+            k = learned[0]  # a falling line from the step before
             result[lag] = np.interp(-math.log1p(-part), -row[k - 1 : k + 1], step[k - 1 : k + 1])
     return result
 
@@ -221,7 +227,8 @@ def _steps(gained: Float[np.ndarray, " T"], part: float) -> Float[np.ndarray, " 
     """Steps of ``1 - eta rho_j s_j`` until ``1 - part`` is left, at least 1."""
     with np.errstate(divide="ignore", invalid="ignore"):
         left = np.where(gained < 1, np.log1p(-gained), np.log(gained - 1))
-        return np.where(left < 0, np.maximum(np.log1p(-part) / left, 1), np.inf)
+        steps = np.where(left < 0, np.maximum(np.log1p(-part) / left, 1), np.inf)
+    return np.where(steps <= _LAST_STEP, steps, np.inf)
 
 
 def _off_diagonal(gram: Float[np.ndarray, "T n_y n_x T n_y n_x"]) -> float:

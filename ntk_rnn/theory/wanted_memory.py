@@ -22,7 +22,8 @@ def value_for_memory(
     """The value of a parameter with which a layer remembers a given number of lags.
 
     ``LagMemory.lags`` of ``memory(weights(value))`` is ``lags``: so it finds which ``nu_w`` of a
-    linear RNN (eq. 21), or which ring of an LRU, has a wanted memory.
+    linear RNN (eq. 21), or which ring of an LRU, has a wanted memory among as many lags as
+    ``weights`` returns.
 
     Args:
       lags: the effective memory, as in ``LagMemory``.

@@ -111,6 +111,21 @@ def with_fixed_noise(x):
     return x * jax.random.bernoulli(jax.random.key(0), 0.5, x.shape).astype(x.dtype)
 
 
+class Saturated(nr.LinearRNN):
+    """A user's change of a layer, which is not the layer any more."""
+
+    @nn.compact
+    def __call__(self, x):
+        return jnp.tanh(super().__call__(x))
+
+
+class Doubled(nr.LRU):
+    """A user's methods beside those of the layer."""
+
+    def double(self, params, x):
+        return 2 * self.apply(params, x)
+
+
 DENSE = {"params": {"Dense_0": {"kernel": jnp.ones((2, 1))}}}
 
 
@@ -126,7 +141,28 @@ class Dropped(nn.Module):
     [
         ({"apply_fn": of_inputs(jnp.tanh)}, r"is not linear in its inputs \(by 0\."),
         ({"apply_fn": of_inputs(jnp.abs)}, "is not linear in its inputs"),
-        ({"apply_fn": of_inputs(lambda x: x + 1)}, "is not linear in its inputs"),
+        ({"apply_fn": of_inputs(lambda x: x + 1)}, "has outputs where all inputs are 0, as a bias"),
+        (
+            {"apply_fn": lambda p, x: x @ p["w"] + p["b"][None, None],
+             "params": {"w": jnp.ones((2, 1)), "b": jnp.zeros(1)}},
+            r"outputs where all inputs are 0, as a bias .* at parameters near these",
+        ),
+        ({"apply_fn": of_inputs(jnp.sqrt)}, "has outputs that are not finite"),
+        ({"apply_fn": of_inputs(lambda x: 1e-25 * jnp.tanh(x))}, "is not linear in its inputs"),
+        ({"apply_fn": of_inputs(lambda x: 1e25 * jnp.tanh(x))}, "is not linear in its inputs"),
+        # What a large output hides.
+        (
+            {"apply_fn": lambda p, x: jnp.concatenate([3e3 * x, x[:, ::-1]], -1) * p["w"][0, 0]},
+            "is not causal",
+        ),
+        (
+            {"apply_fn": lambda p, x: jnp.concatenate([3e3 * x, jnp.tanh(x)], -1) * p["w"][0, 0]},
+            "is not linear in its inputs",
+        ),
+        (
+            {"apply_fn": Saturated(8, 1), "params": Saturated(8, 1).init(jax.random.key(0), X)},
+            "is not linear in its inputs",
+        ),
         ({"apply_fn": of_inputs(lambda x: x[:, ::-1])}, r"is not causal \(by "),
         ({"apply_fn": of_inputs(lambda x: jnp.roll(x, -1, 1).at[:, -1].set(0))}, "is not causal"),
         (
@@ -151,8 +187,17 @@ class Dropped(nn.Module):
         ({"seq_len": 2**20}, "seq_len must give a kernel that fits into memory"),
         ({"in_dim": 0}, "in_dim must be a positive integer, got 0"),
         ({"params": {"w": jnp.full((2, 1), jnp.inf)}}, r"params\['w'\] must be finite"),
-        ({"params": {"w": jnp.full((2, 1), 2e38)}, "apply_fn": lambda p, x: x @ p["w"] ** 2},
-         "apply_fn's gradients at params must be finite"),
+        (
+            {
+                "params": {"w": jnp.full((2, 1), 2e38)},
+                "apply_fn": lambda p, x: x @ p["w"] ** 2,
+            },
+            "has outputs that are not finite",
+        ),
+        (
+            {"params": {"w": jnp.zeros((2, 1))}, "apply_fn": lambda p, x: x @ jnp.sqrt(p["w"])},
+            "apply_fn's gradients at params must be finite",
+        ),
     ],
 )  # fmt: skip
 def test_what_has_no_gram_is_refused(change, message):
@@ -160,3 +205,17 @@ def test_what_has_no_gram_is_refused(change, message):
     arguments |= {"seq_len": 6, "in_dim": 2}
     with pytest.raises(ValueError, match=message):
         nr.layer_gram(**arguments | change)
+
+
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
+def test_another_method_of_a_layer_is_another_layer(dtype, tol):
+    layer = Doubled(16, 1)
+    params = layer.init(jax.random.key(1), X.astype(dtype))
+    expected = 4 * nr.layer_gram(nr.LRU(16, 1), params, 5, 2)
+    assert relative_error(nr.layer_gram(layer.double, params, 5, 2), expected) <= 10 * tol
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_rounds_without_being_refused(dtype):
+    gram = nr.layer_gram(lambda p, x: p * x, dtype(1.3), 4, 1)
+    np.testing.assert_array_equal(gram[:, 0, 0, :, 0, 0], np.diag([1.0, 0, 0, 0]))

@@ -115,11 +115,37 @@ def test_the_memory_of_a_network_tends_to_that_of_its_lag_weights(white):
     assert 0 < found.off_diagonal < 0.2
 
 
+@pytest.mark.parametrize("part", [0.5, 0.9])
+def test_steps_of_a_gram_matrix_are_those_of_its_iteration(part):
+    """At rates near the limit, where what is fast overshoots."""
+    draw = np.random.default_rng(0)
+    for _ in range(200):
+        root = draw.standard_normal((2, 2))
+        gram = root @ root.T
+        rate = draw.uniform(0.1, 0.95) * 2 / np.linalg.eigvalsh(gram)[-1]
+        found = nr.memory(gram.reshape(2, 1, 1, 2, 1, 1), learning_rate=rate, part=part).steps
+        for lag in range(2):
+            target, response, steps = np.eye(2)[lag], np.zeros(2), 0
+            while steps < 100 and abs(1 - response[lag]) > 1 - part:
+                response, steps = response + rate * gram @ (target - response), steps + 1
+            if steps < 100:
+                assert steps - 1 < found[lag] <= steps + 1e-9
+
+
+def test_what_takes_longer_than_any_training_is_never_learned():
+    for kernel in (RHO, np.diag(RHO).reshape(8, 1, 1, 8, 1, 1)):
+        assert np.all(np.isinf(nr.memory(kernel, learning_rate=1e-18).steps))
+
+
 def test_a_table_has_a_row_for_each_lag_or_some_of_many():
     rows = re.findall(r"(?m)^ *(\d+) .*$", nr.memory(RHO).table())
     assert rows == [str(lag) for lag in range(8)]
     many = re.findall(r"(?m)^ *(\d+) .*$", nr.memory(np.ones(1000)).table())
     assert many[0] == "0" and many[-1] == "999" and len(many) <= 24
+    words = nr.memory(np.ones(300)).table().splitlines()[-3:]
+    assert words[0] == "The first 285 of these 300 lags hold 95 % of their weight."
+    assert words[1].startswith("The last ones still weigh much")
+    assert "still" not in nr.memory(RHO).table()
 
 
 def test_a_figure_shows_shares_and_steps(tmp_path):
@@ -127,8 +153,9 @@ def test_a_figure_shows_shares_and_steps(tmp_path):
     shares, steps = found.plot().axes
     np.testing.assert_allclose([bar.get_height() for bar in shares.patches], found.share)
     assert steps.lines[0].get_xdata().tolist() == [0, 1]  # lag 2 is never learned
-    assert steps.get_yscale() == "log"
-    nr.memory(np.array([1.0])).plot().savefig(tmp_path / "one_lag.png")
+    assert steps.get_yscale() == "log" and steps.get_xlim() == shares.get_xlim()
+    assert [text.get_text() for text in steps.texts] == ["1 of 3 lags: never"]
+    nr.memory(np.array([1.0])).plot("one lag").savefig(tmp_path / "one_lag.png")
 
 
 @pytest.mark.parametrize(
@@ -164,6 +191,10 @@ def test_the_value_for_a_memory_has_it(weights):
                 np.eye(4).reshape(4, 1, 1, 4, 1, 1), (np.ones((2, 4, 2)), np.ones((2, 4, 1)))
             ),
             r"kernel must have the shape .* got \(4, 1, 1, 4, 1, 1\)",
+        ),
+        (
+            lambda: nr.memory([2.0], (np.ones((1, 1, 1)), np.ones((1, 1, 1))), num_targets=7),
+            "num_targets must be left out with data, .* got 7",
         ),
         (lambda: nr.memory([2.0], learning_rate=1.0), "below 2 / lambda_max = 1, .* got 1"),
         (lambda: nr.memory([2.0], learning_rate=-1.0), "learning_rate must be positive"),
