@@ -55,7 +55,7 @@ RECORDS = {
     "CompressedData", "DelayErrors", "DriftBound", "FiniteWidthGram", "FunctionRegression",
     "GaussianRows", "ImpulseMoments", "KernelRegression", "LagMemory", "LowRankParams",
     "MonteCarloNTK", "StateEvolution", "SubspacePath", "TrainingPath", "WideRNN",
-    "data.Recording", "data.S1", "data.Units", "data.Windows",
+    "data.Channel", "data.Recording", "data.S1", "data.Units", "data.Windows",
 }  # fmt: skip
 ERRORS = {"data.DataUnavailable"}
 WITHOUT_ARGUMENTS = {
@@ -92,6 +92,7 @@ def calls() -> dict[str, Call]:
     units = nr.data.training_units(x, y)
     rows = np.arange(40.0)[:, None]
     recording = nr.data.from_arrays(rows, rows, seq_len=4)
+    unnamed = {"group": None, "time": None}
     mesh = jax.sharding.Mesh(jax.devices()[:1], ("devices",))
     start = nr.GaussianRows(np.zeros(1), np.eye(1))
     nu = {"nu_w": 0.3, "nu_f": 1.0, "nu_c": 1.0}
@@ -355,16 +356,25 @@ def calls() -> dict[str, Call]:
         "data.s1": Call(nr.data.s1, {"path": "data.csv"}, also={"path": "NTK_RNN_DATA"}),
         "data.from_csv": Call(
             nr.data.from_csv,
-            {"path": "data.csv", "inputs": "a", "outputs": ["b"], "seq_len": 2, "group": None},
-            also={"inputs": "column", "outputs": "column", "group": "column"},
+            {"path": "data.csv", "inputs": "a", "outputs": ["b"], "seq_len": 2} | unnamed,
+            also=dict.fromkeys(("inputs", "outputs", "group", "time"), "column"),
+        ),
+        "data.from_file": Call(
+            nr.data.from_file,
+            {"path": "data.npz", "inputs": "a", "outputs": ["b"], "seq_len": 2} | unnamed,
+            also={"path": "path|column"}
+            | dict.fromkeys(("inputs", "outputs", "group", "time"), "column|variable"),
         ),
         "data.from_arrays": Call(
             nr.data.from_arrays,
-            {"inputs": rows, "outputs": rows, "seq_len": 4, "groups": [0] * 20 + [1] * 20},
+            {
+                "inputs": rows, "outputs": rows, "seq_len": 4, "groups": [0] * 20 + [1] * 20,
+                "times": np.arange(40.0),
+            },
             kept={"groups": ("as text", "texts", "dates", "as dates", "with i")},
         ),
         "data.Recording.standardized": Call(recording.standardized, {"units": None}),
-        "data.Recording.split": Call(recording.split, {"test_fraction": 0.2}),
+        "data.Recording.split": Call(recording.split, {"test_fraction": 0.2, "standardize": True}),
         "data.Recording.predict": Call(recording.predict, {"impulse_response": response}),
         "data.Recording.r_squared": Call(recording.r_squared, {"impulse_response": response}),
         "data.teacher": Call(
@@ -499,6 +509,7 @@ def complaint(call: Call, argument: str, value: Any, lossy: bool) -> str:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(contextlib.chdir(folder))
         Path("data.csv").write_text("a,b\n1,2\n3,4\n5,6\n", encoding="utf-8")
+        np.savez("data.npz", a=np.arange(3), b=np.arange(3.0))
         # As users have it who set nothing.
         stack.enter_context(jax.numpy_dtype_promotion("standard"))
         stack.enter_context(jax.numpy_rank_promotion("allow"))

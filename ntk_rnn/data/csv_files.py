@@ -26,7 +26,19 @@ MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "-", "#n/a"})
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 _COMMAS_AND_POINTS = re.compile(r"[+-]?(\d[\d.]*\.[\d.]*,|\d[\d,]*,[\d,]*\.)[\d.,]*")
 
-Columns = tuple[Float[np.ndarray, "rows columns"], list[str] | None]
+
+class Columns(NamedTuple):
+    """Some columns of a file.
+
+    Attributes:
+      values: of the columns of numbers, shape ``(rows, columns)``.
+      headers: what the file calls these columns.
+      labels: the cells of the column of groups; ``None`` without one.
+    """
+
+    values: Float[np.ndarray, "rows columns"]
+    headers: list[str]
+    labels: list[str] | None
 
 
 def read_columns(path: Path, names: list[str], group: str | None) -> Columns:
@@ -47,7 +59,7 @@ def read_columns(path: Path, names: list[str], group: str | None) -> Columns:
             "it once more"
         ) from None
     labels = None if group is None else table.text(group)
-    return table.numbers(names), labels
+    return Columns(table.numbers(names), table.header.written(names), labels)
 
 
 def _quick_columns(path: Path, names: list[str], group: str | None) -> Columns | None:
@@ -89,10 +101,11 @@ def _quick_columns(path: Path, names: list[str], group: str | None) -> Columns |
         values[:, k] = table[str(place)]
     if not np.isfinite(values).all() or any(label.lower() in MISSING for label in codes):
         return None
-    if labelled is None:
-        return values, None
-    labels = list(codes)
-    return values, [labels[code] for code in table[str(labelled)]]
+    labels = None
+    if labelled is not None:
+        texts = list(codes)
+        labels = [texts[code] for code in table[str(labelled)]]
+    return Columns(values, header.written(names), labels)
 
 
 def _plain(lines: Iterable[str]) -> Iterator[str]:
