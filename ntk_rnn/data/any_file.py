@@ -38,7 +38,7 @@ def from_file(
     Args:
       path: the file.
       inputs: names of columns or variables.
-      outputs: names of columns or variables.
+      outputs: names of columns or variables; an empty list where they are yet to be predicted.
       seq_len: number ``T`` of inputs that explain an output, as ``from_csv`` has it.
       group: name of the column or variable that says to which piece a row belongs, numbers or
         texts.
@@ -59,7 +59,7 @@ def from_file(
       ...     path = pathlib.Path(folder, "recording.npz")
       ...     np.savez(path, t=t, force=np.ones((60, 3)), position=np.ones(60))
       ...     recording = nr.data.from_file(path, "force", "position", time="t")
-      >>> recording.dt, [str(channel) for channel in recording.inputs]
+      >>> recording.interval, [str(channel) for channel in recording.inputs]
       (0.01, ['force 1', 'force 2', 'force 3'])
     """
     file = file_path(path)
@@ -91,6 +91,8 @@ def from_file(
             rounded = np.spacing(np.abs(times).astype(np.float32)).astype(np.float64)
     x, y = (
         np.concatenate([columns[name] for name in some], axis=1)
+        if some
+        else np.empty((len(columns[asked.inputs[0]]), 0))
         for some in (asked.inputs, asked.outputs)
     )
     return in_pieces(

@@ -35,7 +35,7 @@ class Asked(NamedTuple):
                     f"{name} must be the name of a column, got {_checks.shown(value)}; leave it "
                     f"out for {without}"
                 )
-        asked = cls(_columns("inputs", inputs), _columns("outputs", outputs), group, time)
+        asked = cls(_columns("inputs", inputs), _columns("outputs", outputs, least=0), group, time)
         asked.check_different(asked.numbers)
         return asked
 
@@ -67,12 +67,11 @@ class Asked(NamedTuple):
                 )
 
 
-def _columns(name: str, value: Any) -> list[str]:
-    try:
-        columns = [value] if isinstance(value, str) else list(value)
-    except TypeError:
-        columns = []
-    if not columns or not all(isinstance(column, str) for column in columns):
+def _columns(name: str, value: Any, least: int = 1) -> list[str]:
+    """The names of one column or of several, at least so many."""
+    listed = value if isinstance(value, str | list | tuple) else [value]
+    columns = [listed] if isinstance(listed, str) else list(listed)
+    if len(columns) < least or not all(isinstance(column, str) for column in columns):
         raise ValueError(
             f"{name} must be the name of a column or a list of names, got "
             f'{_checks.shown(value)}; e.g. {name}=["force"]'

@@ -48,14 +48,14 @@ def from_csv(
     Args:
       path: the file, UTF-8 text, as spreadsheet programs export it; it may be compressed by gzip.
       inputs: names of the input columns, in the order that ``x`` is to have.
-      outputs: names of the output columns.
+      outputs: names of the output columns; an empty list where they are yet to be predicted.
       seq_len: number ``T`` of inputs that explain an output: how far back a model looks. Nothing
         is cut: ``Recording.compress`` takes the recording as it is. ``None`` if it is to be found,
         or if each group is a sequence that begins at rest.
       group: name of a column that says which continuous piece a row belongs to, e.g. the trial;
         text or numbers. The rows of a group must follow each other.
       time: name of a column of the times of the rows, as numbers, which rise in equal steps within
-        a group. It says what ``Recording.dt`` is. A new piece begins where times skip.
+        a group. It says what ``Recording.interval`` is. A new piece begins where times skip.
 
     Returns:
       The recording, in float64 whatever JAX's setting. ``compress`` makes a data set of it as it

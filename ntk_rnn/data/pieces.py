@@ -63,13 +63,13 @@ def in_pieces(
             )
     starts = np.zeros(len(x), bool)
     starts[[first for _, first, _ in runs]] = True
-    dt, remarks = None, ()
+    interval, remarks = None, ()
     if times is not None:
         found = clock(times, starts, where, rounded)
         starts[found.gaps] = True
-        dt, remarks = found.dt, ((found.remark,) if found.remark else ())
+        interval, remarks = found.interval, ((found.remark,) if found.remark else ())
     return Recording(
-        x, y, np.flatnonzero(starts), seq_len, inputs=inputs, outputs=outputs, dt=dt,
+        x, y, np.flatnonzero(starts), seq_len, inputs=inputs, outputs=outputs, interval=interval,
         time_unit=time_unit, remarks=remarks,
     )  # fmt: skip
 

@@ -33,8 +33,8 @@ class Recording:
       units: the units in which ``x`` and ``y`` are; ``None`` if these are as in the file or array.
       inputs: what the columns of ``x`` are called, and their units in the file; empty if unknown.
       outputs: the same of ``y``.
-      dt: the sampling interval, if times are known.
-      time_unit: the unit of ``dt``; empty if unknown.
+      interval: the sampling interval, if times are known.
+      time_unit: the unit of ``interval``; empty if unknown.
       remarks: what has been found and dealt with in reading, e.g. gaps in time, a sentence each.
 
     Example:
@@ -57,7 +57,7 @@ class Recording:
     units: Units | None = None
     inputs: tuple[Channel, ...] = ()
     outputs: tuple[Channel, ...] = ()
-    dt: float | None = None
+    interval: float | None = None
     time_unit: str = ""
     remarks: tuple[str, ...] = ()
 

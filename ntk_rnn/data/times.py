@@ -25,12 +25,12 @@ class Clock(NamedTuple):
     """What the times of rows say.
 
     Attributes:
-      dt: the sampling interval.
+      interval: the sampling interval.
       gaps: the rows that follow a gap.
       remark: a sentence about the gaps; empty if there are none.
     """
 
-    dt: float
+    interval: float
     gaps: list[int]
     remark: str
 
@@ -69,17 +69,17 @@ def clock(
     gap = steps > _GAP * np.median(steps)
     if np.count_nonzero(gap) > len(steps) / 3:
         gap[:] = False  # no gaps in a rhythm, but no rhythm
-    dt = float(np.mean(steps[~gap]))
+    interval = float(np.mean(steps[~gap]))
     resolution = _resolution(times) if rounded is None else rounded
-    allowed = np.maximum(_JITTER * dt, np.minimum(resolution[after], _COARSEST * dt))
+    allowed = np.maximum(_JITTER * interval, np.minimum(resolution[after], _COARSEST * interval))
     # Where times are large, float64 itself rounds.
     allowed += 4 * np.spacing(np.abs(times[after]))
-    unequal = ~gap & (np.abs(steps - dt) > allowed)
+    unequal = ~gap & (np.abs(steps - interval) > allowed)
     if unequal.any():
         row, step = after[unequal][0], steps[unequal][0]
         raise ValueError(
             f"time must go on in equal steps, but goes {step:.6g} from {times[row - 1]:.9g} to "
-            f"{times[row]:.9g} ({where(row - 1, row + 1)}) where the mean step is {dt:.6g}; "
+            f"{times[row]:.9g} ({where(row - 1, row + 1)}) where the mean step is {interval:.6g}; "
             "resample the recording to equal steps, or leave time out if its rows are in truth "
             "equally spaced"
         )
@@ -94,7 +94,7 @@ def clock(
             + "; what follows a gap is taken as a new piece"
         )
     # Beyond nine digits, sums of rounded steps say nothing.
-    return Clock(float(f"{dt:.9g}"), gaps, remark)
+    return Clock(float(f"{interval:.9g}"), gaps, remark)
 
 
 def _resolution(times: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:

@@ -55,12 +55,21 @@ def test_all_kinds_of_files_are_the_same_recording(tmp_path, kind):
     found = nr.data.from_file(path, **asked)
     np.testing.assert_array_equal(found.x, FORCE)
     np.testing.assert_array_equal(found.y[:, 0], POSITION)
-    assert found.pieces.tolist() == [0, ROWS // 2] and found.dt == 0.02 and not found.remarks
+    assert found.pieces.tolist() == [0, ROWS // 2] and found.interval == 0.02 and not found.remarks
     names = ["force x", "force y"] if is_table else ["force 1", "force 2"]
     assert [channel.name for channel in found.inputs] == names
     if path.suffix != ".mat":  # whose variables cannot have units in their names
         assert [channel.unit for channel in found.inputs] == ["N", "N"] and found.time_unit == "s"
     assert found.outputs == (nr.data.Channel("position", "mm" if is_table else ""),)
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_outputs_may_be_yet_to_be_predicted(tmp_path, kind):
+    inputs = "force y" if kind == "csv" else "force"
+    found = nr.data.from_file(written(tmp_path, kind), inputs, [], seq_len=4)
+    assert found.y.shape == (ROWS, 0) and found.x.shape[0] == ROWS and not found.outputs
+    with pytest.raises(ValueError, match=r"y must .* not be empty, got shape \(40, 0\)"):
+        found.compress()
 
 
 @pytest.mark.parametrize(

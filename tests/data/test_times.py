@@ -16,7 +16,7 @@ def recorded(times, groups=None, seq_len=None):
 def test_the_interval_is_found_at_whatever_times(dt, start):
     found = recorded(start + dt * np.arange(500))
     accuracy = 1e-8 + 2 * np.spacing(start) / dt  # of the times themselves
-    np.testing.assert_allclose(found.dt, dt, rtol=accuracy)
+    np.testing.assert_allclose(found.interval, dt, rtol=accuracy)
     assert found.pieces.tolist() == [0] and not found.remarks
 
 
@@ -26,7 +26,7 @@ def test_times_may_be_rounded(digits):
     times = np.array([float(format(k / 60, digits)) for k in range(5000)])
     found = recorded(times)
     assert found.pieces.tolist() == [0] and not found.remarks
-    np.testing.assert_allclose(found.dt, 1 / 60, rtol=1e-5)
+    np.testing.assert_allclose(found.interval, 1 / 60, rtol=1e-5)
 
 
 def test_times_of_few_bits_are_rounded_too():
@@ -34,7 +34,7 @@ def test_times_of_few_bits_are_rounded_too():
     assert np.abs(np.diff(times) - 1e-3).max() > 2e-6
     found = recorded(times)
     assert found.pieces.tolist() == [0]
-    np.testing.assert_allclose(found.dt, 1e-3, rtol=1e-6)
+    np.testing.assert_allclose(found.interval, 1e-3, rtol=1e-6)
 
 
 @pytest.mark.parametrize("missing", [1, 2, 500])
@@ -42,7 +42,7 @@ def test_a_gap_begins_a_piece_and_is_said(missing):
     times = np.delete(np.arange(1000) / 100, slice(300, 300 + missing))
     found = recorded(times)
     assert found.pieces.tolist() == [0, 300]
-    np.testing.assert_allclose(found.dt, 0.01, rtol=1e-6)
+    np.testing.assert_allclose(found.interval, 0.01, rtol=1e-6)
     (remark,) = found.remarks
     assert remark.startswith(f"time jumps from 2.99 to {(300 + missing) / 100:g} (rows 299 to 300)")
 
@@ -51,7 +51,7 @@ def test_gaps_and_groups_are_both_pieces():
     """Between groups time may do anything: here it begins anew in each."""
     times = np.concatenate([np.delete(np.arange(20), 7), np.arange(10)]) * 0.5
     found = recorded(times, groups=["a"] * 19 + ["b"] * 10, seq_len=3)
-    assert found.pieces.tolist() == [0, 7, 19] and found.dt == 0.5
+    assert found.pieces.tolist() == [0, 7, 19] and found.interval == 0.5
     assert "more places" not in found.remarks[0]
 
 
