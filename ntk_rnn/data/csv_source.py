@@ -163,6 +163,22 @@ def _separator(header: str, following: str) -> str:
     return max(_SEPARATORS, key=key)
 
 
+def not_utf8(path: Path) -> ValueError:
+    """Which byte of a file is not text, and where."""
+    with open_text(path) as lines:
+        raw = bytes(lines.buffer.read())
+    encoding = "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
+    try:
+        raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        return ValueError(
+            f"{path.name}, line {line}: the text is not in UTF-8, got the byte "
+            f'{raw[error.start]:#04x}; save the file as "CSV UTF-8"'
+        )
+    raise AssertionError("the text can be decoded")
+
+
 def _cells(text: str, separator: str) -> list[str]:
     try:
         return next(csv.reader([text], delimiter=separator, skipinitialspace=True), [])

@@ -54,8 +54,10 @@ def from_csv(
         or if each group is a sequence that begins at rest.
       group: name of a column that says which continuous piece a row belongs to, e.g. the trial;
         text or numbers. The rows of a group must follow each other.
-      time: name of a column of the times of the rows, as numbers, which rise in equal steps within
-        a group. It says what ``Recording.interval`` is. A new piece begins where times skip.
+      time: name of a column of the times of the rows, which rise in equal steps within a group:
+        numbers, or dates as ``2024-05-01 12:00:00.5``, or times of day as ``12:00:00.5``, which
+        are then in seconds. It says what ``Recording.interval`` is. A new piece begins where times
+        skip.
 
     Returns:
       The recording, in float64 whatever JAX's setting. ``compress`` makes a data set of it as it
@@ -80,15 +82,16 @@ def from_csv(
     """
     asked = Asked.checked(inputs, outputs, group, time)
     file = file_path(path)
-    values, headers, labels = read_columns(file, asked.numbers, group)
+    found = read_columns(file, asked.numbers, group, timed=time is not None)
+    values, headers = found.values, found.headers
     asked.check_different(headers)
     channels = tuple(map(channel, headers))
     n_x, n_y = len(asked.inputs), len(asked.outputs)
     return in_pieces(
-        values[:, :n_x], values[:, n_x : n_x + n_y], seq_len, labels,
+        values[:, :n_x], values[:, n_x : n_x + n_y], seq_len, found.labels,
         None if time is None else values[:, -1], in_file(file),
         inputs=channels[:n_x], outputs=channels[n_x : n_x + n_y],
-        time_unit="" if time is None else channels[-1].unit,
+        time_unit="s" if found.dated else "" if time is None else channels[-1].unit,
     )  # fmt: skip
 
 

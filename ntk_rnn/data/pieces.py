@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Float
 
 from ntk_rnn import _checks
+from ntk_rnn.data.cells import MISSING
 from ntk_rnn.data.channels import Channel
-from ntk_rnn.data.csv_files import MISSING, read_table
+from ntk_rnn.data.csv_files import read_table
 from ntk_rnn.data.recordings import Recording
 from ntk_rnn.data.times import clock
 

@@ -1,5 +1,7 @@
 """Tables as spreadsheets hold them, and arrays of NumPy and MATLAB: all lead to one recording."""
 
+import datetime
+
 import numpy as np
 import pytest
 import scipy.io
@@ -106,6 +108,7 @@ def test_units_are_what_headers_say(tmp_path, header, name, unit):
         ("0.12,", "0.1,", "stands still from 0.1 to 0.1 .recording.csv, lines 7 to 8.; .* twice"),
         ("0.12,", ",", "line 8, column 't': the cell is empty"),
         ("0.12,", "12:00:03,", "line 8, column 't': '12:00:03' is not a number"),
+        ("0.0,", "12:00:03,", "line 3, column 't': '0.02' is not a time as .* .39 cells are not t"),
         ("0.12,", "#DIV/0!,", "line 8, column 't': '#DIV/0!' is not a number"),
     ],
 )  # fmt: skip
@@ -115,6 +118,21 @@ def test_what_spreadsheets_hold_besides_is_said(tmp_path, old, new, message):
     path.write_text(table().replace(old, new, 1))
     with pytest.raises(ValueError, match=message):
         nr.data.from_file(path, "force y", "position", time="t", group="trial")
+
+
+@pytest.mark.parametrize(
+    "written_as",
+    ["%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S.%fZ", "%H:%M:%S.%f", "%H:%M:%S,%f"],
+)
+def test_times_may_be_dates(tmp_path, written_as):
+    start = datetime.datetime(2024, 5, 1, 12)
+    times = [start + datetime.timedelta(milliseconds=20 * row) for row in range(ROWS)]
+    path = tmp_path / "r.csv"
+    rows = [f"{when.strftime(written_as)};{row};\u2212{row}" for row, when in enumerate(times)]
+    path.write_text("\n".join(["when;u;y", *rows]), encoding="utf-8")
+    found = nr.data.from_csv(path, "u", "y", time="when")
+    assert (found.interval, found.time_unit, found.pieces.tolist()) == (0.02, "s", [0])
+    np.testing.assert_array_equal(found.y[:, 0], -np.arange(ROWS))
 
 
 def test_a_gap_in_a_table_is_named_with_its_lines(tmp_path):
