@@ -53,13 +53,14 @@ class Call(NamedTuple):
 # What functions return, and rows of a law, hold what they are given.
 RECORDS = {
     "CompressedData", "DelayErrors", "DriftBound", "FiniteWidthGram", "FunctionRegression",
-    "GaussianRows", "ImpulseMoments", "KernelRegression", "LagMemory", "LowRankParams",
-    "MonteCarloNTK", "StateEvolution", "SubspacePath", "TrainingPath", "WideRNN",
+    "GaussianRows", "ImpulseFit", "ImpulseMoments", "KernelRegression", "LagMemory",
+    "LowRankParams", "MonteCarloNTK", "StateEvolution", "SubspacePath", "TrainingPath", "WideRNN",
     "data.Channel", "data.Recording", "data.S1", "data.Units", "data.Windows",
 }  # fmt: skip
 ERRORS = {"data.DataUnavailable"}
 WITHOUT_ARGUMENTS = {
-    "FiniteWidthGram.dense", "FiniteWidthGram.lag_weights", "LagMemory.plot", "LagMemory.table",
+    "FiniteWidthGram.dense", "FiniteWidthGram.lag_weights", "ImpulseFit.compressed",
+    "ImpulseFit.step_response", "LagMemory.plot", "LagMemory.table",
     "LowRankParams.dense", "data.Recording.at_rest", "data.Recording.compress",
 }  # fmt: skip
 
@@ -105,6 +106,8 @@ def calls() -> dict[str, Call]:
         "tolerance": 1e-3,
     }  # fmt: skip
     stationary = {"activation": "tanh", "nu_w": 0.3, "nu_f": 1.0, "input_power": 1.0}
+    tuned = nr.fit((rows, rows + np.roll(rows, 1)), seq_len=3, kernel="tc")
+    of_pair = {"x": "x|data", "y": "y|x|data"}
     functions = nr.kernel_regression(lambda x1, x2: nr.analytic_ntk(x1, x2, rho), (x, y))
     path_at = {"step": [0, 3], "learning_rate": 1e-3, "momentum": 0.0, "time": None}
     training = {
@@ -346,6 +349,25 @@ def calls() -> dict[str, Call]:
             },
             also={"between": "lags|nu_w"},
         ),
+        "fit": Call(
+            nr.fit,
+            {
+                "data": (rows, rows), "seq_len": 3, "kernel": "di", "offset": True, "delay": 0,
+                "shared": False, "interval": 1.0,
+            },
+            also={"seq_len": "data", "delay": "seq_len"},
+        ),
+        "load": Call(nr.load, {"path": "data.csv"}),
+        "ImpulseFit.predict": Call(tuned.predict, {"x": rows, "return_std": True}),
+        "ImpulseFit.score": Call(tuned.score, {"x": rows, "y": rows}, also=of_pair),
+        "ImpulseFit.frequency_response": Call(tuned.frequency_response, {"num": 5}),
+        "ImpulseFit.realize": Call(tuned.realize, {"order": 1}),
+        "ImpulseFit.training": Call(
+            tuned.training, {"steps": 3, **nu, "learning_rate": 1e-6},
+            also={"steps": "step", "nu_w": "learning_rate", "nu_f": "learning_rate",
+                  "nu_c": "learning_rate"},
+        ),
+        "ImpulseFit.save": Call(tuned.save, {"path": "model.npz"}),
         "hidden_state_covariance": Call(
             nr.hidden_state_covariance, {"params": params, "x": x}
         ),

@@ -69,7 +69,7 @@ def compress_recording(
     """
     seq_len = _checks.integer("seq_len", seq_len)
     starts = np.zeros(1, int) if pieces is None else piece_rows(pieces)
-    factor = factor_of(_blocks(raw_batches(x, y, weights), seq_len, starts))
+    factor = factor_of(recording_blocks(raw_batches(x, y, weights), seq_len, starts))
     if factor is None:
         raise ValueError("x must hold at least one chunk (x, y), got an empty iterable")
     if factor.weight == 0:
@@ -110,10 +110,17 @@ def rows_since_start(
     return rows - pieces[np.searchsorted(pieces, rows, side="right") - 1]
 
 
-def _blocks(
-    chunks: Iterable[tuple[str, tuple[Any, Any, Any]]], seq_len: int, pieces: Int[np.ndarray, " P"]
+def recording_blocks(
+    chunks: Iterable[tuple[str, tuple[Any, Any, Any]]],
+    seq_len: int,
+    pieces: Int[np.ndarray, " P"],
+    *,
+    offset: bool = False,
 ) -> Iterator[Block]:
-    """Rows ``sqrt(w) [x_t ... x_{t-T+1} y_t]``; the last inputs go on to the next chunk."""
+    """Rows ``sqrt(w) [x_t ... x_{t-T+1} y_t]``; the last inputs go on to the next chunk.
+
+    For an ``offset`` of each output, a 1 stands before the inputs.
+    """
     sizes, before, first = None, None, 0
     for where, arrays in chunks:
         x, y, weights, dtype = _checked(where, *arrays)
@@ -133,7 +140,10 @@ def _blocks(
         for start in range(0, max(len(kept), 1), size):
             some = kept[start : start + size]
             lags = windows[some].swapaxes(1, 2).reshape(len(some), seq_len * x.shape[1])
-            rows = np.concatenate([lags, y[some]], axis=1) * np.sqrt(weights[some])[:, None]
+            columns = [lags, y[some]]
+            if offset:
+                columns.insert(0, np.ones((len(some), 1)))
+            rows = np.concatenate(columns, axis=1) * np.sqrt(weights[some])[:, None]
             yield Block(rows, sizes, float(np.sum(weights[some])), dtype)
         first += len(y)
     if sizes is not None:
