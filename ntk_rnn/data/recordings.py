@@ -28,8 +28,8 @@ class Recording:
       x: inputs in float64, shape ``(rows, n_x)``.
       y: outputs in float64, shape ``(rows, n_y)``.
       pieces: the rows with which continuous pieces begin, rising from 0, shape ``(P,)``.
-      seq_len: number ``T`` of inputs that explain an output; ``None`` if it is not known, or if
-        each piece is a sequence that begins at rest.
+      seq_len: number ``T`` of inputs that explain an output; ``None`` if it is not known, as for
+        ``fit``, or if each piece is a sequence that begins at rest, which ``at_rest`` gives.
       units: the units in which ``x`` and ``y`` are; ``None`` if these are as in the file or array.
       inputs: what the columns of ``x`` are called, and their units in the file; empty if unknown.
       outputs: the same of ``y``.

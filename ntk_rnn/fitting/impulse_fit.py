@@ -13,6 +13,7 @@ from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.blocks import Block
 from ntk_rnn.compression.triangle import CompressedData, centred
+from ntk_rnn.data.channels import Channel
 from ntk_rnn.fitting import model_files, predictions
 from ntk_rnn.fitting.records import Candidate, FrequencyResponse, Score, StepResponse
 from ntk_rnn.fitting.samples import Triangle, as_inputs, as_samples
@@ -42,6 +43,9 @@ class ImpulseFit:
       degrees_of_freedom: how many numbers the data determined, of ``T n_x``, shape ``(n_y,)``.
       triangle: the data, as far as the fit depends on them.
       interval: time from a row to the next.
+      inputs: names and units of the inputs, if they are from a recording that has them.
+      outputs: the same of the outputs.
+      time_unit: the unit of ``interval``; empty if unknown.
 
     Example:
       >>> import numpy as np
@@ -70,6 +74,9 @@ class ImpulseFit:
     degrees_of_freedom: Float[np.ndarray, " n_y"]
     triangle: Triangle
     interval: float
+    inputs: tuple[Channel, ...] = ()
+    outputs: tuple[Channel, ...] = ()
+    time_unit: str = ""
 
     def __repr__(self) -> str:
         seq_len, out_dim, in_dim = self.impulse_response.shape
@@ -282,6 +289,7 @@ class ImpulseFit:
         description = {
             "kernel": self.kernel, "evidence": self.evidence, "kernels": self.kernels,
             "lags": self.lags, "hyperparameters": list(self.hyperparameters),
+            "inputs": self.inputs, "outputs": self.outputs, "time_unit": self.time_unit,
             "interval": self.interval, "num_samples": triangle.num_samples,
             "offset": triangle.offset,
         }  # fmt: skip

@@ -18,8 +18,9 @@ from ntk_rnn.fitting.evidence import Output
 # Lags to choose from are these times powers of 2, as long as unknowns of an output are not more.
 _FEWEST_LAGS, _MOST_UNKNOWNS = 5, 600
 
-# What part of a recording must be left, whose first rows in each piece have too few inputs.
-_LEFT = 0.8
+# What part of a recording must be left, whose first rows in each piece have too few inputs, and
+# which part of its rows lags may be at most.
+_LEFT, _LAGS_PER_ROW = 0.6, 0.2
 
 # Squares about the mean that are below this part of the square of the mean are rounding.
 _ROUNDING = 1e-24
@@ -53,7 +54,8 @@ class Samples(NamedTuple):
         lags = min(_FEWEST_LAGS, int(lengths.max()))
         while lags * self.x.shape[1] <= _MOST_UNKNOWNS and lags <= lengths.max():
             used = np.maximum(lengths - lags + 1, 0).sum()
-            if found and not self.at_rest and used < _LEFT * len(self.x):
+            too_many = used < _LEFT * len(self.x) or lags > _LAGS_PER_ROW * len(self.x)
+            if found and not self.at_rest and too_many:
                 break
             found.append(lags)
             lags *= 2
@@ -211,8 +213,8 @@ def as_samples(data: Any) -> Samples | CompressedData:
 
 
 def _of_recording(data: Recording) -> Samples:
-    at_rest = data.seq_len is None
-    return Samples(data.x, data.y, np.ones(len(data.x)), data.pieces, at_rest)
+    """Rows of a recording, of which nothing is known before a piece: rest is not to be assumed."""
+    return Samples(data.x, data.y, np.ones(len(data.x)), data.pieces, at_rest=False)
 
 
 def as_inputs(x: Any, in_dim: int) -> tuple[Samples, tuple[int, ...]]:

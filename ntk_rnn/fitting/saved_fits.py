@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ntk_rnn.data.channels import Channel
 from ntk_rnn.fitting import model_files
 from ntk_rnn.fitting.impulse_fit import ImpulseFit
 from ntk_rnn.fitting.records import Candidate
@@ -65,6 +66,9 @@ def load(path: str | Path) -> ImpulseFit:
             degrees_of_freedom=arrays["degrees_of_freedom"],
             triangle=triangle,
             interval=float(header["interval"]),
+            inputs=tuple(Channel(*each) for each in header["inputs"]),
+            outputs=tuple(Channel(*each) for each in header["outputs"]),
+            time_unit=str(header["time_unit"]),
         )
         complete = _complete(fit)
     except (KeyError, TypeError, ValueError) as error:

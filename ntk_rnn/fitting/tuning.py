@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +40,7 @@ def fit(
     offset: bool | None = None,
     delay: int | Sequence[int] | Int[AnyArray, " n_x"] = 0,
     shared: bool | None = None,
-    interval: float = 1.0,
+    interval: float | None = None,
 ) -> ImpulseFit:
     """Fits an impulse response to data, with a prior that is tuned by evidence.
 
@@ -66,7 +67,8 @@ def fit(
         that begin at rest, or with rows ``x (rows, n_x)``, ``y (rows, n_y)`` of one continuous
         recording; a ``data.Recording``; or results of ``compress`` and the like. Weights of 0
         leave samples out, where ``y`` may be NaN. Pieces of a recording may differ in length; in
-        each, the first ``T - 1`` samples are not fitted to, as their inputs are not all known.
+        each, the first ``T - 1`` samples are not fitted to, as their inputs are not all known
+        (where they are 0 before each piece, pass what ``Recording.at_rest`` gives).
       seq_len: number ``T`` of lags, the present among them; several to choose from by evidence;
         ``"auto"`` for 5, 10, 20, ... as far as the data allow. ``None`` takes that of a
         recording or of compressed data, and ``"auto"`` if they have none.
@@ -77,7 +79,8 @@ def fit(
       delay: number of lags before the first that may differ from 0, at which an input has no
         effect yet; one number, or one for each input, shape ``(n_x,)``.
       shared: whether the inputs of an output share their hyper-parameters.
-      interval: time from a row to the next, for frequencies and axes of time.
+      interval: time from a row to the next, for frequencies and axes of time. ``None`` takes that
+        of a recording, and 1 if it is not known.
 
     Returns:
       The fit: the response with standard deviations, and what follows from it.
@@ -99,6 +102,8 @@ def fit(
       True
     """
     _checks.one_of("kernel", kernel, "auto", *PRIORS)
+    if interval is None:
+        interval = (isinstance(data, Recording) and data.interval) or 1.0
     _checks.positive(interval=interval)
     samples = as_samples(data)
     has_offset = not isinstance(samples, CompressedData)
@@ -135,9 +140,12 @@ def fit(
     solved = {name: _points(triangle, name, delays, together) for name in kernels}
     ranking = [Candidate(name, lags, _total(points)) for name, points in solved.items()]
     chosen = max(ranking, key=lambda each: each.evidence)
-    return _fit_of(
+    found = _fit_of(
         triangle, solved[chosen.kernel], chosen, tuple(ranking), tuple(table), float(interval)
     )
+    if not isinstance(data, Recording):
+        return found
+    return replace(found, inputs=data.inputs, outputs=data.outputs, time_unit=data.time_unit)
 
 
 def _points(

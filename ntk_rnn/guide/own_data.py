@@ -5,8 +5,9 @@ output by the $T$ inputs up to it.
 
 ## From a table
 
-`ntk_rnn.data.from_csv` reads the columns of a CSV file, and `ntk_rnn.data.from_arrays` takes
-arrays. An error in the file is reported with its line, its column, its value and what to do.
+`ntk_rnn.data.from_csv` reads the columns of a CSV file, `ntk_rnn.data.from_file` also variables of
+`.npz` and `.mat` files, and `ntk_rnn.data.from_arrays` takes arrays. An error in the file is
+reported with its line, its column, its value and what to do.
 
 >>> import pathlib, tempfile
 >>> import numpy as np
@@ -21,8 +22,13 @@ arrays. An error in the file is reported with its line, its column, its value an
 >>> recording
 Recording(200 rows in 1 pieces, n_x=1, n_y=1, seq_len=5)
 
-Nothing is cut: `seq_len` is $T$, how far back a model looks. A column that names the session of
-each row (`group=`) says where the recording is interrupted.
+Nothing is cut: `seq_len` is $T$, how far back a model looks, and may be left out where it is yet to
+be found. A column that names the session or trial of each row (`group=`) says where the recording
+is interrupted. So does a column of times (`time=`): where it skips, a new piece begins, which
+`recording.remarks` says. Steps that are not equal are refused, but for rounding. Decimal commas,
+semicolons and marks of encodings are read as spreadsheets write them, and a column `force [N]` is
+found as `force`: `recording.inputs` has names and units, `recording.interval` the interval of time
+from a row to the next.
 
 ## Before fitting
 
@@ -114,4 +120,20 @@ True
 
 The response alone, saved by `np.save` and loaded by `np.load`, predicts by `ntk_rnn.causal_conv`.
 Parameters of any other model are saved by `flax.serialization`, as `ntk_rnn.guide.own_model` shows.
+
+## Without Python
+
+`ntk-rnn fit trials.csv --inputs u1 u2 --outputs y --time t --trial id` goes the whole way: it reads
+the table, holds out the last trials (of one continuous record, the last fifth), fits an impulse
+response whose kernel and number of lags are those of highest evidence, and writes the folder
+`trials-fit`:
+
+- `report.html`, complete in one file: how well held-out data are predicted, the response with bands
+  of 95 %, its frequencies, how far back inputs matter, and which kernel explains the data best;
+- its figures, as PNG and PDF;
+- `response.csv`, each lag of each response in the units of the table;
+- `model.npz`, which `ntk_rnn.load` reads.
+
+`ntk-rnn predict trials-fit/model.npz new.csv --out predictions.csv` predicts from new inputs, with
+the bands in which 95 % of measurements are expected. Earlier results stay unless a run succeeds.
 """

@@ -210,3 +210,33 @@ def test_compressed_data_have_no_offset_and_no_more_lags(unannotated):
         nr.fit(data, offset=True)
     with pytest.raises(ValueError, match="seq_len must be at most the 5 lags"):
         nr.fit(data, seq_len=6)
+
+
+def test_a_recording_says_its_names_and_its_interval(tmp_path):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=300)
+    y = lfilter(NUMERATOR, DENOMINATOR, x) + 0.1 * rng.normal(size=300)
+    table = np.stack([0.01 * np.arange(300), x, y], axis=1)
+    path = tmp_path / "r.csv"
+    np.savetxt(path, table, delimiter=",", header="t [s],force [N],y", comments="")
+    recording = nr.data.from_csv(path, "force", "y", time="t")
+    fit = nr.fit(recording, 8, kernel="tc")
+    fit.save(tmp_path / "model.npz")
+    for found in (fit, nr.load(tmp_path / "model.npz")):
+        assert (found.interval, found.time_unit) == (0.01, "s")
+        assert found.inputs == (nr.data.Channel("force", "N"),)
+        assert found.outputs == (nr.data.Channel("y"),)
+        assert found.frequency_response().frequency[-1] == 50
+    assert nr.fit(recording, 8, kernel="tc", interval=2.0).interval == 2.0
+    # Nothing is known of what precedes a recording, whether or not its lags are known.
+    assert fit.triangle.num_samples == 300 - 7
+    assert np.isnan(fit.predict(recording)).sum() == 7
+
+
+def test_trials_are_long_enough_for_some_lags_to_choose_from():
+    rng = np.random.default_rng(2)
+    rows = rng.normal(size=(500, 1))
+    trials = nr.data.from_arrays(rows, rows, groups=np.repeat(np.arange(20), 25))
+    assert [each.seq_len for each in nr.fit(trials, kernel="di").lags] == [5, 10]
+    whole = nr.data.from_arrays(rows, rows)
+    assert [each.seq_len for each in nr.fit(whole, kernel="di").lags] == [5, 10, 20, 40, 80]
