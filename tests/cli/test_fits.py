@@ -64,7 +64,7 @@ def fitted(tmp_path_factory):
     x, y = recorded(0)
     written(folder / "rig 3.csv", x, y, gap=(100, 101))
     done = subprocess.run(
-        [*COMMAND, "fit", "rig 3.csv", *ASKED, "--time", "t", *QUICK],
+        [*COMMAND, "fit", "rig 3.csv", *ASKED, "--time", "t", "--lags", str(LAGS)],
         capture_output=True, text=True, cwd=folder, env=ENVIRONMENT,
     )  # fmt: skip
     return done, folder, x, y
@@ -96,7 +96,7 @@ def test_fit_writes_a_model_and_the_response_as_a_table(fitted):
     fit = nr.load(out / "model.npz")
     assert fit.inputs == (nr.data.Channel("light <b>&1", "mW"), nr.data.Channel("touch_$x_", "mN"))
     assert [str(channel) for channel in fit.outputs] == ["rate [spikes/s]", "for*ce*"]
-    assert (fit.interval, fit.time_unit, fit.kernel) == (0.02, "s", "tc")
+    assert (fit.interval, fit.time_unit, len(fit.kernels)) == (0.02, "s", 6)
     with (out / "response.csv").open() as file:
         rows = list(csv.DictReader(file))
     found = np.array([float(row["response"]) for row in rows]).reshape(2, 2, LAGS)
@@ -191,6 +191,9 @@ def test_whole_trials_are_held_out(tmp_path, capsys, monkeypatch):
     page = Page((tmp_path / "there" / "it is" / "report.html").read_text(encoding="utf-8"))
     assert "r.csv: 400 rows in 4 continuous pieces to fit to, and the last 200" in page.text
     assert "a time step is from one row to the next" in page.text
+    # Of one kernel there is nothing to compare.
+    assert not (tmp_path / "there" / "it is" / "kernels.png").exists()
+    assert [tag for tag, _ in page.tags].count("img") == 4
     # What is there is replaced, and only by a fit that has succeeded.
     before = (tmp_path / "there" / "it is" / "model.npz").read_bytes()
     assert cli.main(["fit", *args, "--lags", "101", "--out", "there/it is"]) == 2

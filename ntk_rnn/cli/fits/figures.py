@@ -24,14 +24,14 @@ _COLOURS = (plotting.BLUE, plotting.ORANGE, plotting.GREEN, plotting.GREY)
 
 
 def drawn(found: Fitted) -> dict[str, Figure]:
-    """All figures, by the names of their files."""
-    return {
+    """All figures, by the names of their files; of kernels only if several were tried."""
+    figures = {
         "impulse_response": impulse_response(found),
         "frequency_response": frequency_response(found),
         "prediction": prediction(found),
-        "kernels": kernels(found),
         "memory": memory(found),
     }
+    return figures | ({"kernels": kernels(found)} if found.fit.kernels[1:] else {})
 
 
 def shown_inputs(found: Fitted) -> Int[np.ndarray, " shown"]:

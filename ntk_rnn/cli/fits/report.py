@@ -96,7 +96,8 @@ def _parts(found: Fitted, title: str) -> Iterator[str]:
     yield _figure("memory")
     yield items(_memories(found))
     yield "## Kernels"
-    yield _figure("kernels")
+    if found.fit.kernels[1:]:
+        yield _figure("kernels")
     yield table(["kernel", "what it assumes", "log evidence"], _ranking(found))
     yield "## Data and settings"
     yield table(["column", "role", "unit", "mean", "standard deviation"], _columns(found))
