@@ -13,6 +13,7 @@ from .compression.triangle import (
     compress as compress,
 )
 from .fitting.impulse_fit import ImpulseFit as ImpulseFit
+from .fitting.regressor import ImpulseResponseRegressor as ImpulseResponseRegressor
 from .fitting.saved_fits import load as load
 from .fitting.tuning import fit as fit
 from .hankel import hankel_singular_values as hankel_singular_values

@@ -357,6 +357,13 @@ def calls() -> dict[str, Call]:
             },
             also={"seq_len": "data", "delay": "seq_len"},
         ),
+        "ImpulseResponseRegressor": Call(
+            lambda **given: nr.ImpulseResponseRegressor(**given).fit(
+                np.concatenate([rows, rows > 20], axis=1), rows
+            ),
+            {"seq_len": 3, "kernel": "di", "delay": 0, "shared": False, "group_column": 1},
+            also={"seq_len": "data", "delay": "seq_len", "group_column": "data|y"},
+        ),
         "load": Call(nr.load, {"path": "data.csv"}),
         "ImpulseFit.predict": Call(tuned.predict, {"x": rows, "return_std": True}),
         "ImpulseFit.score": Call(tuned.score, {"x": rows, "y": rows}, also=of_pair),

@@ -65,15 +65,15 @@ def factor_of(blocks: Iterable[Block], chunk_size: int | None = None) -> Block |
 
 
 def factorized(triangle: np.ndarray | None, rows: list[np.ndarray]) -> np.ndarray:
-    """The triangle of further rows below the triangle of those before."""
+    """The triangle of further rows below the triangle of those before; rows may be overwritten."""
     if triangle is not None and not rows:
         return triangle
     if triangle is None or len(triangle) < triangle.shape[1]:
         blocks = rows if triangle is None else [triangle, *rows]
         return np.asarray(np.linalg.qr(np.concatenate(blocks), mode="r"))
     # Made for rows below a triangle, which takes half the time of a factorization of all.
-    below = np.concatenate(rows)
+    below = rows[0] if len(rows) == 1 else np.concatenate(rows)
     panel = min(_PANEL, triangle.shape[1])
-    tpqrt = lapack.get_lapack_funcs("tpqrt", (triangle, below))
-    factor, *_ = tpqrt(0, panel, triangle, below)
+    (tpqrt,) = lapack.get_lapack_funcs(["tpqrt"], (triangle, below))
+    factor, *_ = tpqrt(0, panel, triangle, below, overwrite_b=True)
     return np.triu(factor)

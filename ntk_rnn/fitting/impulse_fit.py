@@ -11,16 +11,12 @@ from jaxtyping import Float, Int
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
-from ntk_rnn.compression.blocks import Block
-from ntk_rnn.compression.triangle import CompressedData, centred
+from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.data.channels import Channel
-from ntk_rnn.fitting import model_files, predictions
+from ntk_rnn.fitting import model_files, networks, predictions
 from ntk_rnn.fitting.records import Candidate, FrequencyResponse, Score, StepResponse
 from ntk_rnn.fitting.samples import Triangle, as_inputs, as_samples
-from ntk_rnn.hankel import hankel_singular_values
-from ntk_rnn.kernels.infinite_width import lag_weights
 from ntk_rnn.realization import realize
-from ntk_rnn.regression.solver import kernel_regression
 from ntk_rnn.theory.lag_memory import HELD
 
 
@@ -210,11 +206,7 @@ class ImpulseFit:
           ValueError: if ``order`` is no positive integer, or more than a shift register has.
         """
         if order is None:
-            values = hankel_singular_values(self.impulse_response, zeros_beyond=True)
-            lag = np.arange(1.0, len(self.impulse_response) + 1)
-            unknown = lag @ np.sum(self.standard_deviation**2, axis=(1, 2))
-            left = np.append(np.cumsum(np.asarray(values)[::-1] ** 2)[::-1], 0)
-            order = max(1, int(np.argmax(left <= unknown)))
+            order = networks.width_within(self.impulse_response, self.standard_deviation)
         return realize(self.impulse_response, "balanced", order=order)
 
     def training(
@@ -256,22 +248,11 @@ class ImpulseFit:
                 f"{missing} must be given for a fit with kernel {self.kernel!r}, got None; pass "
                 'nu_w, nu_f and nu_c, or fit with kernel="rnn"'
             )
-        rho = lag_weights(len(self.impulse_response), nu_w, nu_f, nu_c)
-        kernel = kernel_regression(np.asarray(rho), self.compressed(), on_host=True)
-        if learning_rate is None:
-            learning_rate = float(kernel.max_learning_rate) / 2
-        return kernel.impulse_response(steps, learning_rate)
+        return networks.learned(self.triangle, steps, nu_w, nu_f, nu_c, learning_rate)
 
     def compressed(self) -> CompressedData:
         """The data about their means, as ``compress`` gives them."""
-        seq_len, out_dim, in_dim = self.triangle.shape
-        rows = self.triangle.rows.reshape(-1, seq_len * in_dim)
-        top = np.concatenate([rows, self.triangle.goal], axis=1)
-        missing = max(seq_len * in_dim - len(top), 0)
-        below = np.zeros((missing + out_dim, top.shape[1]))
-        below[missing:, -out_dim:] = np.diag(np.sqrt(self.triangle.rest))
-        sizes, dtype = (seq_len, in_dim, out_dim), np.dtype(np.float64)
-        return centred(Block(np.concatenate([top, below]), sizes, self.triangle.num_samples, dtype))
+        return networks.compressed(self.triangle)
 
     def save(self, path: str | Path) -> None:
         """Writes the fit to a file, whole or not at all, which ``load`` reads.

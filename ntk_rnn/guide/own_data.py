@@ -30,6 +30,38 @@ semicolons and marks of encodings are read as spreadsheets write them, and a col
 found as `force`: `recording.inputs` has names and units, `recording.interval` the interval of time
 from a row to the next.
 
+## The short way
+
+`ntk_rnn.fit` finds how far back the inputs matter, how fast their effect fades, the noise of each
+output and its offset, by the probability of the data, and says how sure the response is:
+
+>>> rng = np.random.default_rng(0)
+>>> noisy = (stimulus, 2.0 + response + 0.2 * rng.normal(size=200))
+>>> fit = nr.fit(noisy)
+>>> fit.kernel, len(fit.impulse_response)  # of all that were tried, in fit.kernels and fit.lags
+('rnn', 5)
+>>> L, sd = fit.impulse_response[:, 0, 0], fit.standard_deviation[:, 0, 0]
+>>> bool(np.all(np.abs(L - [0, 1, 0, 0, 0]) < 3 * sd))  # the response is a delay by 1
+True
+>>> print(fit.offset.round(1), fit.noise.round(1), fit.memory)
+[2.] [0.2] [2]
+>>> fit.score(*noisy).r_squared.round(1).tolist()
+[1.0]
+
+`fit.predict` has outputs with standard deviations, `fit.frequency_response` and
+`fit.step_response` the other views of an engineer, `fit.realize` a small RNN, and `fit.training`
+what a wide RNN has learned of the data by a step of gradient descent. `fit.save(path)` and
+`ntk_rnn.load` keep it. Trials of different lengths, gaps, delays and weights: see `ntk_rnn.fit`.
+`ntk_rnn.ImpulseResponseRegressor` does the same within scikit-learn.
+
+The prior of a wide RNN (`kernel="rnn"`) is one of several, of which the most probable one is taken.
+Others, from system identification, say that neighbouring lags are alike. Where the evidence of a
+prior is much lower than that of the best one, its bands are not to be trusted: for the oscillating
+system in `tests/fitting/test_tuning.py`, bands of 95 % cover 95 % of the truth with the best prior,
+and 80 % with the RNN's.
+
+The rest of this page takes the steps one by one.
+
 ## Before fitting
 
 >>> train, test = recording.split(test_fraction=0.2)
