@@ -209,13 +209,19 @@ def matching_data(name: str, apply_fn: Network, params: Any, data: Any) -> DataS
 
 def output_of(apply_fn: Network, params: Any, x: Float[AnyArray, "N T n_x"]) -> Any:
     """Shape and type of a model's outputs; raises ``ValueError`` unless they are one array."""
-    outputs = jax.eval_shape(apply_fn, params, x)
+    outputs = jax.eval_shape(_outputs, apply_fn, params, x)
     if not hasattr(outputs, "shape"):
         raise ValueError(
             f"apply_fn must return one array, got {jax.tree.map(jnp.shape, outputs)}; take what "
             "is to match the targets"
         )
     return outputs
+
+
+@jax.jit
+def _outputs(apply_fn: Network, params: Any, x: Float[AnyArray, "N T n_x"]) -> Any:
+    """What it traces once for its shape, it does not trace again for the same model."""
+    return apply_fn(params, x)
 
 
 def check_linear_rnn(apply_fn: Network, params: Any, data: DataSet) -> None:

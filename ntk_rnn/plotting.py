@@ -18,6 +18,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFor
 
 # Okabe and Ito's colours, which colour-blind readers tell apart as well.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
+SKY, YELLOW, PURPLE = "#56B4E9", "#E69F00", "#CC79A7"
 
 
 def panels(

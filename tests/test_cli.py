@@ -44,6 +44,9 @@ def mistake(capsys, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("args", "parts"),
     [
+        (["reproduce", "fig1", "--epochs", "3"], ["epochs must be left out for fig1, got 3"]),
+        (["reproduce", "fig5", "--epochs", "0"], ["epochs must be at least 1, got 0"]),
+        (["reproduce", "fig5", "--targets", "first"], ["targets", "first", "last"]),
         (["reproduce", "fig0"], ["NAMES", "'fig0'", ", ".join(registry.STUDIES)]),
         (["reproduce", "fig1", "--seeds", "0"], ["seeds", "got 0", "default is 8"]),
         (["reproduce", "fig1", "--widths", "100"], ["widths must be left out for fig1", "wide"]),
@@ -88,7 +91,16 @@ def test_what_is_told_is_told_as_it_is(capsys):
         ([], ["reproduce", "kernel", "doctor", "--version"]),
         (
             ["reproduce"],
-            ["--smoke", "--out", "--seeds", "--force", "--data", "Exit code", *registry.STUDIES],
+            [
+                "--smoke",
+                "--out",
+                "--seeds",
+                "--force",
+                "--strict",
+                "--data",
+                "Exit code",
+                *registry.STUDIES,
+            ],
         ),
         (["kernel"], ["--widths", "--in-dim", "--implementation", "Exit code"]),
         (["memory"], ["--layer", "s4d-lin", "--nu-w", "--r-max", "--lags", "Exit code"]),
@@ -306,6 +318,18 @@ def test_the_report_is_written_even_if_nothing_can_be_printed(tmp_path, reproduc
         assert done.returncode == 2 and told == [line]
     for name in ("report.md", "report.html"):
         assert (tmp_path / name).read_bytes() == (reproduced[1] / name).read_bytes()
+
+
+@pytest.mark.parametrize("verdict", ["holds", "cannot be told", "does not hold"])
+def test_a_verdict_is_a_failure_if_the_user_says_so(tmp_path, reproduced, verdict):
+    shutil.copytree(reproduced[1] / "fig2", tmp_path / "fig2")
+    path = tmp_path / "fig2" / "claims.csv"
+    first, *rows = path.read_text().splitlines()
+    rows = [",".join([*row.split(",")[:-1], "holds"]) for row in rows[1:]]
+    path.write_text("\n".join([first, *rows, f"a claim,1,below 2,{verdict}"]))
+    args = ["reproduce", "fig2", "--smoke", "--seeds", "2", "--out", str(tmp_path)]
+    assert cli.main(args) == 0
+    assert cli.main([*args, "--strict"]) == (verdict == "does not hold")
 
 
 def test_kernel(tmp_path, capsys, monkeypatch):

@@ -15,6 +15,7 @@ CASES = {
     "training_step": "a step of gradient descent, full batch and mini-batch",
     "subspace": "1000 steps in the subspace that gradients reach, against all of W",
     "recurrent": "the kernel of infinite width with an activation",
+    "layer_gram": "the Gram matrix of a diagonal layer, here an LRU",
     "predictor": "the path of the kernel predictor, and its limit",
     "scaling": "time against sizes and devices, with fitted exponents",
     "startup": "import, first kernel, first figure, each in a fresh process",

@@ -21,19 +21,16 @@ _DETAILS = {
 Studies:
 {studies}
 
-Each study writes DIR/NAME. A result of the same configuration, version and
-  precision that is there is kept. DIR/report.html and report.md report on all
-  studies in DIR. Unless it is named, a study without its data is left out.
+DIR/NAME holds each study, and is kept if configuration, version and precision
+  are the same; DIR/report.html reports on all. One without data is left out.
 
 Exit code:
-  0  no claim fails (one that cannot be told does not), or --smoke
-  1  a claim does not hold
+  0  it has run; with --strict, 1 if a claim does not hold
   2  a mistake in the arguments, or no data for a study that is named
   70 a defect of this program, with a traceback
 
-Examples:
-  ntk-rnn reproduce fig1 fig2
-  ntk-rnn reproduce --smoke --out trial
+Example:
+  ntk-rnn reproduce fig1 fig2 --smoke --out trial
 """,
     "kernel": """
 Computes kernels by neural-tangents, for each width and seed, and prints
@@ -43,8 +40,7 @@ Computes kernels by neural-tangents, for each width and seed, and prints
 Writes the folder DIR/kernels, as the study of this name does.
 
 Exit code:
-  0  no claim fails; one that cannot be told does not
-  1  a claim does not hold
+  0  it has run; with --strict, 1 if a claim does not hold
   2  a mistake in the arguments
 
 Examples:

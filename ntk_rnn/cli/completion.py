@@ -21,6 +21,7 @@ _VALUES = {
     "--implementation": get_args(Implementation),
     "--layer": LAYERS,
     "--kernel": KERNELS,
+    "--targets": ("last", "all"),
     "--out": (),
     "--data": (),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 import tyro
 
@@ -13,8 +13,8 @@ from ntk_rnn import _terminal
 from ntk_rnn._terminal import UserError
 from ntk_rnn.cli.values import Folder, check_seed, results_folder
 from ntk_rnn.reproduction import display
+from ntk_rnn.reproduction.studies.layers_config import Layer
 
-Layer = Literal["gaussian", "orthogonal", "diagonal", "lru", "s4d-lin", "s4d-inv"]
 LAYERS: tuple[Layer, ...] = get_args(Layer)
 
 # Where values for a wanted memory are looked for: stable ones that float32 tells from 1.
@@ -124,21 +124,16 @@ def _with_memory(options: Memory, lags: float) -> tuple[str, float]:
 
 def _weights(options: Memory, value: float) -> Any:
     """Lag weights with a ``nu_w``, or an ``r_max`` where there is a ring."""
-    import ntk_rnn as nr
+    from ntk_rnn.reproduction.studies.named_layers import limit_weights
 
-    if options.layer == "gaussian":
-        return nr.lag_weights(options.seq_len, value, options.nu_f, options.nu_c)
-    return _layer(options, value).lag_weights(options.seq_len)
+    return limit_weights(_layer(options, value), options.seq_len)
 
 
 def _layer(options: Memory, value: float) -> Any:
-    import ntk_rnn as nr
+    """The layer, with a ``nu_w``, or an ``r_max`` where there is a ring."""
+    from ntk_rnn.reproduction.studies.named_layers import named_layer
 
-    nu: Any = {"nu_f": options.nu_f, "nu_c": options.nu_c}
-    if options.layer == "orthogonal":
-        return nr.OrthogonalRNN(options.width, 1, nu_w=value, **nu)
-    if options.layer.startswith("s4d"):
-        variant: Any = options.layer.removeprefix("s4d-")
-        return nr.S4D(options.width, 1, variant=variant, **nu)
-    kind = nr.DiagonalRNN if options.layer == "diagonal" else nr.LRU
-    return kind(options.width, 1, r_min=options.r_min, r_max=value, **nu)
+    return named_layer(
+        options.layer, options.width, nu_w=value, nu_f=options.nu_f, nu_c=options.nu_c,
+        r_min=options.r_min, r_max=value,
+    )  # fmt: skip

@@ -80,33 +80,37 @@ def piece_starts(
 
 
 def window_starts(
-    pieces: Int[np.ndarray, " P"], seq_len: int, first: int, last: int
+    pieces: Int[np.ndarray, " P"], seq_len: int, first: int, last: int, *, stride: int = 1
 ) -> Int[np.ndarray, " N"]:
     """The first bins of all windows that lie within one piece, and within ``[first, last)``.
 
     A window begins at every bin that at least ``seq_len - 1`` others of its piece follow, so
-    windows overlap.
+    windows overlap; or at each ``stride``-th such bin of a piece.
 
     Args:
       pieces: the bins with which pieces begin, rising from 0, shape ``(P,)``.
       seq_len: length ``T`` of the windows.
       first: the first bin that a window may hold.
       last: the first bin that no window may hold any more.
+      stride: how many bins it is from a window of a piece to the next; ``seq_len`` for windows that
+        follow each other.
 
     Returns:
       Shape ``(N,)``, rising; empty where no window fits.
 
     Raises:
-      ValueError: if pieces are not bins that rise from 0, ``seq_len`` is not positive, or ``first``
-        or ``last`` is negative.
+      ValueError: if pieces are not bins that rise from 0, ``seq_len`` or ``stride`` is not
+        positive, or ``first`` or ``last`` is negative.
 
     Example:
       >>> import numpy as np
       >>> import ntk_rnn as nr
       >>> nr.data.window_starts(np.array([0, 4]), seq_len=3, first=0, last=8).tolist()
       [0, 1, 4, 5]
+      >>> nr.data.window_starts(np.array([0, 5]), seq_len=2, first=0, last=8, stride=2).tolist()
+      [0, 2, 5]
     """
-    seq_len = _checks.integer("seq_len", seq_len)
+    seq_len, stride = _checks.integer("seq_len", seq_len), _checks.integer("stride", stride)
     first, last = (
         _checks.integer(name, value, least=0) for name, value in (("first", first), ("last", last))
     )
@@ -114,7 +118,8 @@ def window_starts(
     starts = np.arange(first, last - seq_len + 1)
     # A window lies in one piece if none begins after its first bin and up to its last one.
     before, within = (np.searchsorted(pieces, starts + k, side="right") for k in (0, seq_len - 1))
-    return starts[before == within]
+    begin = np.maximum(pieces[before - 1], first)
+    return starts[(before == within) & ((starts - begin) % stride == 0)]
 
 
 def chronological_split(
@@ -125,6 +130,7 @@ def chronological_split(
     *,
     test_fraction: float = 0.2,
     num_train: int | None = None,
+    stride: int = 1,
 ) -> tuple[Windows, Windows]:
     """Windows for training, and later ones for test, which share no bin with them.
 
@@ -142,6 +148,7 @@ def chronological_split(
       seq_len: length ``T`` of the windows.
       test_fraction: the part of the bins that is for test, the last of them.
       num_train: how many of the other bins are for training, the first of them; all if ``None``.
+      stride: how many bins it is from a window of a piece to the next, as in ``window_starts``.
 
     Returns:
       Windows for training and for test, each with the units that they are in.
@@ -149,7 +156,7 @@ def chronological_split(
     Raises:
       ValueError: if the numbers of bins differ, pieces do not rise from 0, the fraction is not
         between 0 and 1, ``num_train`` is not between 1 and what is left, an entry for training is
-        not finite, or no window fits into either part.
+        not finite, ``stride`` is not positive, or no window fits into either part.
 
     Example:
       >>> import numpy as np
@@ -177,7 +184,7 @@ def chronological_split(
     x, y = units.standardize(*recording)
     parts = []
     for name, (first, last) in {"training": (0, used), "test": (end, bins)}.items():
-        start = window_starts(pieces, seq_len, first, last)
+        start = window_starts(pieces, seq_len, first, last, stride=stride)
         if not len(start):
             raise ValueError(
                 f"seq_len must leave windows for {name}, got {seq_len} and no piece that is as "

@@ -74,10 +74,8 @@ class DiagonalLayer(nn.Module):
         }
         leaves = jax.tree.leaves(parts)
         units = len(leaves[0])
-        states, outputs = (
-            self.width // units,
-            jax.eval_shape(lambda: self._response(params["params"], seq_len)),
-        )
+        states = self.width // units
+        outputs = jax.eval_shape(_response_of, self, params["params"], seq_len)
         entries = seq_len * max(states, outputs.size // seq_len)
         together = max(1, _TOGETHER * units // (entries * sum(leaf.size for leaf in leaves)))
         gram = jnp.zeros((outputs.size, outputs.size), outputs.dtype)
@@ -154,6 +152,11 @@ def _unit_axis(name: str) -> int:
 
 def _real_parts(array: Array) -> tuple[Array, ...]:
     return (array.real, array.imag) if jnp.iscomplexobj(array) else (array,)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _response_of(layer: DiagonalLayer, params: Any, seq_len: int) -> Float[Array, "T n_y n_x"]:
+    return layer._response(params, seq_len)
 
 
 @partial(jax.jit, static_argnums=(0, 2))

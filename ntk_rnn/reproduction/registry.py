@@ -20,6 +20,7 @@ from ntk_rnn.reproduction.studies.configs import (
     WidthConfig,
 )
 from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
+from ntk_rnn.reproduction.studies.layers_config import LayersConfig
 from ntk_rnn.reproduction.studies.nonlinear_config import NonlinearConfig
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Study:
 
 
 # Fig. 5 and Table 1 show the same training.
-_DECODING_SMOKE = DecodingConfig(width=100, seq_len=5, epochs=2, long_steps=1000, seeds=2)
+_DECODING_SMOKE = DecodingConfig(width=100, seq_len=5, epochs=2, seeds=2)
 
 # fmt: off
 _ALL = (
@@ -125,6 +126,10 @@ _ALL = (
           NonlinearConfig(activations=("relu", "erf"), widths=(16, 64), trained_widths=(16, 64),
                           in_dim=2, seq_len=4, num_kernel=2, num_train=4, num_test=4, steps=40,
                           learning_rate=5e-3, seeds=4)),
+    Study("layers", "what LRU, S4D and other linear layers remember (beyond the paper)", "layers",
+          LayersConfig(),
+          LayersConfig(layers=("gaussian", "lru"), widths=(32, 128), seq_len=5, delay=2,
+                       num_train=4, steps=20, seeds=3)),
     Study("bias", "short lags are learned first, as the kernel has it (Theorem 4.1)", "bias",
           BiasConfig(),
           BiasConfig(width=100, seq_len=5, learning_rate=1.6e-5, steps=500, seeds=4, rnn_seeds=3,

@@ -12,7 +12,7 @@ from typing import NamedTuple, get_args
 
 from ntk_rnn._terminal import UserError
 from ntk_rnn.reproduction import html_page, results
-from ntk_rnn.reproduction.claims import Claim, Verdict
+from ntk_rnn.reproduction.claims import Claim, Number, Verdict
 from ntk_rnn.reproduction.marked_up import items, plain, table
 from ntk_rnn.reproduction.registry import STUDIES, Study
 
@@ -140,13 +140,7 @@ def _section(study: Study, found: results.Finished) -> Iterator[str]:
     yield "### In the paper"
     yield items(config["paper"])
     yield "### Numbers"
-    yield table(
-        ["quantity", "paper", "ours"],
-        [
-            [plain(n.quantity), plain(n.paper) or "none at hand", plain(n.ours)]
-            for n in found.numbers
-        ],
-    )
+    yield _numbers(found.numbers)
     yield "### Claims"
     yield table(["verdict", "claim", "measured", "bar"], map(_claim, found.claims))
     yield "### What the paper leaves unsaid, and is chosen here"
@@ -158,6 +152,14 @@ def _section(study: Study, found: results.Finished) -> Iterator[str]:
 def _picture(study: Study) -> str:
     """The address of a study's figure, from the folder of the report."""
     return f"{study.name}/{results.PICTURE}"
+
+
+def _numbers(numbers: Sequence[Number]) -> str:
+    """A table, in which there is a column for the paper only if the paper prints any of them."""
+    if not any(number.paper for number in numbers):
+        return table(["quantity", "here"], [[plain(n.quantity), plain(n.ours)] for n in numbers])
+    rows = [[plain(n.quantity), plain(n.paper), plain(n.ours)] for n in numbers]
+    return table(["quantity", "paper", "here"], rows)
 
 
 def _claim(claim: Claim) -> list[str]:

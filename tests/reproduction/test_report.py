@@ -75,13 +75,23 @@ def test_report_of_what_is_there(out):
     assert "| kernels |" in text and "| left out |  |  |  |" in text
     assert "kernels, fig4 left out: no \\*stars\\*; look up\n" in text
     assert text.count("## fig") == 1 and "![fig2: " in text and "](fig2/figure.png)" in text
-    assert "| R^2 | 0.72 | 0.70 ± 0.01 |" in text and "| gap | none at hand | 0.1 |" in text
+    assert "| quantity | paper | here |" in text
+    assert "| R^2 | 0.72 | 0.70 ± 0.01 |" in text and "| gap |  | 0.1 |" in text
     assert "| **does not hold** |" in text and "| *cannot be told* |" in text
     assert (
         "- smoke: width = 8, seeds = 1, steps = 1 2\n- ntk_rnn 0.1, jax 1.0; 2 x cpu (cpu), float64"
         in text
     )
     assert "- n = 1000." in text and "- The loss is a sum." in text
+
+
+def test_numbers_of_which_the_paper_prints_none_have_no_column_for_it(tmp_path):
+    with results.replacing(tmp_path, "fig2") as folder:
+        results.write(folder, CONFIG, {}, [{"seed": 0}], CLAIMS, [Number("gap", "", "0.1")])
+        (folder / "figure.png").write_bytes(PICTURE)
+    report.write(tmp_path, {})
+    text = (tmp_path / "report.md").read_text()
+    assert "| quantity | here |" in text and "| gap | 0.1 |" in text
 
 
 def test_page_is_complete_and_says_what_was_said(out):

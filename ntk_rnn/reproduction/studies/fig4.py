@@ -133,8 +133,9 @@ def claims(config: WidthConfig, arrays: Arrays) -> list[Claim]:
 
 
 def plot(config: WidthConfig, arrays: Arrays) -> Figure:
-    """Gap over epochs for each width, and largest gaps against the width."""
-    fig, (over_steps, over_width) = plotting.panels(2, width=4.6, height=3.7)
+    """Training error as the paper draws it, its gap over epochs, and gaps against the width."""
+    fig, (losses, over_steps, over_width) = plotting.panels(3, width=4.4, height=3.7)
+    _plot_losses(losses, config, arrays)
     step, train = arrays["step"][1:], gaps(arrays)["train"][:, :, 1:]  # no gap at the start
     colors = plotting.shades(len(train))
     for k, (width, gap) in enumerate(zip(arrays["width"], train, strict=True)):
@@ -154,6 +155,26 @@ def plot(config: WidthConfig, arrays: Arrays) -> Figure:
     plotting.legend(over_steps, title, loc="lower left", ncols=2)
     _plot_fits(over_width, arrays)
     return fig
+
+
+def _plot_losses(ax: Axes, config: WidthConfig, arrays: Arrays) -> None:
+    """Fig. 4 itself: RNNs of the three smallest widths, and the convolutions of each, dashed."""
+    widths = arrays["width"][:3]
+    colors = (plotting.GREEN, plotting.ORANGE, plotting.BLUE)
+    for k, (width, color) in enumerate(zip(widths, colors, strict=False)):
+        for name, label, style in (("rnn", f"n = {width}", "-"), ("conv", None, (0, (4, 2)))):
+            loss = arrays[f"{name}_train"][k]
+            loss = loss / arrays["conv_train"][k, :, :1]
+            plotting.bands(
+                ax, arrays["step"], loss, label or "_dashed", color=color, linestyle=style,
+                band=False,
+            )  # fmt: skip
+    ax.plot([], [], color="black", linestyle=(0, (4, 2)), label="its convolution")
+    plotting.describe(
+        ax, "Training error", xlabel="epoch", ylabel="error / initial error", yscale="log"
+    )
+    ax.margins(x=0)
+    plotting.legend(ax, plotting.over_seeds("median", config.seeds))
 
 
 def _plot_fits(ax: Axes, arrays: Arrays) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, get_args
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from ntk_rnn import plotting
 from ntk_rnn.data import S1
@@ -17,25 +16,39 @@ from ntk_rnn.reproduction import averages, verdicts
 from ntk_rnn.reproduction.claims import Claim, Number
 from ntk_rnn.reproduction.studies.decoding import data, training
 from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
-from ntk_rnn.reproduction.studies.decoding.data import Part
+from ntk_rnn.reproduction.studies.decoding.data import PARTS, Part
+from ntk_rnn.reproduction.studies.decoding.pieces import score_error
 from ntk_rnn.reproduction.studies.decoding.references import reference_scores
 from ntk_rnn.reproduction.studies.decoding.training import OUTPUTS, PAPER, Arrays
-from ntk_rnn.reproduction.studies.fig5 import agreement, trained
+from ntk_rnn.reproduction.studies.fig5 import minus
 from ntk_rnn.reproduction.studies.students import NAMES, STYLES
 
 __all__ = ["CHOICES", "PAPER", "claims", "metrics", "numbers", "plot", "run", "units"]
 
-PARTS: tuple[Part, ...] = get_args(Part)
 CHOICES = (
     *training.CHOICES,
     "Wiener filter (least squares) and ridge regression have the same lags; the strength of the "
     "ridge is chosen on the last of the bins for training, a part test_fraction of them.",
 )
 
+# Table 1 of the paper: R^2 of the x and y velocity.
+TABLE_1: dict[tuple[Part, str], tuple[float, float]] = {
+    ("full", "rnn"): (0.6462, 0.5911),
+    ("full", "scaled"): (0.6442, 0.5860),
+    ("full", "unscaled"): (0.6565, 0.6027),
+    ("limited", "rnn"): (0.6043, 0.4257),
+    ("limited", "scaled"): (0.6046, 0.4234),
+    ("limited", "unscaled"): (0.5856, 0.3918),
+}
+_REFERENCES = {"wiener": "Wiener filter", "ridge": "ridge regression"}
+
+# RNN and scaled convolution are equal within this.
+_EQUAL = 0.05
+
 
 def units(config: DecodingConfig) -> int:
     """One unit of work for each part in closed form, model trained and pair of references."""
-    return training.units(config, PARTS) + len(PARTS)
+    return training.units(config) + len(PARTS)
 
 
 def run(config: DecodingConfig, advance: Callable[[], None]) -> Arrays:
@@ -55,7 +68,7 @@ def run(config: DecodingConfig, advance: Callable[[], None]) -> Arrays:
 
 def compute(config: DecodingConfig, recording: S1, advance: Callable[[], None]) -> Arrays:
     """`run` on a recording."""
-    arrays = training.run(config, recording, PARTS, advance)
+    arrays = training.run(config, recording, advance)
     for part in PARTS:
         train, test = data.split(config, recording, part)
         found = reference_scores(config, recording, train, data.hold_out(config, test))
@@ -65,125 +78,135 @@ def compute(config: DecodingConfig, recording: S1, advance: Callable[[], None]) 
 
 
 def metrics(config: DecodingConfig, arrays: Arrays) -> list[dict[str, Any]]:
-    """The table: a row for each part, model and output. References have no standard error."""
+    """The table: a row for each part, model and output, with both standard errors."""
     rows = []
-    for part, name, title in _cells(config):
-        for p, output in enumerate(OUTPUTS):
-            average, error = averages.mean(_final(arrays, part, name)[:, p])
-            cell = {"data": part, "model": title, "output": output}
-            rows.append(cell | {"r2": average, "stderr": error})
+    for part in PARTS:
+        for name, title in (_REFERENCES | NAMES).items():
+            for p, output in enumerate(OUTPUTS):
+                average, error = averages.mean(_final(arrays, part, name)[:, p])
+                over_pieces = np.nan if name in _REFERENCES else score_error(arrays, part, name)[p]
+                rows.append({
+                    "data": part, "model": title, "output": output, "r2": average,
+                    "stderr": error, "stderr_pieces": float(over_pieces),
+                })  # fmt: skip
     return rows
 
 
 def numbers(config: DecodingConfig, arrays: Arrays) -> list[Number]:
-    """The table: a number for each part, model and output."""
+    """The 12 numbers of the paper's table beside ours, their differences, and the references."""
     result = []
-    for part, name, title in _cells(config):
-        for p, output in enumerate(OUTPUTS):
-            samples = _final(arrays, part, name)[:, p]
-            ours = averages.printed_mean(samples) if len(samples) > 1 else f"{samples[0]:.3f}"
-            result.append(Number(f"R^2 of the {title}, {output}, {part} data", "", ours))
+    for part in PARTS:
+        for name, title in NAMES.items():
+            printed = [f"{value:.4f}" for value in TABLE_1[part, name]]
+            ours = _both_errors(_final(arrays, part, name), score_error(arrays, part, name))
+            result += [
+                Number(f"R^2 of the {title}, {output}, {part} data", printed[p], ours[p])
+                for p, output in enumerate(OUTPUTS)
+            ]
+    for part in PARTS:
+        for name in ("scaled", "rnn"):
+            paper = np.subtract(TABLE_1[part, name], TABLE_1[part, "unscaled"])
+            found = minus(arrays, part, name, "unscaled")[:, -1]
+            ours = _both_errors(found, score_error(arrays, part, name, "unscaled"))
+            result += [
+                Number(f"the same, {NAMES[name]} minus unscaled convolution, {output}, {part} data",
+                       f"{paper[p]:+.4f}", ours[p])
+                for p, output in enumerate(OUTPUTS)
+            ]  # fmt: skip
+    for part in PARTS:
+        for name, title in _REFERENCES.items():
+            result += [
+                Number(f"R^2 of the {title}, {output}, {part} data", "",
+                       f"{arrays[f'{part}_{name}'][p]:.3f}")
+                for p, output in enumerate(OUTPUTS)
+            ]  # fmt: skip
     return result
 
 
 def claims(config: DecodingConfig, arrays: Arrays) -> list[Claim]:
-    """Scaled models end ahead with limited data, and are behind during training with all of them.
+    """Which model ends ahead, with limited and with all data, as Table 1 has it.
 
-    All are of differences from the unscaled convolution of the same seed. Those of limited data
-    also say how well ridge regression does, since it may do better than both.
+    All are of differences from the unscaled convolution of the same seed, or of the RNN from the
+    scaled one.
     """
-    result = agreement(config, arrays, "limited")
-    later = arrays["limited_long_scaled"] - arrays["limited_long_unscaled"]
-    end = f"after {arrays['limited_epoch'][-1]:.0f} epochs"
-    for p, output in enumerate(OUTPUTS):
-        what = f"(R^2 of the {output} minus that of the unscaled convolution"
-        ridge = _final(arrays, "limited", "ridge")[0, p]
-
-        def beside(name: str, ridge: float = ridge, p: int = p) -> str:
-            reached = averages.mean(_final(arrays, "limited", name)[:, p])[0]
-            return f"; its R^2 is {reached:.3f}, that of ridge regression {ridge:.3f})"
-
-        for name in ("scaled", "rnn"):
-            ahead = arrays[f"limited_{name}"] - arrays["limited_unscaled"]
-            statement = (
-                f"With limited data the {NAMES[name]} ends ahead {what}, {end}{beside(name)}"
-            )
-            result.append(verdicts.above(statement, ahead[:, -1, p], 0.0))
-        statement = (
-            f"With limited data the scaled convolution is ahead when trained on {what}, "
-            f"closed form after {config.long_steps:,} steps{beside('long_scaled')}"
+    result = []
+    for part in reversed(PARTS):
+        claim, where = (verdicts.below, "behind") if part == "full" else (verdicts.above, "ahead")
+        for p, output in enumerate(OUTPUTS):
+            for name in ("scaled", "rnn"):
+                error = score_error(arrays, part, name, "unscaled")[p]
+                statement = (
+                    f"With {part} data the {NAMES[name]} ends {where} (R^2 of the {output} minus "
+                    f"that of the unscaled convolution; over pieces of the recording its standard "
+                    f"error is {error:.2g})"
+                )
+                result.append(
+                    claim(statement, minus(arrays, part, name, "unscaled")[:, -1, p], 0.0)
+                )
+    bar = _EQUAL * (1000 / config.width) ** 0.5
+    result += [
+        verdicts.within(
+            f"With {part} data the RNN ends where the scaled convolution does (difference "
+            f"in R^2 of the {output})", minus(arrays, part, "rnn", "scaled")[:, -1, p], bar,
         )
-        result.append(verdicts.above(statement, later[:, p], 0.0))
-    for p, output in enumerate(OUTPUTS):
-        for name in ("scaled", "rnn"):
-            ahead = trained(arrays, arrays[f"full_{name}"] - arrays["full_unscaled"], "full")
-            statement = (
-                f"With all data the {NAMES[name]} is behind during training (R^2 of the {output} "
-                "minus that of the unscaled convolution, mean of epochs from the first)"
-            )
-            result.append(verdicts.below(statement, ahead[..., p].mean(axis=1), 0.0))
+        for part in reversed(PARTS)
+        for p, output in enumerate(OUTPUTS)
+    ]  # fmt: skip
     return result
 
 
 def plot(config: DecodingConfig, arrays: Arrays) -> Figure:
-    """The table as points, a panel for all and for limited data."""
-    fig, axes = plotting.panels(len(PARTS), width=4.4, height=3.6)
-    titles = {"full": "all data", "limited": f"{config.limited_minutes:g} minutes of data"}
-    for ax, part in zip(axes, PARTS, strict=True):
-        _draw_part(ax, config, arrays, part)
-        plotting.describe(ax, titles[part], xlabel="R² on held-out windows")
-        ax.xaxis.set_major_locator(MaxNLocator(5))
+    """``R^2`` over training time, by closed form and as trained, beside the paper's numbers."""
+    fig, axes = plotting.panels(len(PARTS) * len(OUTPUTS), width=3.4, height=4.0)
+    titles = {"full": "all data", "limited": f"{config.limited_minutes:g} minutes"}
+    panels = [(part, p) for part in reversed(PARTS) for p in range(len(OUTPUTS))]
+    for ax, (part, p) in zip(axes, panels, strict=True):
+        _draw_part(ax, config, arrays, part, p)
+        plotting.describe(
+            ax, f"{OUTPUTS[p]}, {titles[part]}", xlabel="training time", xscale="log",
+            ylim=(0.2, 0.8),
+        )  # fmt: skip
+        ax.margins(x=0)
         ax.tick_params(labelleft=ax is axes[0])
-    limits = np.asarray([ax.get_xlim() for ax in axes])
-    for ax in axes:
-        ax.set_xlim(limits.min(), limits.max())
-    title = plotting.over_seeds("means and standard errors", len(arrays["seed"]))
-    plotting.legend_below(fig, axes, title, 2)
+    axes[0].set_ylabel("R² on held-out windows")
+    plotting.legend_below(fig, axes, "", 4)
     return fig
 
 
-def _draw_part(ax: Axes, config: DecodingConfig, arrays: Arrays, part: Part) -> None:
-    rows = _rows(config)
-    heights = np.arange(len(rows))[::-1]
-    for p, (output, marker, filled, shift) in enumerate(
-        zip(OUTPUTS, "os", (True, False), (0.13, -0.13), strict=True)
-    ):
-        for height, name in zip(heights, rows, strict=True):
-            average, error = averages.mean(_final(arrays, part, name)[:, p])
-            style = STYLES.get(name.removeprefix("long_"), {"color": plotting.GREY})
-            ax.errorbar(
-                average, height + shift, xerr=None if np.isnan(error) else error,
-                color=style["color"], fmt=marker, markersize=5, capsize=2, elinewidth=1.2,
-                markerfacecolor=style["color"] if filled else "white",
-            )  # fmt: skip
-        ax.plot(
-            [], [], marker, color=plotting.GREY, label=output,
-            markerfacecolor=plotting.GREY if filled else "white",
+def _draw_part(ax: Axes, config: DecodingConfig, arrays: Arrays, part: Part, output: int) -> None:
+    time = arrays["curve_time"]
+    for name in ("scaled", "unscaled"):
+        curves = arrays[f"{part}_curve_{name}"][..., output]
+        plotting.bands(ax, time, curves, f"{NAMES[name]}, closed form", color=_color(name))
+    for (kind, name), values in TABLE_1.items():
+        if kind == part:
+            label = f"{NAMES[name]}, in the paper"
+            dots = (0, (1, 2))
+            ax.axhline(values[output], color=_color(name), linestyle=dots, label=label)
+    for name, marker in (("unscaled", "s"), ("scaled", "o"), ("rnn", "D")):
+        average, error = averages.mean(_final(arrays, part, name)[:, output])
+        ax.errorbar(
+            arrays[f"{part}_time"], average, None if np.isnan(error) else error, fmt=marker,
+            color=_color(name), markersize=5.5, markeredgecolor="white", capsize=2,
+            label=f"{NAMES[name]}, trained",
         )  # fmt: skip
-    ax.set_yticks(heights, list(rows.values()))
 
 
-def _rows(config: DecodingConfig) -> dict[str, str]:
-    """The rows of the table: the names of arrays, and their titles."""
-    later = f"convolution, {config.long_steps:,} steps"
-    return {
-        "wiener": "Wiener filter",
-        "ridge": "ridge regression",
-        "unscaled": "unscaled convolution",
-        "scaled": "scaled convolution",
-        "rnn": "linear RNN",
-        "long_unscaled": f"unscaled {later}",
-        "long_scaled": f"scaled {later}",
-    }
+def _color(name: str) -> str:
+    return STYLES[name]["color"]
 
 
-def _cells(config: DecodingConfig) -> Iterator[tuple[Part, str, str]]:
-    for part in PARTS:
-        for name, title in _rows(config).items():
-            yield part, name, title
+def _both_errors(
+    samples: Float[np.ndarray, "S n_y"], over_pieces: Float[np.ndarray, " n_y"]
+) -> list[str]:
+    """Means with their standard errors over seeds and over pieces of the recording."""
+    return [
+        f"{averages.printed_mean(samples[:, p])} (seeds) +- {over_pieces[p]:.2g} (pieces)"
+        for p in range(samples.shape[1])
+    ]
 
 
 def _final(arrays: Arrays, part: Part, name: str) -> Float[np.ndarray, "S n_y"]:
-    """``R^2`` at the end of training, or after many more steps, or of a reference as one sample."""
+    """``R^2`` at the end of training, or of a reference as one sample."""
     found = arrays[f"{part}_{name}"]
     return found[:, -1] if found.ndim == 3 else np.atleast_2d(found)

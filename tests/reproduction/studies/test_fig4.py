@@ -112,7 +112,13 @@ def test_claims():
 
 def test_plot():
     arrays = _paths(lambda n: n**-0.5)
-    over_steps, over_width = fig4.plot(WidthConfig(), arrays).axes
+    losses, over_steps, over_width = fig4.plot(WidthConfig(), arrays).axes
+    start = arrays["conv_train"][1, :, :1]
+    for line, name in ((2, "rnn"), (3, "conv")):
+        drawn = losses.lines[line].get_ydata()
+        np.testing.assert_allclose(
+            drawn, np.median(arrays[f"{name}_train"][1] / start, axis=0), rtol=1e-6
+        )
     assert len(over_steps.lines) == 4 and len(over_width.containers) == 3
     gaps = fig4.gaps(arrays)["train"]
     np.testing.assert_allclose(over_steps.lines[2].get_ydata(), np.median(gaps[2], axis=0)[1:])

@@ -34,18 +34,19 @@ class DecodingConfig(StudyConfig):
     """Number of windows a step."""
     learning_rate: float = 1e-4
     """Learning rate on the sum loss, 1/2 of the squared error summed over a batch."""
-    epochs: int = 15
+    epochs: int = 100
     """Number of epochs with all data; with limited data there are as many steps."""
-    long_steps: int = 100_000
-    """Number of steps that convolutions take in closed form, beside those of training."""
     targets: Literal["last", "all"] = "last"
-    """What is decoded: the velocity at the last step of each window, or at every step."""
+    """Whether the velocity is decoded at the last step of windows that begin at every bin, or at
+    all steps of windows that follow each other."""
     limited_minutes: float = 4.5
     """How many minutes limited data are, from the start of the recording."""
     test_fraction: float = 0.2
     """The part of the recording that is held out, at its end."""
     seeds: int = 8
     """Number of seeds: of the RNN at the start and of the order of the windows."""
+    rnn_seeds: int = 3
+    """The RNN is trained for this many of them, or all if there are fewer."""
     first_seed: int = 0
     """The first seed; the others follow it."""
     data: str | None = None
@@ -53,7 +54,7 @@ class DecodingConfig(StudyConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._at_least_one("width", "seq_len", "batch_size", "epochs", "long_steps")
+        self._at_least_one("width", "seq_len", "batch_size", "epochs", "rnn_seeds")
         self._positive("learning_rate", "limited_minutes", "test_fraction")
         if self.test_fraction >= 1:
             raise UserError(f"test_fraction must be below 1, got {self.test_fraction:g}; e.g. 0.2")

@@ -7,10 +7,10 @@ so ``R^2 = 1 - SSE / SST`` of many steps is one product.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 import ntk_rnn as nr
 from ntk_rnn._terminal import UserError
@@ -18,8 +18,10 @@ from ntk_rnn._types import AnyArray
 from ntk_rnn.data import S1, DataUnavailable, Windows
 from ntk_rnn.data.macaque import BIN_WIDTH
 from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
+from ntk_rnn.sequences import convolved
 
 Part = Literal["full", "limited"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 class HeldOut(NamedTuple):
@@ -28,10 +30,18 @@ class HeldOut(NamedTuple):
     Attributes:
       outputs: the windows with one output each.
       spread: squared deviations of each output from its mean, summed, shape ``(n_y,)``.
+      x: the windows themselves, shape ``(N, T, n_x)``.
+      y: their targets, shape ``(N, T, n_y)``.
+      weights: 1 where a target counts, and 0 elsewhere, shape ``(N, T)``.
+      first: the windows with which pieces of the recording begin, shape ``(B,)``.
     """
 
     outputs: Sequence[nr.CompressedData]
     spread: Float[np.ndarray, " n_y"]
+    x: Float[np.ndarray, "N T n_x"]
+    y: Float[np.ndarray, "N T n_y"]
+    weights: Float[np.ndarray, "N T"]
+    first: Int[np.ndarray, " B"]
 
     def score(
         self, response: Float[AnyArray, "*steps T n_y n_x"]
@@ -42,6 +52,19 @@ class HeldOut(NamedTuple):
             for p, data in enumerate(self.outputs)
         ]
         return 1 - 2 * np.stack(halves, axis=-1) / self.spread
+
+    def errors(self, response: Float[AnyArray, "T n_y n_x"]) -> Float[np.ndarray, "B n_y"]:
+        """Squared errors of a model, summed over each piece."""
+        missed = np.asarray(convolved(np.asarray(response, float), self.x), float) - self.y
+        return self._over_pieces(missed**2)
+
+    def moments(self) -> Float[np.ndarray, "3 B n_y"]:
+        """The number of targets of each piece, their sum and that of their squares."""
+        return np.stack([self._over_pieces(self.y**power) for power in range(3)])
+
+    def _over_pieces(self, values: Float[np.ndarray, "N T n_y"]) -> Float[np.ndarray, "B n_y"]:
+        by_window = np.einsum("nt,ntp->np", self.weights, values)
+        return np.add.reduceat(by_window, self.first, axis=0)
 
 
 def load(config: DecodingConfig) -> S1:
@@ -70,6 +93,7 @@ def split(config: DecodingConfig, recording: S1, part: Part) -> tuple[Windows, W
         train, test = nr.data.chronological_split(
             recording.spikes, recording.velocity, recording.pieces, config.seq_len,
             test_fraction=config.test_fraction, num_train=None if part == "full" else limited,
+            stride=stride(config),
         )  # fmt: skip
     except ValueError as error:
         raise UserError(f"the {part} data of the configuration cannot be used: {error}") from error
@@ -86,13 +110,20 @@ def hold_out(config: DecodingConfig, windows: Windows) -> HeldOut:
     weights = _weights(config, windows)
     y = windows.y[weights > 0]
     outputs = [nr.compress(windows.x, part, weights) for part in np.split(windows.y, y.shape[1], 2)]
-    return HeldOut(outputs, np.sum((y - y.mean(axis=0)) ** 2, axis=0))
+    first = np.flatnonzero(np.diff(windows.start, prepend=-np.inf) != stride(config))
+    spread = np.sum((y - y.mean(axis=0)) ** 2, axis=0)
+    return HeldOut(outputs, spread, windows.x, windows.y, weights, first)
 
 
 def compressed(config: DecodingConfig, windows: Windows, copies: int = 1) -> nr.CompressedData:
     """Windows with the targets that are decoded, which may be repeated as further outputs."""
     targets = np.tile(windows.y, (1, 1, copies))
     return nr.compress(windows.x, targets, _weights(config, windows))
+
+
+def stride(config: DecodingConfig) -> int:
+    """Windows whose targets are all decoded follow each other: none is there more than once."""
+    return config.seq_len if config.targets == "all" else 1
 
 
 def _weights(config: DecodingConfig, windows: Windows) -> Float[np.ndarray, "N T"]:

@@ -9,7 +9,7 @@ import ntk_rnn as nr
 from ntk_rnn._terminal import UserError
 from ntk_rnn.data import S1, Windows
 from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
-from ntk_rnn.reproduction.studies.decoding.data import HeldOut, compressed, hold_out
+from ntk_rnn.reproduction.studies.decoding.data import HeldOut, compressed, hold_out, stride
 
 # Factors of the squared norm, which is added to the squared error summed over all windows.
 STRENGTHS = 10.0 ** np.arange(-1, 6, 0.5)
@@ -40,7 +40,7 @@ def reference_scores(
         fit, validation = nr.data.chronological_split(
             recording.spikes[:used], recording.velocity[:used],
             recording.pieces[recording.pieces < used], config.seq_len,
-            test_fraction=config.test_fraction,
+            test_fraction=config.test_fraction, stride=stride(config),
         )  # fmt: skip
     except ValueError as error:
         raise UserError(f"the data for training are too few to choose a ridge: {error}") from error
