@@ -31,7 +31,8 @@ class Recording:
       seq_len: number ``T`` of inputs that explain an output; ``None`` if it is not known, as for
         ``fit``, or if each piece is a sequence that begins at rest, which ``at_rest`` gives.
       units: the units in which ``x`` and ``y`` are; ``None`` if these are as in the file or array.
-      inputs: what the columns of ``x`` are called, and their units in the file; empty if unknown.
+      inputs: what the columns of ``x`` are called, and the units in which they are; empty if
+        unknown.
       outputs: the same of ``y``.
       interval: the sampling interval, if times are known.
       time_unit: the unit of ``interval``; empty if unknown.
@@ -147,7 +148,11 @@ class Recording:
                 f"units must be Units, got {_checks.shown(units)}; pass those of another recording"
             )
         x, y = units.standardize(self.x, self.y)
-        return replace(self, x=x, y=y, units=units)
+        inputs, outputs = (
+            tuple(Channel(channel.name, "standard deviations") for channel in channels)
+            for channels in (self.inputs, self.outputs)
+        )
+        return replace(self, x=x, y=y, units=units, inputs=inputs, outputs=outputs)
 
     def split(
         self, test_fraction: float = 0.2, *, standardize: bool = True
