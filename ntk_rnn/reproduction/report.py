@@ -21,10 +21,11 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 _TITLE = "Implicit Bias of Linear RNNs, reproduced"
 _PREFACE = (
-    "M. Emami, M. Sahraee-Ardakan, P. Pandit, S. Rangan, A. K. Fletcher: *Implicit Bias of Linear "
-    "RNNs*, ICML 2021. Claims are tested over seeds: one holds or does not if what was measured is "
-    "3 standard errors from its bar, or more where seeds are few, as the bar says; in between it "
-    "cannot be told. Errors of numbers are standard errors."
+    "Figures and tables of M. Emami, M. Sahraee-Ardakan, P. Pandit, S. Rangan, A. K. Fletcher: "
+    "*Implicit Bias of Linear RNNs*, ICML 2021, made again, and studies beyond it. Each study "
+    "makes claims, and runs from several seeds say of each whether it *holds*, *does not hold* "
+    "or, where seeds are too few, *cannot be told*. What was measured must be 3 standard errors "
+    "from its bar for that, or as many as the bar says. Errors of numbers are standard errors."
 )
 _MARKED_UP = {
     "holds": "holds",
@@ -115,11 +116,25 @@ def markdown(entries: Sequence[Entry], remarks: Sequence[str] = ()) -> str:
         for entry in entries
     ]
     summary = table(["study", "what it shows", "run", *VERDICTS], rows)
-    parts = [f"# {_TITLE}", _PREFACE, summary, *map(plain, remarks)]
+    parts = [f"# {_TITLE}", _PREFACE, summary, *map(plain, remarks), *_failures(entries)]
     for entry in entries:
         if entry.found is not None:
             parts += _section(entry.study, entry.found)
     return "\n\n".join(parts) + "\n"
+
+
+def _failures(entries: Sequence[Entry]) -> Iterator[str]:
+    """What does not hold, before the details of what does; nothing of runs that show no more."""
+    failures = [
+        f"{entry.study.name}: {claim.statement}: {claim.value}, and not {claim.bar}"
+        for entry in entries
+        if entry.found is not None and entry.found.config["preset"] != "smoke"
+        for claim in entry.found.claims
+        if claim.verdict == "does not hold"
+    ]
+    if failures:
+        yield "**Does not hold:**"
+        yield items(failures)
 
 
 def _entry(study: Study, out: Path, left_out: Mapping[str, str]) -> Entry:

@@ -85,6 +85,17 @@ def test_report_of_what_is_there(out):
     assert "- n = 1000." in text and "- The loss is a sum." in text
 
 
+@pytest.mark.parametrize("preset", ["paper", "smoke"])
+def test_what_does_not_hold_is_on_the_first_page(out, preset):
+    config = json.loads((out / "fig2" / "config.json").read_text()) | {"preset": preset}
+    (out / "fig2" / "config.json").write_text(json.dumps(config))
+    report.write(out, {})
+    first = (out / "report.md").read_text().split("\n## ")[0]
+    (wrong,) = [claim for claim in CLAIMS if claim.verdict == "does not hold"]
+    assert (f"- fig2: {report.plain(wrong.statement)}: " in first) == (preset == "paper")
+    assert sum(line.startswith("- ") for line in first.splitlines()) == (preset == "paper")
+
+
 def test_numbers_of_which_the_paper_prints_none_have_no_column_for_it(tmp_path):
     with results.replacing(tmp_path, "fig2") as folder:
         results.write(folder, CONFIG, {}, [{"seed": 0}], CLAIMS, [Number("gap", "", "0.1")])
