@@ -29,7 +29,8 @@ def check_informative(recording: Recording) -> list[str]:
     _check_varying("inputs", inputs, recording.x, "the response to it cannot be told")
     _check_varying("outputs", outputs, recording.y, "there is nothing to explain")
     z = recording.x - recording.x.mean(axis=0)
-    z /= np.linalg.norm(z, axis=0)
+    # The triangle has the same linear combinations, and few rows.
+    z = np.linalg.qr(z / np.linalg.norm(z, axis=0), mode="r")
     told = []
     for q in range(1, z.shape[1]):
         parts = np.linalg.lstsq(z[:, :q], z[:, q])[0]

@@ -271,6 +271,8 @@ def test_predictions_are_refused_for_other_inputs(fitted, tmp_path, capsys):
         ([], "there is no column 'light <b>&1'"),
         (["--inputs", "a", "b", "c"], "same number of inputs, got 3 and 2"),
         (["--inputs", "a", "b", "--time", "t"], "steps of the fit, 0.02, got 0.05"),
+        (["--inputs", "a", "b", "--out", str(other)], "out must be another file than those"),
+        (["--inputs", "a", "b", "--out", str(model)], "out must be another file than those"),
         (["--inputs", "a", "b", "--out", "no/p.csv"], "out must be a file that can be written"),
     ):
         assert cli.main(["predict", str(model), str(other), *args]) == 2

@@ -34,6 +34,11 @@ def predict(
     Raises:
       ValueError: if a file cannot be read or written, or its inputs are not those of the fit.
     """
+    if out.resolve() in (Path(model).resolve(), Path(file).resolve()):
+        raise ValueError(
+            f"out must be another file than those that are read, got {str(out)!r}; choose another "
+            "--out"
+        )
     fit = nr.load(model)
     names = [channel.name for channel in fit.inputs] if inputs is None else list(inputs)
     recording = dataclasses.replace(read(file, names, [], time=time, trial=trial), seq_len=1)
