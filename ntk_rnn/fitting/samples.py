@@ -51,7 +51,8 @@ class Samples(NamedTuple):
     def candidates(self) -> list[int]:
         """Numbers of lags to choose from, each twice the one before."""
         lengths, found = self.lengths, []
-        lags = min(_FEWEST_LAGS, int(lengths.max()))
+        longest = int(lengths.max())
+        lags = min(_FEWEST_LAGS, longest if self.at_rest else max(longest // 2, 1))
         while lags * self.x.shape[1] <= _MOST_UNKNOWNS and lags <= lengths.max():
             used = np.maximum(lengths - lags + 1, 0).sum()
             too_many = used < _LEFT * len(self.x) or lags > _LAGS_PER_ROW * len(self.x)

@@ -212,6 +212,43 @@ def test_compressed_data_have_no_offset_and_no_more_lags(unannotated):
         nr.fit(data, seq_len=6)
 
 
+def test_inputs_that_are_the_same_share_a_response():
+    x, y = draw(5)
+    alone = nr.fit((x, y), seq_len=10, kernel="tc")
+    both = nr.fit((np.stack([x, x], axis=1), y), seq_len=10, kernel="tc", shared=True)
+    halves = both.impulse_response[:, 0]
+    np.testing.assert_allclose(halves[:, 0], halves[:, 1], atol=1e-9)
+    np.testing.assert_allclose(halves.sum(axis=1), alone.impulse_response[:, 0, 0], atol=0.02)
+
+
+def test_fewer_samples_than_unknowns():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 15, 3))
+    y = x[..., :1] + 0.1 * rng.normal(size=(2, 15, 1))
+    fit = nr.fit((x, y), seq_len=15, kernel="tc")
+    assert fit.triangle.rows.shape == (29, 15, 3)  # one sample is taken by the offset
+    np.testing.assert_allclose(fit.impulse_response[0, 0], [1, 0, 0], atol=0.15)
+    assert fit.degrees_of_freedom[0] < 29
+
+
+def test_an_output_of_noise_alone():
+    """Nothing is found, and that can be used."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(2, 300))
+    fit = nr.fit((x, y), seq_len=10)
+    assert np.abs(fit.impulse_response).max() < 0.15
+    np.testing.assert_allclose(fit.noise, 1.0, rtol=0.15)
+    assert len(fit.realize()["params"]["W"]) == 1
+    assert np.abs(fit.frequency_response().response).max() < 0.5
+
+
+@pytest.mark.parametrize("rows", [3, 4, 7])
+def test_the_shortest_recordings(rows):
+    rng = np.random.default_rng(0)
+    fit = nr.fit((rng.normal(size=rows), rng.normal(size=rows)), kernel="tc")
+    assert np.all(np.isfinite(fit.impulse_response))
+
+
 def test_a_recording_says_its_names_and_its_interval(tmp_path):
     rng = np.random.default_rng(1)
     x = rng.normal(size=300)
