@@ -30,7 +30,7 @@ def check_informative(recording: Recording) -> list[str]:
     _check_varying("outputs", outputs, recording.y, "there is nothing to explain")
     z = recording.x - recording.x.mean(axis=0)
     # The triangle has the same linear combinations, and few rows.
-    z = np.linalg.qr(z / np.linalg.norm(z, axis=0), mode="r")
+    z = np.asarray(np.linalg.qr(z / np.linalg.norm(z, axis=0), mode="r"))
     told = []
     for q in range(1, z.shape[1]):
         parts = np.linalg.lstsq(z[:, :q], z[:, q])[0]
