@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +68,7 @@ class Problem:
     delays: tuple[int, ...]
     shared: bool
 
-    @property
+    @cached_property
     def powers(self) -> Float[np.ndarray, " n_x"]:
         """Mean square of each input; that of an input that never changes is the others' mean."""
         squares = np.sum(self.output.triangle**2, axis=0).mean(axis=1) / self.output.num_samples
