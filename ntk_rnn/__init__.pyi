@@ -12,6 +12,10 @@ from .compression.triangle import (
     CompressedData as CompressedData,
     compress as compress,
 )
+from .fitting.impulse_fit import ImpulseFit as ImpulseFit
+from .fitting.regressor import ImpulseResponseRegressor as ImpulseResponseRegressor
+from .fitting.saved_fits import load as load
+from .fitting.tuning import fit as fit
 from .hankel import hankel_singular_values as hankel_singular_values
 from .impulse import impulse_response as impulse_response
 from .kernels.empirical import empirical_ntk as empirical_ntk

@@ -21,10 +21,15 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 SKY, YELLOW, PURPLE = "#56B4E9", "#E69F00", "#CC79A7"
 
 
-def panels(count: int, *, width: float = 4.2, height: float = 3.4) -> tuple[Figure, list[Axes]]:
-    """A figure with ``count`` panels side by side, each of that width and height in inches."""
-    fig = Figure(figsize=(width * count, height), layout="constrained")
-    axes = list(fig.subplots(1, count, squeeze=False)[0])
+def panels(
+    count: int, *, rows: int = 1, width: float = 4.2, height: float = 3.4
+) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` panels side by side, each of that width and height in inches.
+
+    Of several rows of panels, those of the first row come first.
+    """
+    fig = Figure(figsize=(width * count, height * rows), layout="constrained")
+    axes = list(fig.subplots(rows, count, squeeze=False).flat)
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(True, color="0.9", linewidth=0.6)
@@ -134,9 +139,9 @@ def _mixed(color: str, part: float) -> str:
     return to_hex((red, green, blue))
 
 
-def save(fig: Figure, folder: Path) -> None:
-    """Writes ``figure.png`` and ``figure.pdf``, without dates: equal figures are equal files."""
-    fig.savefig(folder / "figure.png", dpi=160, metadata={"Software": None})
+def save(fig: Figure, folder: Path, name: str = "figure") -> None:
+    """Writes ``NAME.png`` and ``NAME.pdf``, without dates: equal figures are equal files."""
+    fig.savefig(folder / f"{name}.png", dpi=160, metadata={"Software": None})
     # TrueType, as journals want it; by default matplotlib embeds Type 3 fonts.
     with matplotlib.rc_context({"pdf.fonttype": 42}):
-        fig.savefig(folder / "figure.pdf", metadata={"CreationDate": None})
+        fig.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})

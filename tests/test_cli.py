@@ -110,6 +110,8 @@ def test_what_is_told_is_told_as_it_is(capsys):
         ),
         (["kernel"], ["--widths", "--in-dim", "--implementation", "Exit code"]),
         (["memory"], ["--layer", "s4d-lin", "--nu-w", "--r-max", "--lags", "Exit code"]),
+        (["fit"], ["--inputs", "--trial", "--lags", "--kernel", "report.html", "Exit code"]),
+        (["predict"], ["MODEL", "FILE", "--out", "Exit code"]),
         (["theory"], ["--seed", "--json", "Exit code", *TOPICS]),
         (["doctor"], ["Exit code"]),
         (["completion"], ["bash", "zsh"]),
@@ -137,6 +139,7 @@ def test_help_fits_80_columns(capsys, monkeypatch, command, words):
         (["theory", "dr"], {"drift"}),
         (["kernel", "--implementation", "a"], {"auto"}),
         (["memory", "--layer", "s4"], {"s4d-lin", "s4d-inv"}),
+        (["fit", "trials.csv", "--kernel", ""], {"auto", "rnn", "di", "tc", "dc", "ss", "flat"}),
         (["completion", ""], {"bash", "zsh"}),
     ],
 )

@@ -53,13 +53,14 @@ class Call(NamedTuple):
 # What functions return, and rows of a law, hold what they are given.
 RECORDS = {
     "CompressedData", "DelayErrors", "DriftBound", "FiniteWidthGram", "FunctionRegression",
-    "GaussianRows", "ImpulseMoments", "KernelRegression", "LagMemory", "LowRankParams",
-    "MonteCarloNTK", "StateEvolution", "SubspacePath", "TrainingPath", "WideRNN",
-    "data.Recording", "data.S1", "data.Units", "data.Windows",
+    "GaussianRows", "ImpulseFit", "ImpulseMoments", "KernelRegression", "LagMemory",
+    "LowRankParams", "MonteCarloNTK", "StateEvolution", "SubspacePath", "TrainingPath", "WideRNN",
+    "data.Channel", "data.Recording", "data.S1", "data.Units", "data.Windows",
 }  # fmt: skip
 ERRORS = {"data.DataUnavailable"}
 WITHOUT_ARGUMENTS = {
-    "FiniteWidthGram.dense", "FiniteWidthGram.lag_weights", "LagMemory.plot", "LagMemory.table",
+    "FiniteWidthGram.dense", "FiniteWidthGram.lag_weights", "ImpulseFit.compressed",
+    "ImpulseFit.step_response", "LagMemory.plot", "LagMemory.table",
     "LowRankParams.dense", "data.Recording.at_rest", "data.Recording.compress",
 }  # fmt: skip
 
@@ -92,6 +93,7 @@ def calls() -> dict[str, Call]:
     units = nr.data.training_units(x, y)
     rows = np.arange(40.0)[:, None]
     recording = nr.data.from_arrays(rows, rows, seq_len=4)
+    unnamed = {"group": None, "time": None}
     mesh = jax.sharding.Mesh(jax.devices()[:1], ("devices",))
     start = nr.GaussianRows(np.zeros(1), np.eye(1))
     nu = {"nu_w": 0.3, "nu_f": 1.0, "nu_c": 1.0}
@@ -104,6 +106,8 @@ def calls() -> dict[str, Call]:
         "tolerance": 1e-3,
     }  # fmt: skip
     stationary = {"activation": "tanh", "nu_w": 0.3, "nu_f": 1.0, "input_power": 1.0}
+    tuned = nr.fit((rows, rows + np.roll(rows, 1)), seq_len=3, kernel="tc")
+    of_pair = {"x": "x|data", "y": "y|x|data"}
     functions = nr.kernel_regression(lambda x1, x2: nr.analytic_ntk(x1, x2, rho), (x, y))
     path_at = {"step": [0, 3], "learning_rate": 1e-3, "momentum": 0.0, "time": None}
     training = {
@@ -345,6 +349,32 @@ def calls() -> dict[str, Call]:
             },
             also={"between": "lags|nu_w"},
         ),
+        "fit": Call(
+            nr.fit,
+            {
+                "data": (rows, rows), "seq_len": 3, "kernel": "di", "offset": True, "delay": 0,
+                "shared": False, "interval": 1.0,
+            },
+            also={"seq_len": "data", "delay": "seq_len"},
+        ),
+        "ImpulseResponseRegressor": Call(
+            lambda **given: nr.ImpulseResponseRegressor(**given).fit(
+                np.concatenate([rows, rows > 20], axis=1), rows
+            ),
+            {"seq_len": 3, "kernel": "di", "delay": 0, "shared": False, "group_column": 1},
+            also={"seq_len": "data", "delay": "seq_len", "group_column": "data|y"},
+        ),
+        "load": Call(nr.load, {"path": "data.csv"}),
+        "ImpulseFit.predict": Call(tuned.predict, {"x": rows, "return_std": True}),
+        "ImpulseFit.score": Call(tuned.score, {"x": rows, "y": rows}, also=of_pair),
+        "ImpulseFit.frequency_response": Call(tuned.frequency_response, {"num": 5}),
+        "ImpulseFit.realize": Call(tuned.realize, {"order": 1}),
+        "ImpulseFit.training": Call(
+            tuned.training, {"steps": 3, **nu, "learning_rate": 1e-6},
+            also={"steps": "step", "nu_w": "learning_rate", "nu_f": "learning_rate",
+                  "nu_c": "learning_rate"},
+        ),
+        "ImpulseFit.save": Call(tuned.save, {"path": "model.npz"}),
         "hidden_state_covariance": Call(
             nr.hidden_state_covariance, {"params": params, "x": x}
         ),
@@ -355,16 +385,25 @@ def calls() -> dict[str, Call]:
         "data.s1": Call(nr.data.s1, {"path": "data.csv"}, also={"path": "NTK_RNN_DATA"}),
         "data.from_csv": Call(
             nr.data.from_csv,
-            {"path": "data.csv", "inputs": "a", "outputs": ["b"], "seq_len": 2, "group": None},
-            also={"inputs": "column", "outputs": "column", "group": "column"},
+            {"path": "data.csv", "inputs": "a", "outputs": ["b"], "seq_len": 2} | unnamed,
+            also=dict.fromkeys(("inputs", "outputs", "group", "time"), "column"),
+        ),
+        "data.from_file": Call(
+            nr.data.from_file,
+            {"path": "data.npz", "inputs": "a", "outputs": ["b"], "seq_len": 2} | unnamed,
+            also={"path": "path|column"}
+            | dict.fromkeys(("inputs", "outputs", "group", "time"), "column|variable"),
         ),
         "data.from_arrays": Call(
             nr.data.from_arrays,
-            {"inputs": rows, "outputs": rows, "seq_len": 4, "groups": [0] * 20 + [1] * 20},
+            {
+                "inputs": rows, "outputs": rows, "seq_len": 4, "groups": [0] * 20 + [1] * 20,
+                "times": np.arange(40.0),
+            },
             kept={"groups": ("as text", "texts", "dates", "as dates", "with i")},
         ),
         "data.Recording.standardized": Call(recording.standardized, {"units": None}),
-        "data.Recording.split": Call(recording.split, {"test_fraction": 0.2}),
+        "data.Recording.split": Call(recording.split, {"test_fraction": 0.2, "standardize": True}),
         "data.Recording.predict": Call(recording.predict, {"impulse_response": response}),
         "data.Recording.r_squared": Call(recording.r_squared, {"impulse_response": response}),
         "data.teacher": Call(
@@ -499,6 +538,7 @@ def complaint(call: Call, argument: str, value: Any, lossy: bool) -> str:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(contextlib.chdir(folder))
         Path("data.csv").write_text("a,b\n1,2\n3,4\n5,6\n", encoding="utf-8")
+        np.savez("data.npz", a=np.arange(3), b=np.arange(3.0))
         # As users have it who set nothing.
         stack.enter_context(jax.numpy_dtype_promotion("standard"))
         stack.enter_context(jax.numpy_rank_promotion("allow"))

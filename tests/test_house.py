@@ -30,6 +30,7 @@ LAYERS = (
     "plotting power_law",
     "theory",
     "data",
+    "fitting",
     "reproduction",
     "guide",
     "cli __main__",

@@ -17,6 +17,17 @@ def test_bands_are_median_and_quartiles():
     assert not other.collections
 
 
+def test_rows_of_panels_follow_each_other(tmp_path):
+    fig, axes = plotting.panels(3, rows=2, width=2.0, height=1.5)
+    assert fig.get_size_inches().tolist() == [6.0, 3.0]
+    place = [ax.get_subplotspec() for ax in axes]
+    assert [(p.rowspan.start, p.colspan.start) for p in place] == [
+        (row, column) for row in range(2) for column in range(3)
+    ]
+    plotting.save(fig, tmp_path, "six")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["six.pdf", "six.png"]
+
+
 def test_equal_figures_are_equal_files(tmp_path):
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()

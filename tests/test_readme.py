@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -29,7 +30,7 @@ NEEDED = dict.fromkeys(("pytest", "ruff", "pyright", "jupyter"), "dev") | {
 
 def test_examples_run_one_after_the_other(capsys):
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names = {}
     for block in blocks:
         assert block.count("\n") <= 12
@@ -39,6 +40,7 @@ def test_examples_run_one_after_the_other(capsys):
     assert 0 < float(kernel_error) < 0.5 and 0 < float(training_gap) < 0.2
     assert names["K"].shape == names["K_inf"].shape == names["K_relu"].shape == (4, 4, 10, 10)
     assert table[0].split() == ["lag", "weight", "share", "so", "far", "steps"]
+    assert np.abs(names["fit"].impulse_response[:10, 0, 0] - 0.8 ** np.arange(10)).max() < 0.15
 
 
 def test_the_test_command_is_the_one_that_ci_runs():

@@ -12,6 +12,7 @@ import operator
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
@@ -32,7 +33,7 @@ def parse(argv: Sequence[str]) -> Callable[[], int]:
     name = argv[0] if argv else ""
     if name == "--version":
         return _version
-    complaint = io.StringIO()
+    complaint, told = io.StringIO(), io.StringIO()
     _check_completion(argv[1:] if name in COMMANDS else argv)
     try:
         with _wide_enough(), contextlib.redirect_stderr(complaint):
@@ -42,9 +43,14 @@ def parse(argv: Sequence[str]) -> Callable[[], int]:
                 return tyro.cli(command, args=argv[1:], prog=f"ntk-rnn {name}", description=about)
             # Only for its help and complaints: a command has no options before its name.
             commands: Any = _overview()
-            return tyro.cli(commands, args=argv, prog="ntk-rnn", description=command_help.OVERVIEW)
+            with contextlib.redirect_stdout(told):
+                about = command_help.OVERVIEW
+                return tyro.cli(commands, args=argv, prog="ntk-rnn", description=about)
     except SystemExit as exit_:
         if not exit_.code:  # help was asked for
+            # All names of commands are too long for one line, and are listed below it.
+            listed = f"{{{','.join(COMMANDS)}}}"
+            sys.stdout.write(told.getvalue().replace(f"[-h] {listed}", "[-h] COMMAND ...", 1))
             raise
         raise UserError(_one_line(complaint.getvalue())) from None
     except OSError as error:  # completions for a shell are the one thing that is written here

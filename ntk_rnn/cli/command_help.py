@@ -10,6 +10,7 @@ Examples:
   ntk-rnn reproduce fig1 fig2   two figures of the paper, in results/
   ntk-rnn theory drift          checks of Theorem 4.1
   ntk-rnn memory --nu-w .3      which lags an RNN learns, and how soon
+  ntk-rnn fit trials.csv ...    the response in one's own data, with a report
   ntk-rnn kernel --help         what a command does, and its options
   ntk-rnn --version             which version this is
 """
@@ -61,6 +62,33 @@ Examples:
   ntk-rnn memory --nu-w .3
   ntk-rnn memory --lags 8 --seq-len 50
   ntk-rnn memory --layer lru --r-min .9 --r-max .999 --seq-len 100
+""",
+    "fit": """
+Names of columns may leave out units in brackets: "force" finds "force [N]".
+  A new continuous piece begins with each trial and wherever time skips.
+
+Writes a folder with report.html, its figures (PNG and PDF), model.npz for
+  `predict` and Python, and response.csv.
+
+Exit code:
+  0  all is well
+  2  a mistake in the arguments or in the file, which is named with its line
+
+Examples:
+  ntk-rnn fit record.csv --inputs u --outputs y --time t
+  ntk-rnn fit trials.csv --inputs u1 u2 --outputs y --time t --trial id
+""",
+    "predict": """
+Writes a table with a row for each row of FILE: the outputs, and bands in
+  which 95 % of measurements are expected. The first rows of each piece are
+  empty, since their inputs are not all known.
+
+Exit code:
+  0  all is well
+  2  a mistake in the arguments or in a file
+
+Example:
+  ntk-rnn predict trials-fit/model.npz new.csv --trial id
 """,
     "theory": """
 Topics, as NAMES:

@@ -12,6 +12,7 @@ import tyro
 from ntk_rnn import _terminal
 from ntk_rnn._terminal import UserError
 from ntk_rnn.cli.completion import SHELLS, Shell, script
+from ntk_rnn.cli.fits.commands import Fit, Predict
 from ntk_rnn.cli.layer_memory import Memory
 from ntk_rnn.cli.values import Folder, check_seed, results_folder
 from ntk_rnn.reproduction import display, registry
@@ -183,7 +184,12 @@ class Completion:
 
 def _options(command: type) -> list[str]:
     """The options of a command."""
-    fields = {field.name for field in dataclasses.fields(command)} - {"names", "shell"}
+    fields = {field.name for field in dataclasses.fields(command)} - {
+        "names",
+        "shell",
+        "file",
+        "model",
+    }
     if "config" in fields:
         fields = fields - {"config"} | {field.name for field in dataclasses.fields(KernelsConfig)}
     return sorted(f"--{name}".replace("_", "-") for name in (*fields, "help"))
@@ -210,6 +216,8 @@ COMMANDS = {
     "reproduce": Reproduce,
     "kernel": Kernel,
     "memory": Memory,
+    "fit": Fit,
+    "predict": Predict,
     "theory": Theory,
     "doctor": Doctor,
     "completion": Completion,

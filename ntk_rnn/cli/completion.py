@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
+from ntk_rnn.cli.fits.commands import KERNELS
 from ntk_rnn.cli.layer_memory import LAYERS
 from ntk_rnn.reproduction.studies.configs import Implementation
 
@@ -19,6 +20,7 @@ SHELLS: tuple[Shell, ...] = get_args(Shell)
 _VALUES = {
     "--implementation": get_args(Implementation),
     "--layer": LAYERS,
+    "--kernel": KERNELS,
     "--targets": ("last", "all"),
     "--out": (),
     "--data": (),

@@ -7,9 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import lapack
 
 # Most rows that are factorized at once, and most numbers in them (32 MB).
 _CHUNK_ROWS, _CHUNK_ENTRIES = 2**14, 2**22
+
+# Columns that LAPACK factorizes at once, of which 32 are fastest.
+_PANEL = 32
 
 
 class Block(NamedTuple):
@@ -61,6 +65,15 @@ def factor_of(blocks: Iterable[Block], chunk_size: int | None = None) -> Block |
 
 
 def factorized(triangle: np.ndarray | None, rows: list[np.ndarray]) -> np.ndarray:
-    """The triangle of further rows below the triangle of those before."""
-    blocks = rows if triangle is None else [triangle, *rows]
-    return np.asarray(np.linalg.qr(np.concatenate(blocks), mode="r"))
+    """The triangle of further rows below the triangle of those before; rows may be overwritten."""
+    if triangle is not None and not rows:
+        return triangle
+    if triangle is None or len(triangle) < triangle.shape[1]:
+        blocks = rows if triangle is None else [triangle, *rows]
+        return np.asarray(np.linalg.qr(np.concatenate(blocks), mode="r"))
+    # Made for rows below a triangle, which takes half the time of a factorization of all.
+    below = rows[0] if len(rows) == 1 else np.concatenate(rows)
+    panel = min(_PANEL, triangle.shape[1])
+    (tpqrt,) = lapack.get_lapack_funcs(["tpqrt"], (triangle, below))
+    factor, *_ = tpqrt(0, panel, triangle, below, overwrite_b=True)
+    return np.triu(factor)

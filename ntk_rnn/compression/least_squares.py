@@ -66,9 +66,9 @@ def of_compressed(data: CompressedData, initial: Float[AnyArray, "T n_y n_x"]) -
     rounded_to, leaves = None, jax.tree.leaves(data)
     if namespace(initial) is np:
         rounded_to, leaves = data.triangle.dtype, map(float64, leaves)
-    triangle, centre, residual, constant, num_targets = leaves
+    triangle, centre, residual, constants, num_targets = leaves
     outputs = einsum("ktq,tpq->kp", triangle, initial - centre)
-    return Triangular(triangle, residual - outputs, constant, num_targets, rounded_to)
+    return Triangular(triangle, residual - outputs, constants.sum(), num_targets, rounded_to)
 
 
 def of_sequences(

@@ -176,10 +176,10 @@ def _rows_of_part(part: CompressedData) -> np.ndarray:
     seq_len, out_dim, in_dim = part.shape
     triangle = triangle.reshape(-1, seq_len * in_dim)
     goal = triangle @ centre.swapaxes(1, 2).reshape(-1, out_dim) + residual
-    # The constant is the loss of one target with inputs of 0.
-    constant_row = np.zeros((1, triangle.shape[1] + out_dim))
-    constant_row[0, -1] = np.sqrt(2 * float(part.constant))
-    return np.concatenate([np.concatenate([triangle, goal], axis=1), constant_row])
+    # The constants are the losses of one target of each output with inputs of 0.
+    unreached = np.diag(np.sqrt(2 * float64(part.constants)))
+    constant_rows = np.concatenate([np.zeros((out_dim, triangle.shape[1])), unreached], axis=1)
+    return np.concatenate([np.concatenate([triangle, goal], axis=1), constant_rows])
 
 
 def _padded(part: CompressedData) -> CompressedData:

@@ -69,7 +69,7 @@ def compress_recording(
     """
     seq_len = _checks.integer("seq_len", seq_len)
     starts = np.zeros(1, int) if pieces is None else piece_rows(pieces)
-    factor = factor_of(_blocks(raw_batches(x, y, weights), seq_len, starts))
+    factor = factor_of(recording_blocks(raw_batches(x, y, weights), seq_len, starts))
     if factor is None:
         raise ValueError("x must hold at least one chunk (x, y), got an empty iterable")
     if factor.weight == 0:
@@ -110,10 +110,17 @@ def rows_since_start(
     return rows - pieces[np.searchsorted(pieces, rows, side="right") - 1]
 
 
-def _blocks(
-    chunks: Iterable[tuple[str, tuple[Any, Any, Any]]], seq_len: int, pieces: Int[np.ndarray, " P"]
+def recording_blocks(
+    chunks: Iterable[tuple[str, tuple[Any, Any, Any]]],
+    seq_len: int,
+    pieces: Int[np.ndarray, " P"],
+    *,
+    offset: bool = False,
 ) -> Iterator[Block]:
-    """Rows ``sqrt(w) [x_t ... x_{t-T+1} y_t]``; the last inputs go on to the next chunk."""
+    """Rows ``sqrt(w) [x_t ... x_{t-T+1} y_t]``; the last inputs go on to the next chunk.
+
+    For an ``offset`` of each output, a 1 stands before the inputs.
+    """
     sizes, before, first = None, None, 0
     for where, arrays in chunks:
         x, y, weights, dtype = _checked(where, *arrays)
@@ -123,7 +130,6 @@ def _blocks(
         before = np.zeros((seq_len - 1, x.shape[1])) if before is None else before
         x = np.concatenate([before, x])
         before = x[len(y) :].copy()
-        windows = np.lib.stride_tricks.sliding_window_view(x, seq_len, axis=0)[..., ::-1]
         explained = rows_since_start(pieces, first, first + len(y)) >= seq_len - 1
         kept = np.flatnonzero(explained & (weights > 0))
         _checks.finite(
@@ -132,12 +138,30 @@ def _blocks(
         size = rows_at_once(*sizes)
         for start in range(0, max(len(kept), 1), size):
             some = kept[start : start + size]
-            lags = windows[some].swapaxes(1, 2).reshape(len(some), seq_len * x.shape[1])
-            rows = np.concatenate([lags, y[some]], axis=1) * np.sqrt(weights[some])[:, None]
+            rows = _rows(x, y, some, seq_len, offset)
+            rows *= np.sqrt(weights[some])[:, None]
             yield Block(rows, sizes, float(np.sum(weights[some])), dtype)
         first += len(y)
     if sizes is not None:
         piece_rows(pieces, first)
+
+
+def _rows(
+    x: Float[np.ndarray, "before_and_rows n_x"],
+    y: Float[np.ndarray, "rows n_y"],
+    some: Int[np.ndarray, " R"],
+    seq_len: int,
+    offset: bool,
+) -> Float[np.ndarray, "R columns"]:
+    """Lagged inputs and targets of some rows, column by column, as LAPACK takes them."""
+    first, in_dim = int(offset), x.shape[1]
+    last = first + seq_len * in_dim
+    rows = np.empty((len(some), last + y.shape[1]), order="F")
+    rows[:, :first], rows[:, last:] = 1, y[some]
+    for lag in range(seq_len):
+        at = first + lag * in_dim
+        rows[:, at : at + in_dim] = x[some + (seq_len - 1 - lag)]
+    return rows
 
 
 def _checked(

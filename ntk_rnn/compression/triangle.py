@@ -45,7 +45,8 @@ class CompressedData:
         the number of targets of positive weight if that is smaller.
       centre: ``C``, shape ``(T, n_y, n_x)``.
       residual: ``r``, shape ``(K, n_y)``.
-      constant: loss of targets that ``Q`` does not span, which no ``L`` changes, shape ``()``.
+      constants: loss of the targets of each output that ``Q`` does not span, which no ``L``
+        changes, shape ``(n_y,)``.
       num_targets: what the mean loss divides by: ``n_y`` times the sum of the weights, shape
         ``()``.
       dtype: the type in which JAX computes with the data. The arrays are in float64 on the host,
@@ -67,7 +68,7 @@ class CompressedData:
     triangle: Float[AnyArray, "K T n_x"]
     centre: Float[AnyArray, "T n_y n_x"]
     residual: Float[AnyArray, "K n_y"]
-    constant: Float[AnyArray, ""]
+    constants: Float[AnyArray, " n_y"]
     num_targets: Float[AnyArray, ""]
     dtype: np.dtype = struct.field(pytree_node=False)
 
@@ -76,6 +77,11 @@ class CompressedData:
         """Shape ``(T, n_y, n_x)`` of impulse responses."""
         seq_len, out_dim, in_dim = self.centre.shape
         return seq_len, out_dim, in_dim
+
+    @property
+    def constant(self) -> Float[AnyArray, ""]:
+        """The sum of ``constants``, shape ``()``."""
+        return self.constants.sum()
 
     def __repr__(self) -> str:
         # JAX also makes trees of this kind whose leaves are no arrays.
@@ -234,7 +240,7 @@ def centred(factor: Block) -> CompressedData:
         triangle.reshape(-1, seq_len, in_dim),
         fit.reshape(seq_len, in_dim, out_dim).swapaxes(1, 2),
         residual,
-        np.sum(rows[columns:, columns:] ** 2) / 2,
+        np.sum(rows[columns:, columns:] ** 2, axis=0) / 2,
         np.float64(total_weight * out_dim),
     )
     for part in parts:

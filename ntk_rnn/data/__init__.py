@@ -1,5 +1,7 @@
 """Data: synthetic teachers, recordings of macaque cortex, and one's own recordings."""
 
+from ntk_rnn.data.any_file import from_file
+from ntk_rnn.data.channels import Channel
 from ntk_rnn.data.macaque import S1, DataUnavailable, s1
 from ntk_rnn.data.own_recordings import from_arrays, from_csv
 from ntk_rnn.data.recordings import Recording
@@ -9,6 +11,7 @@ from ntk_rnn.data.windows import Windows, chronological_split, piece_starts, win
 
 __all__ = [
     "S1",
+    "Channel",
     "DataUnavailable",
     "Recording",
     "Units",
@@ -18,6 +21,7 @@ __all__ = [
     "delay",
     "from_arrays",
     "from_csv",
+    "from_file",
     "piece_starts",
     "s1",
     "teacher",

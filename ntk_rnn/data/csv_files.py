@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import itertools
 import math
-import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,19 +17,41 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ntk_rnn.data.csv_source import Header, not_csv, open_text, read_header
+from ntk_rnn.data.cells import (
+    MISSING,
+    THOUSANDS,
+    complaint,
+    complaint_of_moment,
+    moment,
+    number,
+)
+from ntk_rnn.data.csv_source import Header, not_csv, not_utf8, open_text, read_header
 
-#: What spreadsheet programs and statistics packages write for what is missing.
-MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "-", "#n/a"})
-# What may mark thousands, of which a decimal comma cannot be told apart.
-_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
-_COMMAS_AND_POINTS = re.compile(r"[+-]?(\d[\d.]*\.[\d.]*,|\d[\d,]*,[\d,]*\.)[\d.,]*")
 
-Columns = tuple[Float[np.ndarray, "rows columns"], list[str] | None]
+class Columns(NamedTuple):
+    """Some columns of a file.
+
+    Attributes:
+      values: of the columns of numbers, shape ``(rows, columns)``.
+      headers: what the file calls these columns.
+      labels: the cells of the column of groups; ``None`` without one.
+      dated: whether the last column has dates or times of day, which are in seconds here.
+    """
+
+    values: Float[np.ndarray, "rows columns"]
+    headers: list[str]
+    labels: list[str] | None
+    dated: bool = False
 
 
-def read_columns(path: Path, names: list[str], group: str | None) -> Columns:
+def read_columns(path: Path, names: list[str], group: str | None, *, timed: bool) -> Columns:
     """Columns of numbers, and the labels of a column of groups.
+
+    Args:
+      path: the file.
+      names: of columns of numbers.
+      group: name of the column of groups, if there is one.
+      timed: whether the last of the columns of numbers has times, which may also be dates.
 
     Raises:
       ValueError: if the file cannot be had or is no table, or a cell is no finite number or no
@@ -47,7 +68,11 @@ def read_columns(path: Path, names: list[str], group: str | None) -> Columns:
             "it once more"
         ) from None
     labels = None if group is None else table.text(group)
-    return table.numbers(names), labels
+    headers = table.header.written(names)
+    if timed and table.is_dated(names[-1]):
+        values = [table.numbers(names[:-1]), table.moments(names[-1])[:, None]]
+        return Columns(np.concatenate(values, axis=1), headers, labels, dated=True)
+    return Columns(table.numbers(names), headers, labels)
 
 
 def _quick_columns(path: Path, names: list[str], group: str | None) -> Columns | None:
@@ -89,10 +114,11 @@ def _quick_columns(path: Path, names: list[str], group: str | None) -> Columns |
         values[:, k] = table[str(place)]
     if not np.isfinite(values).all() or any(label.lower() in MISSING for label in codes):
         return None
-    if labelled is None:
-        return values, None
-    labels = list(codes)
-    return values, [labels[code] for code in table[str(labelled)]]
+    labels = None
+    if labelled is not None:
+        texts = list(codes)
+        labels = [texts[code] for code in table[str(labelled)]]
+    return Columns(values, header.written(names), labels)
 
 
 def _plain(lines: Iterable[str]) -> Iterator[str]:
@@ -141,16 +167,36 @@ class Table(NamedTuple):
         bad = []
         for i, row in enumerate(self.rows):
             for k, place in enumerate(places):
-                values[i, k] = _number(row[place].replace(decimal, "."))
+                values[i, k] = number(row[place].replace(decimal, "."))
                 if not math.isfinite(values[i, k]):
                     bad.append((self.lines[i], names[k], row[place].strip()))
+        self._check_none(bad, complaint, "numbers")
+        return values
+
+    def is_dated(self, name: str) -> bool:
+        """Whether a column begins with a date or a time of day."""
+        return math.isfinite(moment(self.rows[0][self.header.place(name)].strip()))
+
+    def moments(self, name: str) -> Float[np.ndarray, " rows"]:
+        """The cells of a column of dates, as seconds since the first one.
+
+        Raises:
+          ValueError: where a cell is none.
+        """
+        cells = [row[self.header.place(name)].strip() for row in self.rows]
+        values = np.array([moment(cell) for cell in cells])
+        bad = [(self.lines[i], name, cells[i]) for i in np.flatnonzero(np.isnan(values))]
+        self._check_none(bad, complaint_of_moment, "times")
+        return (values - values[0]) / 1e6
+
+    def _check_none(
+        self, bad: list[tuple[int, str, str]], say: Callable[[str], str], kind: str
+    ) -> None:
+        """Raises ``ValueError`` if there are bad cells, each a line, a column and a text."""
         if bad:
             line, name, cell = bad[0]
-            more = f" ({len(bad)} cells are not numbers, this is the first)" if bad[1:] else ""
-            raise ValueError(
-                f"{self.header.file}, line {line}, column {name!r}: {_complaint(cell)}{more}"
-            )
-        return values
+            more = f" ({len(bad)} cells are not {kind}, this is the first)" if bad[1:] else ""
+            raise ValueError(f"{self.header.file}, line {line}, column {name!r}: {say(cell)}{more}")
 
     def _has_decimal_commas(self, places: list[int]) -> bool:
         """Whether commas must be decimal: no separators, without points, not as thousands."""
@@ -159,7 +205,7 @@ class Table(NamedTuple):
         cells = {row[place].strip() for row in self.rows for place in places}
         with_commas = [cell for cell in cells if "," in cell]
         return not any("." in cell for cell in cells) and any(
-            not _THOUSANDS.fullmatch(cell) for cell in with_commas
+            not THOUSANDS.fullmatch(cell) for cell in with_commas
         )
 
 
@@ -170,7 +216,7 @@ def read_table(path: Path) -> Table:
             found = read_header(path.name, lines)
             kept = [] if found is None else list(_records(*found))
         except UnicodeDecodeError:
-            raise _not_utf8(path) from None
+            raise not_utf8(path) from None
     # Spreadsheet programs export rows that were once in use.
     while kept and not any(cell.strip() for cell in kept[-1][1]):
         kept.pop()
@@ -190,22 +236,6 @@ def read_table(path: Path) -> Table:
     return Table(header, [row for _, row in kept], [line for line, _ in kept])
 
 
-def _not_utf8(path: Path) -> ValueError:
-    """Which byte of a file is not text, and where."""
-    with open_text(path) as lines:
-        raw = bytes(lines.buffer.read())
-    encoding = "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
-    try:
-        raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        return ValueError(
-            f"{path.name}, line {line}: the text is not in UTF-8, got the byte "
-            f'{raw[error.start]:#04x}; save the file as "CSV UTF-8"'
-        )
-    raise AssertionError("the text can be decoded")
-
-
 def _records(header: Header, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
     """The line at which each record starts, and its cells; empty lines are passed over."""
     reader = csv.reader(lines, delimiter=header.separator, skipinitialspace=True, strict=True)
@@ -220,34 +250,3 @@ def _records(header: Header, lines: Iterator[str]) -> Iterator[tuple[int, list[s
         if row:
             yield line, row
         line = header.first + reader.line_num
-
-
-def _number(cell: str) -> float:
-    # float() takes "1_000" for a number, which no spreadsheet program writes.
-    try:
-        return math.nan if "_" in cell else float(cell)
-    except ValueError:
-        return math.nan
-
-
-def _complaint(cell: str) -> str:
-    """What is wrong with a cell that is not a finite number, and what to do about it."""
-    if cell.lower() in MISSING:
-        what = f"the number is missing, got {cell!r}" if cell else "the cell is empty"
-        return (
-            f"{what}; fill it in, e.g. from its neighbours, or remove the whole sequence: without "
-            "single rows, time would skip"
-        )
-    if math.isinf(_number(cell)):
-        return f"{cell!r} is not a finite number; correct it, or remove the whole sequence"
-    if _THOUSANDS.fullmatch(cell) or _COMMAS_AND_POINTS.fullmatch(cell):
-        return (
-            f"{cell!r} has a comma that may mark thousands or decimals; export the file without "
-            "marks of thousands, and with decimal points"
-        )
-    if not math.isnan(_number(cell.replace(",", "."))):
-        return (
-            f"{cell!r} has a decimal comma; export the file with decimal points (or replace the "
-            "commas within numbers)"
-        )
-    return f"{cell!r} is not a number; correct it, and put units into the column's name"

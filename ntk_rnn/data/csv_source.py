@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ntk_rnn import _checks
+from ntk_rnn.data import channels
 
 _SEPARATORS = ",;\t"
 
@@ -37,22 +38,32 @@ class Header(NamedTuple):
     first: int
 
     def place(self, name: str) -> int:
-        """The place of a column; raises ``ValueError`` unless it is there, and once."""
-        count = self.columns.count(name)
-        if count == 1:
-            return self.columns.index(name)
-        if count:
+        """The place of a column, which may be named without its unit.
+
+        Raises:
+          ValueError: unless it is there, and once.
+        """
+        found = channels.places(name, self.columns)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            written = [self.columns[place] for place in found]
+            told = "" if set(written) == {name} else f", as {', '.join(map(repr, written))}"
             raise ValueError(
-                f"{self.file}, line {self.line}: column {name!r} is there {count} times; give its "
-                "columns different names"
+                f"{self.file}, line {self.line}: column {name!r} is there {len(found)} times"
+                f"{told}; " + ("name it in full" if told else "give its columns different names")
             )
         listed = ", ".join(repr(column) for column in self.columns)
-        near = _nearest(name, self.columns)
+        near = nearest(name, self.columns)
         raise ValueError(
             f"{self.file}, line {self.line}: there is no column {name!r}, the columns are "
             f"{listed}; "
             + (f"did you mean {near!r}?" if near else "the first line must name the columns")
         )
+
+    def written(self, names: list[str]) -> list[str]:
+        """What the file calls these columns."""
+        return [self.columns[self.place(name)] for name in names]
 
 
 def open_text(path: Path) -> TextIOWrapper:
@@ -76,7 +87,7 @@ def open_text(path: Path) -> TextIOWrapper:
             with gzip.open(path) as file:
                 start = file.read(8)
     except FileNotFoundError:
-        raise ValueError(_not_there(path)) from None
+        raise ValueError(not_there(path, ".csv")) from None
     except (OSError, EOFError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(
@@ -118,13 +129,14 @@ def read_header(file: str, lines: Iterator[str]) -> tuple[Header, Iterator[str]]
             break
     else:
         return None
-    rest = itertools.chain([text], lines)
+    following = next(lines, "")
+    rest = itertools.chain([text, following], lines)
     # As NumPy writes it: the comment has as many names as the first row has numbers.
     for each in separator or _SEPARATORS:
         cells, names = _cells(text, each), _cells(comment.replace("#", "", 1), each)
         if len(cells) == len(names) > 1 and any(map(_numeric, cells)):
             return Header(file, _stripped(names), each, comment_line, number), rest
-    separator = separator or max(_SEPARATORS, key=lambda each: len(_cells(text, each)))
+    separator = separator or _separator(text, following)
     reader = csv.reader(rest, delimiter=separator, skipinitialspace=True, strict=True)
     try:
         columns = next(reader)
@@ -139,6 +151,32 @@ def not_csv(file: str, line: int, error: csv.Error) -> ValueError:
         f"{file}, line {line}: this is not a line of a CSV file ({error}); look for a double quote "
         "that is not closed"
     )
+
+
+def _separator(header: str, following: str) -> str:
+    """What separates the names of columns: as many as the cells below them, or else most."""
+
+    def key(separator: str) -> tuple[bool, int]:
+        names = len(_cells(header, separator))
+        return names > 1 and names == len(_cells(following, separator)), names
+
+    return max(_SEPARATORS, key=key)
+
+
+def not_utf8(path: Path) -> ValueError:
+    """Which byte of a file is not text, and where."""
+    with open_text(path) as lines:
+        raw = bytes(lines.buffer.read())
+    encoding = "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
+    try:
+        raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        return ValueError(
+            f"{path.name}, line {line}: the text is not in UTF-8, got the byte "
+            f'{raw[error.start]:#04x}; save the file as "CSV UTF-8"'
+        )
+    raise AssertionError("the text can be decoded")
 
 
 def _cells(text: str, separator: str) -> list[str]:
@@ -161,21 +199,25 @@ def _numeric(cell: str) -> bool:
     return True
 
 
-def _not_there(path: Path) -> str:
+def not_there(path: Path, suffix: str) -> str:
+    """What is said of a file that is not there, with others of this suffix in its folder."""
     message = f"path must be a file that is there, got {str(path)!r}; "
     folder = path.parent
     if not folder.is_dir():
         return message + f"there is no folder {str(folder)!r} either: check the whole path"
-    others = sorted(other.name for other in folder.iterdir() if other.suffix.lower() == ".csv")
-    near = _nearest(path.name, others)
+    kind = "CSV" if suffix == ".csv" else suffix
+    others = sorted(other.name for other in folder.iterdir() if other.suffix.lower() == suffix)
+    near = nearest(path.name, others)
     if near:
         return message + f"did you mean {near!r}?"
     if others:
-        return message + f"the CSV files in that folder are {', '.join(map(repr, others[:5]))}"
-    return message + f"there are no CSV files in {str(folder.absolute())!r}: check the path"
+        return message + f"the {kind} files in that folder are {', '.join(map(repr, others[:5]))}"
+    return message + f"there are no {kind} files in {str(folder.absolute())!r}: check the path"
 
 
-def _nearest(name: str, names: list[str]) -> str | None:
+def nearest(name: str, names: list[str]) -> str | None:
+    """The name that a name is likely meant to be, whatever its case and its unit."""
     lowered = {other.lower(): other for other in names}
+    lowered |= {channels.channel(other).name.lower(): other for other in names}
     found = difflib.get_close_matches(name.lower(), lowered, n=1)
     return lowered[found[0]] if found else None

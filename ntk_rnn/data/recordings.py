@@ -13,6 +13,7 @@ from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.recordings import compress_recording, piece_rows, rows_since_start
 from ntk_rnn.compression.triangle import CompressedData
+from ntk_rnn.data.channels import Channel
 from ntk_rnn.data.units import Units, training_units
 from ntk_rnn.sequences import convolved
 
@@ -27,9 +28,15 @@ class Recording:
       x: inputs in float64, shape ``(rows, n_x)``.
       y: outputs in float64, shape ``(rows, n_y)``.
       pieces: the rows with which continuous pieces begin, rising from 0, shape ``(P,)``.
-      seq_len: number ``T`` of inputs that explain an output; ``None`` if each piece is a sequence
-        that begins at rest.
+      seq_len: number ``T`` of inputs that explain an output; ``None`` if it is not known, as for
+        ``fit``, or if each piece is a sequence that begins at rest, which ``at_rest`` gives.
       units: the units in which ``x`` and ``y`` are; ``None`` if these are as in the file or array.
+      inputs: what the columns of ``x`` are called, and the units in which they are; empty if
+        unknown.
+      outputs: the same of ``y``.
+      interval: the sampling interval, if times are known.
+      time_unit: the unit of ``interval``; empty if unknown.
+      remarks: what has been found and dealt with in reading, e.g. gaps in time, a sentence each.
 
     Example:
       >>> import numpy as np
@@ -49,6 +56,11 @@ class Recording:
     pieces: Int[np.ndarray, " P"]
     seq_len: int | None = None
     units: Units | None = None
+    inputs: tuple[Channel, ...] = ()
+    outputs: tuple[Channel, ...] = ()
+    interval: float | None = None
+    time_unit: str = ""
+    remarks: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Float[np.ndarray, "rows features"]]:
         return iter((self.x, self.y))
@@ -95,7 +107,9 @@ class Recording:
         if self.seq_len is None and len(set(sizes.tolist())) > 1:
             raise ValueError(
                 f"pieces must have equal lengths where seq_len is None, got {sizes.min()} to "
-                f"{sizes.max()} rows; give seq_len, or remove those that are too short"
+                f"{sizes.max()} rows, the fewest in the piece that begins at row "
+                f"{bounds[int(np.argmin(sizes))]}; say seq_len={sizes.min()} to take the rows of "
+                "each as they are, or remove the pieces that are too short"
             )
         seq_len = int(sizes[0]) if self.seq_len is None else self.seq_len
         starts = [
@@ -134,15 +148,23 @@ class Recording:
                 f"units must be Units, got {_checks.shown(units)}; pass those of another recording"
             )
         x, y = units.standardize(self.x, self.y)
-        return replace(self, x=x, y=y, units=units)
+        inputs, outputs = (
+            tuple(Channel(channel.name, "standard deviations") for channel in channels)
+            for channels in (self.inputs, self.outputs)
+        )
+        return replace(self, x=x, y=y, units=units, inputs=inputs, outputs=outputs)
 
-    def split(self, test_fraction: float = 0.2) -> tuple[Recording, Recording]:
+    def split(
+        self, test_fraction: float = 0.2, *, standardize: bool = True
+    ) -> tuple[Recording, Recording]:
         """The rows for training, and the last ones for test, both in the units of the former.
 
-        Where each piece is a sequence at rest (without ``seq_len``), none is cut in two.
+        Without ``seq_len`` no piece is cut in two, if there is more than one.
 
         Args:
           test_fraction: the part of the rows that is for test.
+          standardize: whether to put both into units in which the rows for training have mean 0
+            and deviation 1.
 
         Returns:
           Recordings for training and for test; ``units`` of either convert back to those of the
@@ -152,9 +174,10 @@ class Recording:
           ValueError: if the fraction is not between 0 and 1, or either part is empty.
         """
         test_fraction = _checks.fraction("test_fraction", test_fraction)
+        standardize = _checks.flag("standardize", standardize)
         rows = len(self.x)
         cut = rows - round(test_fraction * rows)
-        if self.seq_len is None:
+        if self.seq_len is None and len(self.pieces) > 1:
             cut = int(self.pieces[np.argmin(np.abs(self.pieces - cut))])
         if not 0 < cut < rows:
             raise ValueError(
@@ -162,7 +185,7 @@ class Recording:
                 f"{rows} rows in {len(self.pieces)} pieces; take another one or more rows"
             )
         train, test = self._part(0, cut), self._part(cut, rows)
-        if self.units is None:
+        if standardize and self.units is None:
             train = train.standardized()
             test = test.standardized(train.units)
         return train, test

@@ -44,7 +44,7 @@ def render(title: str, markdown: str, pictures: Mapping[str, bytes]) -> str:
             token.attrSet("src", f"data:image/png;base64,{data}")
     for token, text in itertools.pairwise(tokens):
         if token.type == "heading_open" and token.tag == "h2":
-            token.attrSet("id", text.content)
+            token.attrSet("id", text.content.replace(" ", "-"))
     body = parser.renderer.render(tokens, parser.options, {})
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -6,7 +6,6 @@ make equal reports. It is written as Markdown, from which the page is rendered.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -14,6 +13,7 @@ from typing import NamedTuple, get_args
 from ntk_rnn._terminal import UserError
 from ntk_rnn.reproduction import html_page, results
 from ntk_rnn.reproduction.claims import Claim, Number, Verdict
+from ntk_rnn.reproduction.marked_up import items, plain, table
 from ntk_rnn.reproduction.registry import STUDIES, Study
 
 MARKDOWN, PAGE = "report.md", "report.html"
@@ -115,7 +115,7 @@ def markdown(entries: Sequence[Entry], remarks: Sequence[str] = ()) -> str:
         ]
         for entry in entries
     ]
-    summary = _table(["study", "what it shows", "run", *VERDICTS], rows)
+    summary = table(["study", "what it shows", "run", *VERDICTS], rows)
     parts = [f"# {_TITLE}", _PREFACE, summary, *map(plain, remarks), *_failures(entries)]
     for entry in entries:
         if entry.found is not None:
@@ -134,16 +134,7 @@ def _failures(entries: Sequence[Entry]) -> Iterator[str]:
     ]
     if failures:
         yield "**Does not hold:**"
-        yield _items(failures)
-
-
-def plain(text: str) -> str:
-    """Text in one line, in which Markdown finds nothing to mark up."""
-    line = " ".join(text.split()).replace("+-", "±")
-    # An underscore within a word marks nothing up, and is easier to read as it is.
-    line = re.sub(r"[\\`*<>|\[\]~&]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
-    # What makes a heading or an item of a line that it begins.
-    return re.sub(r"^(\d*)([-+#=]|(?<=\d)[.)])(?=[-+#=]*( |$))", r"\1\\\2", line)
+        yield items(failures)
 
 
 def _entry(study: Study, out: Path, left_out: Mapping[str, str]) -> Entry:
@@ -162,15 +153,15 @@ def _section(study: Study, found: results.Finished) -> Iterator[str]:
         yield "*A smoke run, at sizes that show only that it works.*"
     yield f"![{study.name}: {plain(study.title)}]({_picture(study)})"
     yield "### In the paper"
-    yield _items(config["paper"])
+    yield items(config["paper"])
     yield "### Numbers"
     yield _numbers(found.numbers)
     yield "### Claims"
-    yield _table(["verdict", "claim", "measured", "bar"], map(_claim, found.claims))
+    yield table(["verdict", "claim", "measured", "bar"], map(_claim, found.claims))
     yield "### What the paper leaves unsaid, and is chosen here"
-    yield _items(config["choices"])
+    yield items(config["choices"])
     yield "### Configuration"
-    yield _items(_settings(config))
+    yield items(_settings(config))
 
 
 def _picture(study: Study) -> str:
@@ -181,9 +172,9 @@ def _picture(study: Study) -> str:
 def _numbers(numbers: Sequence[Number]) -> str:
     """A table, in which there is a column for the paper only if the paper prints any of them."""
     if not any(number.paper for number in numbers):
-        return _table(["quantity", "here"], [[plain(n.quantity), plain(n.ours)] for n in numbers])
+        return table(["quantity", "here"], [[plain(n.quantity), plain(n.ours)] for n in numbers])
     rows = [[plain(n.quantity), plain(n.paper), plain(n.ours)] for n in numbers]
-    return _table(["quantity", "paper", "here"], rows)
+    return table(["quantity", "paper", "here"], rows)
 
 
 def _claim(claim: Claim) -> list[str]:
@@ -200,12 +191,3 @@ def _settings(config: dict) -> Iterator[str]:
 
 def _value(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _items(sentences: Iterator[str] | Sequence[str]) -> str:
-    return "\n".join(f"- {plain(sentence)}" for sentence in sentences)
-
-
-def _table(header: Sequence[str], rows: Iterator[list[str]] | Sequence[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

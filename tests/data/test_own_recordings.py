@@ -108,8 +108,6 @@ def test_what_programs_export_is_read(saved, content):
         ("b,3.5,4,40,", "b,3.5,4,40", "line 5: this line has 4 cells where line 1 has 5; add"),
         ("b,5.5", "a,5.5", "group 'a' at trials.csv, lines 2 to 4 and again at trials.csv, line"
          " 7; sort"),
-        ("b,5.5,6,60,last\n", "", r"got 3 rows in 'a' \(trials.csv, lines 2 to 4\) and 2 in 'b' "
-         r"\(trials.csv, lines 5 to 6\); say seq_len=2"),
         ('not"', "not", "line 4: this is not a line of a CSV file .*not closed"),
         (TRIALS[28:], "", "at least one of numbers, got 1 lines"),
         (TRIALS, "", "at least one of numbers, got 0 lines"),
@@ -150,13 +148,27 @@ def test_what_is_asked_for_is_checked(saved):
         ({"inputs": []}, "inputs must be the name of a column or a list of names"),
         ({"inputs": ["touch", "touch"]}, "inputs must not name a column twice"),
         ({"inputs": ["touch", "rate"]}, "got 'rate' as both: it would predict itself"),
-        ({}, "seq_len or a group must be given, got neither"),
         ({"seq_len": 0}, "seq_len must be a positive integer, got 0"),
         ({"seq_len": 7}, r"got 7 where the recording has 6 \(trials.csv, lines 2 to 7\); take"),
         ({"seq_len": 4, "group": "trial"}, "got 4 where group 'a' has 3 .*or remove that group"),
     ):
         with pytest.raises(ValueError, match=message):
             nr.data.from_csv(path, **COLUMNS | changed)
+
+
+def test_without_a_length_pieces_are_as_they_are(saved):
+    """How many inputs explain an output may be found later, so trials may differ in length."""
+    shorter = saved(TRIALS.replace("b,5.5,6,60,last\n", ""))
+    recording = nr.data.from_csv(shorter, **COLUMNS, group="trial")
+    assert recording.seq_len is None and recording.pieces.tolist() == [0, 3]
+    with pytest.raises(ValueError, match=r"2 to 3 rows, the fewest .* row 3; say seq_len=2 to"):
+        recording.at_rest()
+    whole = nr.data.from_csv(shorter, **COLUMNS)
+    with pytest.raises(ValueError, match=r"seq_len must be given .* got None"):
+        whole.compress()
+    train, test = whole.split(0.4, standardize=False)
+    np.testing.assert_array_equal(np.concatenate([train.x, test.x]), whole.x)
+    assert (len(train.x), train.units) == (3, None)
 
 
 @pytest.mark.usefixtures("unannotated")

@@ -103,6 +103,18 @@ def test_pieces_are_those_of_the_groups_on_either_side_of_the_split():
     np.testing.assert_array_equal(again.x, test.x)
 
 
+def test_names_stay_and_units_are_those_of_the_numbers(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("t [ms],force [N],y\n" + "".join(f"{t},{t * t},{-t}\n" for t in range(20)))
+    recording = nr.data.from_csv(path, "force", "y", time="t", seq_len=3)
+    for part in recording.split(standardize=False):
+        assert (part.inputs, part.units) == ((nr.data.Channel("force", "N"),), None)
+    for part in recording.split():
+        assert part.inputs == (nr.data.Channel("force", "standard deviations"),)
+        assert part.outputs == (nr.data.Channel("y", "standard deviations"),)
+        assert (part.interval, part.time_unit) == (1.0, "ms")
+
+
 def test_sequences_at_rest_are_not_cut_in_two():
     x = np.arange(60.0)
     trials = nr.data.from_arrays(x, x, groups=np.repeat(np.arange(6), 10))

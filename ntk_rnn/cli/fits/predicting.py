@@ -1,0 +1,80 @@
+"""Predictions of a saved fit for the inputs in a new file, written as a table."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ntk_rnn as nr
+from ntk_rnn._files import write_whole
+from ntk_rnn.cli.fits.fitting import BAND, read
+
+
+def predict(
+    model: str,
+    file: str,
+    inputs: Sequence[str] | None,
+    time: str | None,
+    trial: str | None,
+    out: Path,
+) -> str:
+    """Writes predictions with bands, a row for each row of the file.
+
+    Cells are empty where the inputs before a piece are not known.
+
+    Returns:
+      What has been done, in words.
+
+    Raises:
+      ValueError: if a file cannot be read or written, or its inputs are not those of the fit.
+    """
+    if out.resolve() in (Path(model).resolve(), Path(file).resolve()):
+        raise ValueError(
+            f"out must be another file than those that are read, got {str(out)!r}; choose another "
+            "--out"
+        )
+    fit = nr.load(model)
+    names = [channel.name for channel in fit.inputs] if inputs is None else list(inputs)
+    recording = dataclasses.replace(read(file, names, [], time=time, trial=trial), seq_len=1)
+    if recording.interval and not np.isclose(recording.interval, fit.interval, rtol=1e-3):
+        raise ValueError(
+            f"time must go on in the steps of the fit, {fit.interval:.6g}, got "
+            f"{recording.interval:.6g} in {file}; resample the file to the steps of the fit"
+        )
+    mean, deviation = fit.predict(recording, return_std=True)
+    half = BAND * np.hypot(deviation, fit.noise)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    header = ["row"]
+    for channel in fit.outputs:
+        header += [str(channel), f"{channel.name} lower 95 %", f"{channel.name} upper 95 %"]
+    writer.writerow(header)
+    writer.writerows(
+        [row, *(_cell(number) for number in np.stack(numbers, axis=1).ravel())]
+        for row, numbers in enumerate(zip(mean, mean - half, mean + half, strict=True), start=1)
+    )
+    try:
+        write_whole(out, text.getvalue().encode())
+    except OSError as error:
+        raise ValueError(
+            f"out must be a file that can be written, got {str(out)!r} "
+            f"({error.strerror or error}); choose another --out"
+        ) from None
+    unknown = int(np.count_nonzero(np.isnan(mean[:, 0])))
+    told = f"predictions of {len(mean)} rows: {out}"
+    if unknown:
+        told += (
+            f" ({unknown} are empty: the first {len(fit.impulse_response) - 1} of each of "
+            f"{len(recording.pieces)} pieces, whose inputs are not all known)"
+        )
+    return told
+
+
+def _cell(number: Any) -> str:
+    return "" if np.isnan(number) else f"{number:.9g}"

@@ -1,0 +1,1 @@
+"""Impulse responses fitted to data, with a kernel and its hyper-parameters tuned by evidence."""
