@@ -68,6 +68,17 @@ hand, decoded from 52 neurons of `ntk_rnn.data.s1` at 15 lags, tested on the las
 | 4.5 minutes | 0.718, 0.712 | 0.701, 0.691 | 0.724, 0.705 |
 | 23 minutes | 0.743, 0.722 | 0.741, 0.719 | 0.743, 0.719 |
 
+Where few lags answer to an input that moves much, there is little to gain. An example is the gas
+furnace of Box and Jenkins (*Time Series Analysis*, Series J: gas rate and CO2, 296 samples). With
+20 lags, held-out $R^2$ on the last 96 samples is, beside ridge regression with cross-validation
+over time, and beside the eigensystem realization of order 4 (ERA) of python-control:
+
+| fitted to the first | `fit` | least squares | ridge | ERA |
+| --- | --- | --- | --- | --- |
+| 60 samples | 0.601 | 0.598 | 0.598 | 0.655 |
+| 100 samples | 0.664 | 0.672 | 0.672 | 0.668 |
+| 200 samples | 0.684 | 0.689 | 0.688 | 0.655 |
+
 The rest of this page takes the steps one by one.
 
 ## Before fitting
