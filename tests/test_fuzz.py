@@ -336,7 +336,7 @@ def calls() -> dict[str, Call]:
         "memory": Call(
             nr.memory,
             {
-                "kernel": rho, "data": (x, y), "num_targets": 1, "learning_rate": 1e-3,
+                "kernel": rho, "data": (x, y), "num_targets": None, "learning_rate": 1e-3,
                 "part": 0.5,
             },
             also={"kernel": "learning_rate", "data": "learning_rate"},
@@ -424,7 +424,7 @@ def calls() -> dict[str, Call]:
             nr.data.chronological_split,
             {
                 "inputs": rows, "targets": rows, "pieces": np.array([0]), "seq_len": 3,
-                "test_fraction": 0.2, "num_train": 20,
+                "test_fraction": 0.2, "num_train": 20, "stride": 1,
             },
             also={"test_fraction": "seq_len", "num_train": "seq_len"},
         ),
@@ -434,7 +434,7 @@ def calls() -> dict[str, Call]:
         ),
         "data.window_starts": Call(
             nr.data.window_starts,
-            {"pieces": np.array([0, 4]), "seq_len": 3, "first": 0, "last": 8},
+            {"pieces": np.array([0, 4]), "seq_len": 3, "first": 0, "last": 8, "stride": 1},
         ),
     }  # fmt: skip
 

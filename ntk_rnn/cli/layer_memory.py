@@ -70,7 +70,9 @@ class Memory:
         except ValueError as error:  # of the library, about an option
             raise UserError(str(error)) from None
         with results.replacing(out, "memory") as folder:
-            plotting.save(found.plot(title), folder)
+            figure = found.plot()
+            figure.suptitle(title, fontsize=11)
+            plotting.save(figure, folder)
             text = json.dumps(dataclasses.asdict(options), indent=2)
             (folder / "config.json").write_text(text + "\n", encoding="utf-8")
         screen = _terminal.console()

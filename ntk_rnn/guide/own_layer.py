@@ -75,6 +75,7 @@ lag    weight     share    so far     steps
   3     0.324    0.0671     0.974      3.92
   4     0.124    0.0257         1      10.8
 The first 3.6 of these 5 lags hold 95 % of their weight.
+The last ones still weigh much: with more lags, memory is longer.
 Steps to learn 50 % of a lag at the learning rate 0.5; below 1 is stable.
 
 Steps are those for long white inputs; `data=` has them for data at hand. With lag weights each lag

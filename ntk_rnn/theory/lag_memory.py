@@ -48,6 +48,7 @@ class LagMemory(NamedTuple):
         2      0.78     0.166     0.931       1.4
         3     0.324    0.0689         1      3.92
       The first 3.3 of these 4 lags hold 95 % of their weight.
+      The last ones still weigh much: with more lags, memory is longer.
       Steps to learn 50 % of a lag at the learning rate 0.5; below 1 is stable.
     """
 
@@ -90,12 +91,8 @@ class LagMemory(NamedTuple):
             )
         return "\n".join(lines)
 
-    def plot(self, title: str = "") -> Figure:
-        """A figure for matplotlib: the share of each lag, and the steps to learn it.
-
-        Args:
-          title: what to write above it, e.g. which layer it is of.
-        """
+    def plot(self) -> Figure:
+        """A figure for matplotlib: the share of each lag, and the steps to learn it."""
         from ntk_rnn import plotting  # which takes as long to load as all else here
 
         fig, (left, right) = plotting.panels(2)
@@ -121,8 +118,6 @@ class LagMemory(NamedTuple):
         for ax in (left, right):
             plotting.whole_numbers(ax)
             ax.set_xlim(-0.7, len(lag) - 0.3)
-        if title:
-            fig.suptitle(title, fontsize=11)
         return fig
 
 

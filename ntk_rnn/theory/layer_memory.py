@@ -83,7 +83,10 @@ def memory(
       True
     """
     if num_targets is not None and data is not None:
-        raise ValueError(f"num_targets must be left out with data, which say it, got {num_targets}")
+        raise ValueError(
+            "num_targets must be left out with data, which say it, got "
+            f"{_checks.shown(num_targets)}"
+        )
     num_targets = _checks.integer("num_targets", 1 if num_targets is None else num_targets)
     part = _checks.fraction("part", part)
     gram, weight = _gram_and_weight(kernel)

@@ -155,7 +155,7 @@ def test_a_figure_shows_shares_and_steps(tmp_path):
     assert steps.lines[0].get_xdata().tolist() == [0, 1]  # lag 2 is never learned
     assert steps.get_yscale() == "log" and steps.get_xlim() == shares.get_xlim()
     assert [text.get_text() for text in steps.texts] == ["1 of 3 lags: never"]
-    nr.memory(np.array([1.0])).plot("one lag").savefig(tmp_path / "one_lag.png")
+    nr.memory(np.array([1.0])).plot().savefig(tmp_path / "one_lag.png")
 
 
 @pytest.mark.parametrize(
