@@ -81,7 +81,8 @@ def _jacobian(n: int, seq_len: int) -> Work:
 
     def gram(params: Any) -> jax.Array:
         def response(params: Any) -> jax.Array:
-            return layer.apply(params, impulse)[0, :, 0]
+            outputs: Any = layer.apply(params, impulse)
+            return outputs[0, :, 0]
 
         leaves = jax.tree.leaves(jax.jacrev(response)(params))
         parts = [part for leaf in leaves for part in (leaf.real, leaf.imag)]

@@ -159,7 +159,9 @@ def plot(config: DecodingConfig, arrays: Arrays) -> Figure:
     """``R^2`` over training time, by closed form and as trained, beside the paper's numbers."""
     fig, axes = plotting.panels(len(PARTS) * len(OUTPUTS), width=3.4, height=4.0)
     titles = {"full": "all data", "limited": f"{config.limited_minutes:g} minutes"}
-    panels = [(part, p) for part in reversed(PARTS) for p in range(len(OUTPUTS))]
+    panels: list[tuple[Part, int]] = [
+        (part, p) for part in reversed(PARTS) for p in range(len(OUTPUTS))
+    ]
     for ax, (part, p) in zip(axes, panels, strict=True):
         _draw_part(ax, config, arrays, part, p)
         plotting.describe(
