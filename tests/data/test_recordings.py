@@ -148,6 +148,7 @@ def test_what_cannot_be_is_refused():
             call()
 
 
+@pytest.mark.parametrize("dtype", ["float32"], indirect=True)
 def test_a_network_is_trained_on_a_recording(dtype, tol):
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(2, 300, 2)).astype(dtype)

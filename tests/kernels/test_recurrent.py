@@ -112,6 +112,7 @@ def test_one_step_is_a_dense_network(activation, dtype, tol):
     )
 
 
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_state_evolution_has_the_same_covariances(activation, dtype, tol):
     """Lemma C.1: two sequences are two columns of the states, driven by ``F x_t``."""

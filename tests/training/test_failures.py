@@ -62,6 +62,7 @@ def test_divergence_in_the_last_step_is_seen():
     assert again.diverged_at == first.diverged_at
 
 
+@pytest.mark.parametrize("dtype", ["float32"], indirect=True)
 def test_unstable_learning_rates_are_refused_unless_insisted_on(dtype):
     model, params, data, _ = problem(dtype)
     edge = float(nr.max_learning_rate(model, params, data[0]))

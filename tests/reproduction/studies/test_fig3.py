@@ -16,6 +16,7 @@ SMALL = DelayConfig(
 )  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 def test_run(dtype):
     calls = []
     arrays = fig3.run(SMALL, lambda: calls.append(1))
