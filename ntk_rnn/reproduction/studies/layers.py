@@ -35,13 +35,13 @@ PAPER = (
     "asks which lags are learned first. It has no other layers and prints no number of them.",
 )
 CHOICES = (
-    "W of the linear RNNs has the variance nu_W = 0.5, as the eigenvalues of the diagonal RNN and "
-    "of the LRU, uniform on the disk, have E|lambda|^2 = 0.5: white states keep half of their "
-    "energy in a step. S4D has the step sizes and eigenvalues of its source.",
+    "By default W of the linear RNNs has the variance nu_W = 0.5, as the eigenvalues of the "
+    "diagonal RNN and of the LRU, uniform on the disk, have E|lambda|^2 = 0.5: white states keep "
+    "half of their energy in a step. S4D has the step sizes and eigenvalues of its source.",
     "Steps to learn half of a lag are those for long white inputs, at half of the largest stable "
     "learning rate of each layer.",
-    "The task is to return the input of 6 steps ago, times the size of the layer's own outputs at "
-    "the start, ||L||, as outputs of S4D are small. The loss is the sum loss.",
+    "The task is to return the input of delay steps ago, times the size of the layer's own outputs "
+    "at the start, ||L||, as outputs of S4D are small. The loss is the sum loss.",
     "The gap is the largest difference of the loss from the predicted one over all steps, relative "
     "to the loss at the start.",
     students.HOW_TRAINED,

@@ -185,11 +185,12 @@ def _draw_part(ax: Axes, config: DecodingConfig, arrays: Arrays, part: Part, out
             label = f"{NAMES[name]}, in the paper"
             dots = (0, (1, 2))
             ax.axhline(values[output], color=_color(name), linestyle=dots, label=label)
-    for name, marker in (("unscaled", "s"), ("scaled", "o"), ("rnn", "D")):
+    # The RNN ends where the scaled convolution does, which is drawn larger to be seen below it.
+    for name, marker, size in (("unscaled", "s", 5.5), ("scaled", "o", 10), ("rnn", "D", 5)):
         average, error = averages.mean(_final(arrays, part, name)[:, output])
         ax.errorbar(
             arrays[f"{part}_time"], average, None if np.isnan(error) else error, fmt=marker,
-            color=_color(name), markersize=5.5, markeredgecolor="white", capsize=2,
+            color=_color(name), markersize=size, markeredgecolor="white", capsize=2,
             label=f"{NAMES[name]}, trained",
         )  # fmt: skip
 

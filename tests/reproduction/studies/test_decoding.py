@@ -179,6 +179,8 @@ def test_the_second_study_of_the_same_training_does_it_once(recording, monkeypat
     assert all(np.array_equal(second[name], array) for name, array in first.items())
     with pytest.raises(TypeError):  # other settings are another training
         fig5.compute(dataclasses.replace(config, first_seed=4), recording, lambda: None)
+    with pytest.raises(TypeError):  # and so are other targets
+        fig5.compute(config, recording._replace(velocity=recording.velocity + 1), lambda: None)
 
 
 def test_errors_over_pieces(table, recording):

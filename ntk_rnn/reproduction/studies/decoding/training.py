@@ -14,6 +14,7 @@ with ``eta batch_size / N``, the mean of the steps with batches.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -98,7 +99,8 @@ def run(config: DecodingConfig, recording: S1, advance: Callable[[], None]) -> A
     Raises:
       ValueError: if there are not enough data, or the learning rate is past stability.
     """
-    key = config, recording.spikes.tobytes()
+    parts_of_it = (recording.spikes, recording.velocity, recording.pieces)
+    key = config, *(hashlib.sha256(array.tobytes()).digest() for array in parts_of_it)
     if key in _latest:
         for _ in range(units(config)):
             advance()
