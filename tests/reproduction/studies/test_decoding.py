@@ -196,7 +196,9 @@ def test_errors_over_pieces(table, recording):
     rng = np.random.default_rng(1)
     errors = rng.uniform(1, 2, (2, 3, 9, 2))
     arrays = {
-        "full_moments": np.stack([np.full((9, 2), 5), rng.normal(size=(9, 2)), np.full((9, 2), 8)]),
+        "full_moments": np.stack(
+            [np.full((9, 2), 5), 4 + rng.normal(size=(9, 2)), np.full((9, 2), 8)]
+        ),
         "full_rnn_errors": errors[0], "full_scaled_errors": errors[1],
     }  # fmt: skip
     draws = rng.integers(0, 9, (4000, 9))
