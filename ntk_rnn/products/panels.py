@@ -63,13 +63,15 @@ class Panels(NamedTuple):
     def room_for(self, columns: int) -> int:
         """Number of columns of the same with room for so many more directions.
 
-        Where the rank can be looked at, that is a power of 2, which serves for many ranks.
+        Where the rank can be looked at, that is a power of 2, or one and a half times that, which
+        serves for many ranks.
         """
         if _checks.is_traced(self.rank):
             return self.capacity + columns
         least = _LEAST_ROOM if len(self.basis) < _LONG else _LEAST_ROOM_OF_LONG
         needed = max(int(self.rank) + columns, least)
-        return max(self.capacity, 1 << (needed - 1).bit_length())
+        power = 1 << (needed - 1).bit_length()
+        return max(self.capacity, power * 3 // 4 if power * 3 // 4 >= needed else power)
 
     def with_room(self, columns: int) -> Panels:
         """The same with room for so many more directions."""

@@ -195,9 +195,7 @@ class Descent:
 
     def _no_rows(self, count: int) -> Rows:
         """Room for so many records."""
-        row = jax.eval_shape(
-            partial(observe, self._setting), self._conditions(), self._problem, self.small
-        )
+        row = observe.eval_shape(self._setting, self._conditions(), self._problem, self.small)
         return jax.tree.map(lambda a: jnp.zeros((count, *a.shape), a.dtype), row)
 
     def _advanced(self, rows: Rows, records: Int[np.ndarray, " R"], count: int) -> Rows:

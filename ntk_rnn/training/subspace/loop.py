@@ -149,6 +149,7 @@ def advance(
     return lax.while_loop(more, go_on, (state, rows))
 
 
+@partial(jax.jit, static_argnums=0)
 def observe(setting: Setting, conditions: Conditions, problem: Problem, small: Small) -> Rows:
     """A record of a network in the subspace."""
     data, test = problem.data, problem.test
