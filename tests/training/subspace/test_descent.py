@@ -35,7 +35,7 @@ def distance(path, reference):
     [("float32", 0.0, None, 1), ("float64", 0.9, None, 1), ("float64", 0.9, 10, 2)],
     indirect=["dtype"],
 )
-def test_same_path_as_with_w(dtype, momentum, batch, dim):
+def test_same_path_as_with_w(dtype, momentum, batch, dim, caplog):
     model, params, data = problem(dim=dim)
     how = {"steps": 200, "record_at": RECORDS, "batch_size": batch}
     how["key"] = None if batch is None else jax.random.key(2)
@@ -52,6 +52,15 @@ def test_same_path_as_with_w(dtype, momentum, batch, dim):
     # The lifted parameters are those of a network that responds so.
     response = nr.impulse_response(path.params.dense(), 8)
     np.testing.assert_allclose(response, path.impulse_response[-1], atol=1e-3)
+
+    how["record_at"] = [1, 70, 200]
+    caplog.clear()
+    with jax.log_compiles():
+        nr.subspace_descent(
+            params, data, learning_rate=1.01 * rate, momentum=momentum, test=data, **how
+        )
+    compiled = [m for m in caplog.messages if m.startswith("Compiling")]
+    assert compiled == []
 
 
 @pytest.mark.parametrize("dtype", ["float64"], indirect=True)
