@@ -63,14 +63,12 @@ def from_file(
       (0.01, ['force 1', 'force 2', 'force 3'])
     """
     file = file_path(path)
-    readers = {".npz": _numpy_variables, ".mat": _matlab_variables}
-    read = readers.get(file.suffix.lower())
-    if read is None:
+    if is_table(file):
         return from_csv(path, inputs, outputs, seq_len=seq_len, group=group, time=time)
     asked = Asked.checked(inputs, outputs, group, time)
     if not file.is_file():
         raise ValueError(not_there(file, file.suffix.lower()))
-    found = read(file)
+    found = variables(file)
     names = {name: _name(file, name, found) for name in asked.numbers}
     asked.check_different([names[name] for name in asked.numbers])
     columns = {name: _columns(file, name, found[names[name]]) for name in asked.numbers}
@@ -101,6 +99,16 @@ def from_file(
         outputs=_channels(asked.outputs, names, columns),
         time_unit="" if time is None else channel(names[time]).unit,
     )  # fmt: skip
+
+
+def is_table(file: Path) -> bool:
+    """Whether a file is read as a table, by the end of its name."""
+    return file.suffix.lower() not in (".npz", ".mat")
+
+
+def variables(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file that is no table; raises ``ValueError`` if it cannot be read."""
+    return (_numpy_variables if file.suffix.lower() == ".npz" else _matlab_variables)(file)
 
 
 def _numpy_variables(file: Path) -> dict[str, np.ndarray]:

@@ -214,7 +214,7 @@ def read_table(path: Path) -> Table:
     with open_text(path) as lines:
         try:
             found = read_header(path.name, lines)
-            kept = [] if found is None else list(_records(*found))
+            kept = [] if found is None else list(records(*found))
         except UnicodeDecodeError:
             raise not_utf8(path) from None
     # Spreadsheet programs export rows that were once in use.
@@ -236,7 +236,7 @@ def read_table(path: Path) -> Table:
     return Table(header, [row for _, row in kept], [line for line, _ in kept])
 
 
-def _records(header: Header, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+def records(header: Header, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
     """The line at which each record starts, and its cells; empty lines are passed over."""
     reader = csv.reader(lines, delimiter=header.separator, skipinitialspace=True, strict=True)
     line = header.first
@@ -247,6 +247,7 @@ def _records(header: Header, lines: Iterator[str]) -> Iterator[tuple[int, list[s
             return
         except csv.Error as error:
             raise not_csv(header.file, line, error) from None
-        if row:
+        blank = len(row) == 1 < len(header.columns) and not row[0].strip()
+        if row and not blank:
             yield line, row
         line = header.first + reader.line_num

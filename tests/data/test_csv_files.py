@@ -134,3 +134,17 @@ def test_paths_and_names_are_checked(tmp_path, monkeypatch):
         options = {"inputs": "u", "outputs": "y", "seq_len": 2} | changed
         with pytest.raises(ValueError, match=message):
             nr.data.from_csv(tmp_path / "r.csv", **options)
+
+
+def test_lines_of_spaces_are_empty_lines(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("u;y\n1,5;2\n   \n3;4\n \n")
+    assert nr.data.from_csv(path, "u", "y").x.tolist() == [[1.5], [3.0]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_text_of_wide_characters_without_a_mark_is_named(tmp_path, encoding):
+    path = tmp_path / "r.csv"
+    path.write_bytes("u;y\n1;2\n".encode(encoding))
+    with pytest.raises(ValueError, match=r"r\.csv must be text in UTF-8, got bytes of 0"):
+        nr.data.from_csv(path, "u", "y")
