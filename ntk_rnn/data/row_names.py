@@ -11,7 +11,7 @@ import numpy as np
 from ntk_rnn.data.any_file import is_table, variables
 from ntk_rnn.data.cells import moment, number
 from ntk_rnn.data.channels import places
-from ntk_rnn.data.csv_files import records
+from ntk_rnn.data.csv_files import body
 from ntk_rnn.data.csv_source import file_path, open_text, read_header
 
 
@@ -43,10 +43,10 @@ def _table_cells(path: Path, names: list[str]) -> dict[str, list[str]]:
     with open_text(path) as lines:
         found = read_header(path.name, lines)
         assert found is not None, path
-        header, _ = found
+        header, rows = body(*found)
         places = [header.place(name) for name in names]
         kept, blank = [], 0
-        for _, row in records(*found):
+        for _, row in rows:
             cells = [row[place].strip() for place in places]
             blank = 0 if any(cell.strip() for cell in row) else blank + 1
             kept.append([cell if header.separator == "," else _point(cell) for cell in cells])

@@ -197,7 +197,7 @@ class ImpulseResponseRegressor:
 
 def _column_names(X: Any) -> list[str]:
     """The names of the columns of a data frame; none where they are not all texts."""
-    names = list(getattr(X, "columns", ()))
+    names: list[Any] = list(getattr(X, "columns", ()))
     return names if all(isinstance(name, str) for name in names) else []
 
 

@@ -341,6 +341,12 @@ def test_predictions_have_the_trials_and_times_of_the_file(fitted, tmp_path, cap
     assert [row[:3] for row in (rows[0], rows[-1])] == [
         ["1", "no. 0", "0.000000"], ["60", "no. 1", "1.180000"]
     ]  # fmt: skip
+    text = new.read_text(encoding="utf-8").split("\n", 1)
+    bare = ";".join(name.partition(" [")[0] for name in text[0].split(";"))
+    new.write_text("\n".join([bare, "-;s;mW;mN;spikes/s;-", text[1]]), encoding="utf-8")
+    before = out.read_bytes()
+    assert cli.main(["predict", model, str(new), *options]) == 0
+    assert out.read_bytes() == before
     array = tmp_path / "new.npz"
     np.savez(array, a=x[:60, 0], b=x[:60, 1], t=0.02 * np.arange(60), trial=["x"] * 60)
     assert cli.main(["predict", model, str(array), "--inputs", "a", "b", *options]) == 0

@@ -148,3 +148,21 @@ def test_text_of_wide_characters_without_a_mark_is_named(tmp_path, encoding):
     path.write_bytes("u;y\n1;2\n".encode(encoding))
     with pytest.raises(ValueError, match=r"r\.csv must be text in UTF-8, got bytes of 0"):
         nr.data.from_csv(path, "u", "y")
+
+
+@pytest.mark.parametrize("units", ["s;N;mm/s^2", "[s];[any thing];(mm)", "-;µV;%", "ms;kOhm;°C"])
+def test_a_row_of_units_is_read_as_such(tmp_path, units):
+    path = tmp_path / "r.csv"
+    path.write_text(f"t;u;y\n{units}\n0;1,5;2\n1;2,5;4\n", encoding="utf-8")
+    found = nr.data.from_csv(path, "u", "y", time="t")
+    time, u, y = ("" if each == "-" else each.strip("[]()") for each in units.split(";"))
+    assert (found.time_unit, found.inputs[0].unit, found.outputs[0].unit) == (time, u, y)
+    assert found.x.tolist() == [[1.5], [2.5]]
+
+
+@pytest.mark.parametrize("cells", ["s;off;on", "NaN;N;mm", ";;", "s;1;mm", "s;N"])
+def test_a_row_that_may_be_something_else_is_refused(tmp_path, cells):
+    path = tmp_path / "r.csv"
+    path.write_text(f"t;u;y\n{cells}\n0;1,5;2\n1;2,5;4\n")
+    with pytest.raises(ValueError, match=r"r\.csv, line 2"):
+        nr.data.from_csv(path, "u", "y", time="t")
