@@ -186,5 +186,7 @@ response whose kernel and number of lags are those of highest evidence, and writ
 - `model.npz`, which `ntk_rnn.load` reads.
 
 `ntk-rnn predict trials-fit/model.npz new.csv --out predictions.csv` predicts from new inputs, with
-the bands in which 95 % of measurements are expected. Earlier results stay unless a run succeeds.
+the bands in which 95 % of measurements are expected, and with the columns of `--trial` and `--time`
+if these are named. Inputs in other units than those of the fit are refused, where a file says its
+units. Earlier results stay unless a run succeeds.
 """

@@ -394,3 +394,12 @@ def test_inputs_that_differ_in_the_unit_alone_are_predicted_from(tmp_path, monke
     asked = ["--inputs", "f [N]", "f [V]", "--outputs", "y", *QUICK]
     assert cli.main(["fit", "r.csv", *asked, "--out", "m"]) == 0
     assert cli.main(["predict", "m/model.npz", "r.csv", "--out", "p.csv"]) == 0
+
+
+def test_inputs_of_one_array_are_predicted_from_as_fitted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, y = recorded(1, rows=100)
+    np.savez("r.npz", x=x, y=y[:, 0])
+    asked = ["--inputs", "x", "--outputs", "y", *QUICK]
+    assert cli.main(["fit", "r.npz", *asked, "--out", "m"]) == 0
+    assert cli.main(["predict", "m/model.npz", "r.npz", "--out", "p.csv"]) == 0

@@ -221,3 +221,13 @@ def test_inputs_that_differ_in_the_unit_alone_are_found_in_other_brackets(tmp_pa
     path.write_text("f (N),f (V),y\n1,2,3\n4,5,6\n")
     found = nr.data.from_csv(path, ["f [V]", "f [N]"], "y")
     assert found.x.tolist() == [[2.0, 1.0], [5.0, 4.0]]
+
+
+def test_single_columns_of_an_array_are_asked_for_by_number(tmp_path):
+    path = tmp_path / "r.npz"
+    np.savez(path, **{"force [N]": np.arange(12.0).reshape(4, 3), "y": np.arange(4.0)})
+    found = nr.data.from_file(path, ["force 3", "force 1"], "y")
+    assert list(map(str, found.inputs)) == ["force 3 [N]", "force 1 [N]"]
+    np.testing.assert_array_equal(found.x, np.arange(12.0).reshape(4, 3)[:, [2, 0]])
+    with pytest.raises(ValueError, match="must have one variable 'force 4'"):
+        nr.data.from_file(path, "force 4", "y")
