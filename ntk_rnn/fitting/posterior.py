@@ -5,7 +5,7 @@ since these are estimates as well. With their logarithms Gaussian around the mos
 the curvature of the evidence (Laplace's method), the covariance of the mean is added.
 
 That is good where data determine the hyper-parameters. Where noise hides the response it is too
-narrow: a scale that the evidence takes to 0 leaves a response of 0 without any spread. Of 60 samples
+narrow: a scale that the evidence takes to 0 leaves a response of 0 without spread. Of 60 samples
 of ``y_t = a sum_j 0.6^j x_{t-j}`` with white inputs and noise of variance 1, 8 lags and the kernel
 ``"tc"``, bands of 95 % cover 90 % of the entries for ``a = 1``, 80 % for 0.6 and 65 % for 0.3.
 """
