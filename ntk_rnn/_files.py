@@ -47,12 +47,16 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replaces a file by one with this content, once the content has reached the disk."""
-    begun = path.with_name(f".{path.name}.new")
-    with begun.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    begun.replace(path)
+    begun = path.parent / f".{path.name}.new"
+    try:
+        with begun.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        begun.replace(path)
+    except BaseException:  # also where the user interrupts it
+        begun.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def from_file(
     What the file is follows from the end of its name: ``.npz`` for NumPy, ``.mat`` for MATLAB (up
     to version 7), and anything else is a table as ``from_csv`` reads it. A variable has one row a
     time step, shape ``(rows,)``, ``(rows, 1)`` or ``(1, rows)``, or ``(rows, columns)`` for several
-    inputs or outputs at once, which are numbered from 1.
+    inputs or outputs at once, which are numbered from 1: a single one is ``force 2``.
 
     Args:
       path: the file.
@@ -63,14 +63,13 @@ def from_file(
       (0.01, ['force 1', 'force 2', 'force 3'])
     """
     file = file_path(path)
-    readers = {".npz": _numpy_variables, ".mat": _matlab_variables}
-    read = readers.get(file.suffix.lower())
-    if read is None:
+    if is_table(file):
         return from_csv(path, inputs, outputs, seq_len=seq_len, group=group, time=time)
     asked = Asked.checked(inputs, outputs, group, time)
     if not file.is_file():
         raise ValueError(not_there(file, file.suffix.lower()))
-    found = read(file)
+    found = variables(file)
+    found |= _single_columns(found, asked.numbers)
     names = {name: _name(file, name, found) for name in asked.numbers}
     asked.check_different([names[name] for name in asked.numbers])
     columns = {name: _columns(file, name, found[names[name]]) for name in asked.numbers}
@@ -101,6 +100,16 @@ def from_file(
         outputs=_channels(asked.outputs, names, columns),
         time_unit="" if time is None else channel(names[time]).unit,
     )  # fmt: skip
+
+
+def is_table(file: Path) -> bool:
+    """Whether a file is read as a table, by the end of its name."""
+    return file.suffix.lower() not in (".npz", ".mat")
+
+
+def variables(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file that is no table; raises ``ValueError`` if it cannot be read."""
+    return (_numpy_variables if file.suffix.lower() == ".npz" else _matlab_variables)(file)
 
 
 def _numpy_variables(file: Path) -> dict[str, np.ndarray]:
@@ -150,6 +159,21 @@ def _name(file: Path, name: str, found: dict[str, np.ndarray]) -> str:
         f"{file.name} must have one variable {name!r}, its variables are {listed}; "
         + (f"did you mean {near!r}?" if near else "name one of these")
     )
+
+
+def _single_columns(found: dict[str, np.ndarray], names: list[str]) -> dict[str, np.ndarray]:
+    """Columns of variables that are asked for by their numbers, as ``force 2`` of ``force``."""
+    columns = {}
+    for name in names:
+        whole, _, number = channel(name).name.rpartition(" ")
+        if places(name, list(found)) or not number.isdecimal():
+            continue
+        for written in (list(found)[place] for place in places(whole, list(found))):
+            value, column = found[written], int(number) - 1
+            if value.ndim == 2 and not _is_vector(value) and 0 <= column < value.shape[1]:
+                header = str(numbered(written, value.shape[1])[column])
+                columns[header] = value[:, column]
+    return columns
 
 
 def _columns(file: Path, name: str, value: np.ndarray) -> np.ndarray:

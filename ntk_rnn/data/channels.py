@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -48,6 +49,36 @@ def numbered(name: str, count: int) -> tuple[Channel, ...]:
 
 
 def places(name: str, headers: Sequence[str]) -> list[int]:
-    """Where a name is among headers: written in full, or else without the unit."""
+    """Where a name is among headers: written in full, or with its unit, or without it."""
     exact = [place for place, header in enumerate(headers) if header == name]
-    return exact or [place for place, header in enumerate(headers) if channel(header).name == name]
+    found = [channel(header) for header in headers]
+    same = [place for place, each in enumerate(found) if each.unit and each == channel(name)]
+    return exact or same or [place for place, each in enumerate(found) if each.name == name]
+
+
+def check_same(
+    kind: str, given: Sequence[Channel], fitted: Sequence[Channel], where: str = ""
+) -> None:
+    """Raises ``ValueError`` where channels are known to be others than those of a fit.
+
+    Their units may not differ, nor may the same names be in another order. What is not known is
+    taken to be right, and a name may be another one.
+    """
+    if len(given) != len(fitted):  # also where nothing is known of one of them
+        return
+    if list(given) != list(fitted) and sorted(given) == sorted(fitted):
+        raise ValueError(
+            f"{kind} must be in the order of the fit, {', '.join(map(str, fitted))}, got "
+            f"{', '.join(map(str, given))}{where}; name them in that order"
+        )
+    for one, other in zip(given, fitted, strict=True):
+        if one.unit and other.unit and _written(one.unit) != _written(other.unit):
+            raise ValueError(
+                f"{kind} must be in the units of the fit, {str(other)!r}, got {str(one)!r}{where}; "
+                "convert its values, or correct the unit that is written there"
+            )
+
+
+def _written(unit: str) -> str:
+    """A unit with one way to write each sign: there are two for micro and for ohm."""
+    return unicodedata.normalize("NFKC", unit).replace(" ", "")

@@ -26,6 +26,7 @@ from ntk_rnn.data.cells import (
     number,
 )
 from ntk_rnn.data.csv_source import Header, not_csv, not_utf8, open_text, read_header
+from ntk_rnn.data.unit_rows import with_units
 
 
 class Columns(NamedTuple):
@@ -214,18 +215,18 @@ def read_table(path: Path) -> Table:
     with open_text(path) as lines:
         try:
             found = read_header(path.name, lines)
-            kept = [] if found is None else list(_records(*found))
+            header, rows = (None, iter(())) if found is None else body(*found)
+            kept = list(rows)
         except UnicodeDecodeError:
             raise not_utf8(path) from None
     # Spreadsheet programs export rows that were once in use.
     while kept and not any(cell.strip() for cell in kept[-1][1]):
         kept.pop()
-    if found is None or not kept:
+    if header is None or not kept:
         raise ValueError(
             f"{path.name} must have a line of column names and at least one of numbers, got "
-            f"{0 if found is None else 1} lines that are not empty; export it once more"
+            f"{0 if header is None else 1} lines that are not empty; export it once more"
         )
-    header, _ = found
     for line, row in kept:
         if len(row) != len(header.columns):
             raise ValueError(
@@ -234,6 +235,18 @@ def read_table(path: Path) -> Table:
                 f"has a {header.separator!r} in it between double quotes"
             )
     return Table(header, [row for _, row in kept], [line for line, _ in kept])
+
+
+def body(header: Header, lines: Iterator[str]) -> tuple[Header, Iterator[tuple[int, list[str]]]]:
+    """The header, with units that stand in a row below it, and the records after that."""
+    rows = _records(header, lines)
+    first = next(rows, None)
+    if first is None:
+        return header, rows
+    columns = with_units(header.columns, first[1])
+    if columns is None:
+        return header, itertools.chain([first], rows)
+    return header._replace(columns=columns), rows
 
 
 def _records(header: Header, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
@@ -247,6 +260,7 @@ def _records(header: Header, lines: Iterator[str]) -> Iterator[tuple[int, list[s
             return
         except csv.Error as error:
             raise not_csv(header.file, line, error) from None
-        if row:
+        blank = len(row) == 1 < len(header.columns) and not row[0].strip()
+        if row and not blank:
             yield line, row
         line = header.first + reader.line_num

@@ -18,6 +18,8 @@ from ntk_rnn import _checks
 from ntk_rnn.data import channels
 
 _SEPARATORS = ",;\t"
+# The marks of byte order with which files in UTF-16 begin.
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Header(NamedTuple):
@@ -99,7 +101,12 @@ def open_text(path: Path) -> TextIOWrapper:
             f"{path.name} must be a CSV file, got a workbook of a spreadsheet program; open it "
             'there and save the sheet as "CSV UTF-8"'
         )
-    encoding = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    if start.startswith(b"\xff\xfe\0\0") or (b"\0" in start and start[:2] not in _UTF16):
+        raise ValueError(
+            f"{path.name} must be text in UTF-8, got bytes of 0 at its beginning; save the file as "
+            '"CSV UTF-8"'
+        )
+    encoding = "utf-16" if start.startswith(_UTF16) else "utf-8-sig"
     opener: Any = gzip.open if packed else open
     return opener(path, "rt", encoding=encoding, newline="")
 
@@ -167,7 +174,7 @@ def not_utf8(path: Path) -> ValueError:
     """Which byte of a file is not text, and where."""
     with open_text(path) as lines:
         raw = bytes(lines.buffer.read())
-    encoding = "utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
+    encoding = "utf-16" if raw.startswith(_UTF16) else "utf-8"
     try:
         raw.decode(encoding)
     except UnicodeDecodeError as error:

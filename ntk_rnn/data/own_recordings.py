@@ -43,7 +43,7 @@ def from_csv(
     Columns are separated by commas, semicolons or tabs; where they are not separated by commas,
     numbers may have decimal commas. Comment lines above the first line begin with ``#``. Columns
     that are not asked for may hold anything. A column ``force [N]`` or ``force (N)`` may be asked
-    for as ``force``; its unit is kept.
+    for as ``force``; its unit is kept. Units may also stand in a row of their own below the names.
 
     Args:
       path: the file, UTF-8 text, as spreadsheet programs export it; it may be compressed by gzip.

@@ -17,6 +17,9 @@ from ntk_rnn.data.channels import Channel
 from ntk_rnn.data.units import Units, training_units
 from ntk_rnn.sequences import convolved
 
+# Squares about the mean that are below this part of all squares are rounding.
+_ROUNDING = 1e-24
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Recording:
@@ -225,7 +228,8 @@ class Recording:
           One for each output, shape ``(n_y,)``: 1 is perfect, 0 is no better than the mean.
 
         Raises:
-          ValueError: as ``predict``, and if no row has as many inputs up to it as ``L`` has lags.
+          ValueError: as ``predict``, and if no row has as many inputs up to it as ``L`` has lags,
+            or an output is constant.
         """
         outputs = self.predict(impulse_response)
         known = np.isfinite(outputs[:, 0])
@@ -235,7 +239,14 @@ class Recording:
                 f"{len(impulse_response)}; take a longer recording or fewer lags"
             )
         y, outputs = self.y[known], outputs[known]
-        return 1 - np.sum((y - outputs) ** 2, axis=0) / np.sum((y - y.mean(axis=0)) ** 2, axis=0)
+        spread = np.sum((y - y.mean(axis=0)) ** 2, axis=0)
+        constant = spread <= _ROUNDING * np.sum(y**2, axis=0)
+        if constant.any():
+            raise ValueError(
+                f"outputs must vary where they are predicted, got output {int(np.argmax(constant))}"
+                f" constant in {len(y)} rows; take more rows, or leave it out"
+            )
+        return 1 - np.sum((y - outputs) ** 2, axis=0) / spread
 
     def _part(self, first: int, end: int) -> Recording:
         """Rows ``[first, end)``, of which the first begins a piece."""

@@ -12,7 +12,8 @@ from jaxtyping import Float, Int
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.triangle import CompressedData
-from ntk_rnn.data.channels import Channel
+from ntk_rnn.data.channels import Channel, check_same
+from ntk_rnn.data.recordings import Recording
 from ntk_rnn.fitting import model_files, networks, predictions
 from ntk_rnn.fitting.records import Candidate, FrequencyResponse, Score, StepResponse
 from ntk_rnn.fitting.samples import Triangle, as_inputs, as_samples
@@ -127,9 +128,12 @@ class ImpulseFit:
           recording, whose inputs are not all known.
 
         Raises:
-          ValueError: if ``x`` is empty, not finite, or has another number of inputs.
+          ValueError: if ``x`` is empty, not finite, or has another number of inputs, or if its
+            inputs are known to be in other units or in another order than those of the fit.
         """
         return_std = _checks.flag("return_std", return_std)
+        if isinstance(x, Recording):
+            check_same("inputs", x.inputs, self.inputs)
         samples, lead = as_inputs(x, self.impulse_response.shape[2])
         mean = predictions.means(self.impulse_response, self.offset, samples).reshape(*lead, -1)
         if not return_std:
@@ -154,6 +158,9 @@ class ImpulseFit:
           ValueError: as ``predict``, and if outputs do not match, are constant, or none is
             predicted.
         """
+        if isinstance(x, Recording):
+            check_same("inputs", x.inputs, self.inputs)
+            check_same("outputs", x.outputs, self.outputs)
         samples = as_samples(x if y is None else (x, y))
         if isinstance(samples, CompressedData):
             raise ValueError(

@@ -3,6 +3,11 @@
 At given hyper-parameters it is Gaussian. Bands from the most probable ones alone are too narrow,
 since these are estimates as well. With their logarithms Gaussian around the most probable ones, by
 the curvature of the evidence (Laplace's method), the covariance of the mean is added.
+
+That is good where data determine the hyper-parameters. Where noise hides the response it is too
+narrow: a scale that the evidence takes to 0 leaves a response of 0 without spread. Of 60 samples
+of ``y_t = a sum_j 0.6^j x_{t-j}`` with white inputs and noise of variance 1, 8 lags and the kernel
+``"tc"``, bands of 95 % cover 90 % of the entries for ``a = 1``, 80 % for 0.6 and 65 % for 0.3.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 
 from ntk_rnn.compression.recordings import rows_since_start
 from ntk_rnn.fitting.records import Score
-from ntk_rnn.fitting.samples import Samples
+from ntk_rnn.fitting.samples import ROUNDING, Samples
 from ntk_rnn.sequences import convolved
 
 # Numbers in the lagged inputs whose deviations are computed at once (32 MB).
@@ -79,9 +79,11 @@ def score(
     mean = np.sum(weights * targets, axis=0) / np.sum(weights)
     errors = np.sum(weights * (targets - outputs[known]) ** 2, axis=0)
     spread = np.sum(weights * (targets - mean) ** 2, axis=0)
-    if np.any(spread == 0):
+    # Of a constant, rounding leaves squares about the mean.
+    constant = spread <= ROUNDING * np.sum(weights * targets**2, axis=0)
+    if np.any(constant):
         raise ValueError(
-            f"y must vary where it is predicted, got output {int(np.argmin(spread))} constant; "
+            f"y must vary where it is predicted, got output {int(np.argmax(constant))} constant; "
             "score more rows"
         )
     return Score(1 - errors / spread, 100 * (1 - np.sqrt(errors / spread)))

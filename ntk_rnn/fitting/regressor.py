@@ -106,6 +106,7 @@ class ImpulseResponseRegressor:
             recording, self.seq_len, kernel=self.kernel, delay=self.delay, shared=self.shared
         )
         self.n_features_in_ = self._columns(x)
+        self._names = _column_names(X)
         return self
 
     def predict(self, X: Any) -> Float[np.ndarray, " *shape"]:
@@ -118,7 +119,8 @@ class ImpulseResponseRegressor:
           Shape ``(rows,)`` or ``(rows, n_y)``, as ``y`` was in ``fit``.
 
         Raises:
-          ValueError: if it is not fitted, or the number of columns is another one.
+          ValueError: if it is not fitted, or the number of columns is another one, or the names
+            of those of a data frame are.
         """
         if not self.__sklearn_is_fitted__():
             raise _not_fitted(self)
@@ -127,6 +129,13 @@ class ImpulseResponseRegressor:
             raise ValueError(
                 f"X has {self._columns(x)} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input"
+            )
+        names = _column_names(X)
+        if names and self._names and names != self._names:
+            raise ValueError(
+                "X must have the columns of fit in their order: The feature names should match "
+                f"those that were passed during fit, {self._names}, got {names}; select them by "
+                "X[[...]]"
             )
         # At rest about the means, so that inputs before a trial are those.
         none = np.zeros((len(x), 0))
@@ -184,6 +193,12 @@ class ImpulseResponseRegressor:
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
         return f"{type(self).__name__}({given})"
+
+
+def _column_names(X: Any) -> list[str]:
+    """The names of the columns of a data frame; none where they are not all texts."""
+    names: list[Any] = list(getattr(X, "columns", ()))
+    return names if all(isinstance(name, str) for name in names) else []
 
 
 def _numbers(name: str, value: Any) -> np.ndarray:

@@ -22,8 +22,8 @@ _FEWEST_LAGS, _MOST_UNKNOWNS = 5, 600
 # which part of its rows lags may be at most.
 _LEFT, _LAGS_PER_ROW = 0.6, 0.2
 
-# Squares about the mean that are below this part of the square of the mean are rounding.
-_ROUNDING = 1e-24
+#: Squares about the mean that are below this part of the square of the mean are rounding.
+ROUNDING = 1e-24
 
 
 class Samples(NamedTuple):
@@ -146,7 +146,7 @@ def triangle_of(data: Samples | CompressedData, seq_len: int, offset: bool) -> T
     end = first + columns
     # What rounding leaves of an input that never changes would be explained by the output.
     squares = np.sum(rows[first:end, first:] ** 2, axis=0)
-    rows[first:end, first:][:, squares <= _ROUNDING * factor.weight * x_mean**2] = 0
+    rows[first:end, first:][:, squares <= ROUNDING * factor.weight * x_mean**2] = 0
     return Triangle(
         rows[first:end, first:].reshape(-1, seq_len, data.x.shape[1]), targets[first:end],
         np.sum(targets[end:] ** 2, axis=0), factor.weight, x_mean.reshape(seq_len, -1), y_mean,

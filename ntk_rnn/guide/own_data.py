@@ -58,7 +58,9 @@ The prior of a wide RNN (`kernel="rnn"`) is one of several, of which the most pr
 Others, from system identification, say that neighbouring lags are alike. Where the evidence of a
 prior is much lower than that of the best one, its bands are not to be trusted: for the oscillating
 system in `tests/fitting/test_tuning.py`, bands of 95 % cover 95 % of the truth with the best prior,
-and 80 % with the RNN's.
+and 80 % with the RNN's. Where noise hides the response, bands are too narrow as well, since the
+evidence may take its scale to 0: of 60 samples with a variance of the noise 7 times that of what is
+explained, bands of 95 % covered 65 %.
 
 How much tuning is worth depends on how few the data are. Held-out $R^2$ of the two velocities of a
 hand, decoded from 52 neurons of `ntk_rnn.data.s1` at 15 lags, tested on the last fifth:
@@ -186,5 +188,7 @@ response whose kernel and number of lags are those of highest evidence, and writ
 - `model.npz`, which `ntk_rnn.load` reads.
 
 `ntk-rnn predict trials-fit/model.npz new.csv --out predictions.csv` predicts from new inputs, with
-the bands in which 95 % of measurements are expected. Earlier results stay unless a run succeeds.
+the bands in which 95 % of measurements are expected, and with the columns of `--trial` and `--time`
+if these are named. Inputs in other units than those of the fit are refused, where a file says its
+units. Earlier results stay unless a run succeeds.
 """

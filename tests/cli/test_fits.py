@@ -164,11 +164,12 @@ def test_predict_is_the_convolution_with_bands(fitted, tmp_path):
     assert done.stdout.startswith("predictions of 400 rows: predictions.csv (22 are empty: the fir")
     with out.open() as file:
         header, *rows = csv.reader(file)
-    assert header[:4] == ["row", "rate [spikes/s]", "rate lower 95 %", "rate upper 95 %"]
+    assert header[:4] == ["row", "trial", "t [s]", "rate [spikes/s]"]
+    assert header[4:6] == ["rate lower 95 %", "rate upper 95 %"]
     assert [row[0] for row in rows] == [str(number) for number in range(1, 401)]
-    empty = [k for k, row in enumerate(rows) if not any(row[1:])]
+    empty = [k for k, row in enumerate(rows) if not any(row[3:])]
     assert empty == [*range(LAGS - 1), *range(200, 200 + LAGS - 1)]
-    numbers = np.array([row[1:] for row in rows if row[1]], float).reshape(-1, 2, 3)
+    numbers = np.array([row[3:] for row in rows if row[3]], float).reshape(-1, 2, 3)
     known = np.delete(np.arange(400), empty)
     fit = nr.load(model)
     x = x.round(6)
@@ -270,7 +271,7 @@ def test_predictions_are_refused_for_other_inputs(fitted, tmp_path, capsys):
     for args, message in (
         ([], "there is no column 'light <b>&1'"),
         (["--inputs", "a", "b", "c"], "same number of inputs, got 3 and 2"),
-        (["--inputs", "a", "b", "--time", "t"], "steps of the fit, 0.02, got 0.05"),
+        (["--inputs", "a", "b", "--time", "t"], "steps of the fit, 0.02 s, got 0.05"),
         (["--inputs", "a", "b", "--out", str(other)], "out must be another file than those"),
         (["--inputs", "a", "b", "--out", str(model)], "out must be another file than those"),
         (["--inputs", "a", "b", "--out", "no/p.csv"], "out must be a file that can be written"),
@@ -324,3 +325,81 @@ def test_a_browser_shows_the_report_without_complaint(fitted, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0 and "CONSOLE" not in done.stderr, done.stderr
     assert (tmp_path / "page.png").stat().st_size > 100_000
+
+
+def test_predictions_have_the_trials_and_times_of_the_file(fitted, tmp_path, capsys):
+    _, folder, x, y = fitted
+    model = str(folder / "rig 3-fit" / "model.npz")
+    new = written(tmp_path / "new.csv", x[:60], y[:60], trials=2)
+    with new.open("a") as file:
+        file.write("\n;;;;;\n")  # rows that were once in use
+    out = tmp_path / "p.csv"
+    options = ["--time", "t", "--trial", "trial", "--out", str(out)]
+    assert cli.main(["predict", model, str(new), *options]) == 0
+    header, *rows = csv.reader(out.read_text(encoding="utf-8").splitlines())
+    assert header[:4] == ["row", "trial", "t [s]", "rate [spikes/s]"]
+    assert [row[:3] for row in (rows[0], rows[-1])] == [
+        ["1", "no. 0", "0.000000"], ["60", "no. 1", "1.180000"]
+    ]  # fmt: skip
+    text = new.read_text(encoding="utf-8").split("\n", 1)
+    bare = ";".join(name.partition(" [")[0] for name in text[0].split(";"))
+    new.write_text("\n".join([bare, "-;s;mW;mN;spikes/s;-", text[1]]), encoding="utf-8")
+    before = out.read_bytes()
+    assert cli.main(["predict", model, str(new), *options]) == 0
+    assert out.read_bytes() == before
+    array = tmp_path / "new.npz"
+    np.savez(array, a=x[:60, 0], b=x[:60, 1], t=0.02 * np.arange(60), trial=["x"] * 60)
+    assert cli.main(["predict", model, str(array), "--inputs", "a", "b", *options]) == 0
+    rows = list(csv.reader(out.read_text(encoding="utf-8").splitlines()))
+    assert [row[:3] for row in (rows[0], rows[2])] == [["row", "trial", "t"], ["2", "x", "0.02"]]
+
+
+def test_new_inputs_and_times_must_be_in_the_units_of_the_fit(fitted, tmp_path, capsys):
+    _, folder, x, y = fitted
+    model = str(folder / "rig 3-fit" / "model.npz")
+    new, out = tmp_path / "new.csv", tmp_path / "p.csv"
+    for old, other, message in (
+        ("[mW]", "[W]", "inputs must be in the units of the fit, 'light <b>&1 [mW]', got"),
+        ("t [s]", "t [ms]", "time must go on in the steps of the fit, 0.02 s, got 0.02 ms"),
+    ):
+        written(new, x[:60], y[:60])
+        new.write_text(new.read_text(encoding="utf-8").replace(old, other), encoding="utf-8")
+        assert cli.main(["predict", model, str(new), "--time", "t", "--out", str(out)]) == 2
+        assert message in " ".join(capsys.readouterr().err.split())
+        assert not out.exists()
+
+
+def test_a_folder_in_the_place_of_predictions_is_named_and_nothing_is_left(
+    fitted, tmp_path, capsys, monkeypatch
+):
+    _, folder, x, y = fitted
+    monkeypatch.chdir(tmp_path)
+    model = str(folder / "rig 3-fit" / "model.npz")
+    new = written(tmp_path / "new.csv", x[:60], y[:60])
+    (tmp_path / "here").mkdir()
+    before = sorted(os.listdir())
+    for out in ("here", "."):
+        assert cli.main(["predict", model, str(new), "--out", out]) == 2
+        assert "out must be a file that can be written" in capsys.readouterr().err
+        with pytest.raises(ValueError, match="path must be a file that can be written"):
+            nr.load(model).save(out)
+    assert sorted(os.listdir()) == before
+
+
+def test_inputs_that_differ_in_the_unit_alone_are_predicted_from(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, y = recorded(1, rows=100)
+    table = np.concatenate([x, y[:, :1]], axis=1)
+    np.savetxt("r.csv", table, delimiter=",", header="f [N],f [V],y", comments="")
+    asked = ["--inputs", "f [N]", "f [V]", "--outputs", "y", *QUICK]
+    assert cli.main(["fit", "r.csv", *asked, "--out", "m"]) == 0
+    assert cli.main(["predict", "m/model.npz", "r.csv", "--out", "p.csv"]) == 0
+
+
+def test_inputs_of_one_array_are_predicted_from_as_fitted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, y = recorded(1, rows=100)
+    np.savez("r.npz", x=x, y=y[:, 0])
+    asked = ["--inputs", "x", "--outputs", "y", *QUICK]
+    assert cli.main(["fit", "r.npz", *asked, "--out", "m"]) == 0
+    assert cli.main(["predict", "m/model.npz", "r.npz", "--out", "p.csv"]) == 0

@@ -189,3 +189,45 @@ def test_files_that_are_none_are_named(tmp_path):
             nr.data.from_file(tmp_path / name, "u", "y")
     with pytest.raises(ValueError, match=r"a file that is there, .*did you mean 'right.npz'"):
         nr.data.from_file(tmp_path / "rigth.npz", "u", "y")
+
+
+@pytest.mark.parametrize(
+    ("cells", "interval"),
+    [
+        (["2024-05-01", "2024-05-02", "2024-05-03"], 86400.0),
+        (["00:01.0", "00:02.0", "00:03.0"], 1.0),  # minutes and seconds
+        (["59:59.5", "60:00.0", "60:00.5"], 0.5),
+        (["9:59", "10:00", "10:01"], 60.0),
+        (["23:00:00", "24:00:00", "25:00:00"], 3600.0),
+    ],
+)
+def test_times_as_spreadsheets_write_them(tmp_path, cells, interval):
+    path = tmp_path / "r.csv"
+    path.write_text("when,u,y\n" + "".join(f"{cell},{k},{k}\n" for k, cell in enumerate(cells)))
+    found = nr.data.from_csv(path, "u", "y", time="when")
+    assert (found.interval, found.time_unit, found.pieces.tolist()) == (interval, "s", [0])
+
+
+@pytest.mark.parametrize("cell", ["01.05.2024 12:00", "5/1/2024 12:00", "2024-05-01 00:01.5"])
+def test_dates_that_may_be_read_in_two_ways_are_refused(tmp_path, cell):
+    path = tmp_path / "r.csv"
+    path.write_text(f"when,u,y\n{cell},1,2\n{cell},3,4\n")
+    with pytest.raises(ValueError, match=r"'when': .* write a column of times as 2024-05-01 12:00"):
+        nr.data.from_csv(path, "u", "y", time="when")
+
+
+def test_inputs_that_differ_in_the_unit_alone_are_found_in_other_brackets(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("f (N),f (V),y\n1,2,3\n4,5,6\n")
+    found = nr.data.from_csv(path, ["f [V]", "f [N]"], "y")
+    assert found.x.tolist() == [[2.0, 1.0], [5.0, 4.0]]
+
+
+def test_single_columns_of_an_array_are_asked_for_by_number(tmp_path):
+    path = tmp_path / "r.npz"
+    np.savez(path, **{"force [N]": np.arange(12.0).reshape(4, 3), "y": np.arange(4.0)})
+    found = nr.data.from_file(path, ["force 3", "force 1"], "y")
+    assert list(map(str, found.inputs)) == ["force 3 [N]", "force 1 [N]"]
+    np.testing.assert_array_equal(found.x, np.arange(12.0).reshape(4, 3)[:, [2, 0]])
+    with pytest.raises(ValueError, match="must have one variable 'force 4'"):
+        nr.data.from_file(path, "force 4", "y")

@@ -134,3 +134,35 @@ def test_paths_and_names_are_checked(tmp_path, monkeypatch):
         options = {"inputs": "u", "outputs": "y", "seq_len": 2} | changed
         with pytest.raises(ValueError, match=message):
             nr.data.from_csv(tmp_path / "r.csv", **options)
+
+
+def test_lines_of_spaces_are_empty_lines(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("u;y\n1,5;2\n   \n3;4\n \n")
+    assert nr.data.from_csv(path, "u", "y").x.tolist() == [[1.5], [3.0]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_text_of_wide_characters_without_a_mark_is_named(tmp_path, encoding):
+    path = tmp_path / "r.csv"
+    path.write_bytes("u;y\n1;2\n".encode(encoding))
+    with pytest.raises(ValueError, match=r"r\.csv must be text in UTF-8, got bytes of 0"):
+        nr.data.from_csv(path, "u", "y")
+
+
+@pytest.mark.parametrize("units", ["s;N;mm/s^2", "[s];[any thing];(mm)", "-;µV;%", "ms;kOhm;°C"])
+def test_a_row_of_units_is_read_as_such(tmp_path, units):
+    path = tmp_path / "r.csv"
+    path.write_text(f"t;u;y\n{units}\n0;1,5;2\n1;2,5;4\n", encoding="utf-8")
+    found = nr.data.from_csv(path, "u", "y", time="t")
+    time, u, y = ("" if each == "-" else each.strip("[]()") for each in units.split(";"))
+    assert (found.time_unit, found.inputs[0].unit, found.outputs[0].unit) == (time, u, y)
+    assert found.x.tolist() == [[1.5], [2.5]]
+
+
+@pytest.mark.parametrize("cells", ["s;off;on", "NaN;N;mm", ";;", "s;1;mm", "s;N"])
+def test_a_row_that_may_be_something_else_is_refused(tmp_path, cells):
+    path = tmp_path / "r.csv"
+    path.write_text(f"t;u;y\n{cells}\n0;1,5;2\n1;2,5;4\n")
+    with pytest.raises(ValueError, match=r"r\.csv, line 2"):
+        nr.data.from_csv(path, "u", "y", time="t")

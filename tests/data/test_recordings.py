@@ -162,3 +162,9 @@ def test_a_network_is_trained_on_a_recording(dtype, tol):
         errors = (part.y - part.predict(nr.impulse_response(params, 4)))[3:]
         np.testing.assert_allclose(losses[0], np.sum(errors**2) / 2, rtol=10 * tol)
     assert path.train_loss[-1] < path.train_loss[0]
+
+
+def test_a_constant_output_has_no_r_squared():
+    recording = nr.data.from_arrays(np.arange(50.0), np.full(50, 0.1))
+    with pytest.raises(ValueError, match="outputs must vary where they are predicted, got output"):
+        recording.r_squared(np.ones((3, 1, 1)))

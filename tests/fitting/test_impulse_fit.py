@@ -219,3 +219,33 @@ def test_other_files_are_refused_by_name(fit, tmp_path, unannotated):
 def test_a_fit_is_frozen_and_may_be_changed_by_replace(fit):
     changed = replace(fit, interval=1.0)
     assert changed.frequency_response(3).frequency[-1] == 0.5
+
+
+def test_constant_outputs_have_no_score(data, fit):
+    """Of 0.1 in all rows, rounding leaves squares about the mean."""
+    x = np.asarray(data[0], np.float64)
+    y = np.full((*x.shape[:-1], len(fit.noise)), 0.1)
+    with pytest.raises(ValueError, match="y must vary where it is predicted, got output 0 const"):
+        fit.score(x, y)
+
+
+def test_recordings_in_other_units_or_another_order_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(60, 3))
+
+    def read(header, inputs):
+        path = tmp_path / "r.csv"
+        np.savetxt(path, rows, delimiter=",", header=header, comments="")
+        return nr.data.from_csv(path, inputs, "y", seq_len=1)
+
+    fit = nr.fit(read("u [N],v [µV],y [mm]", ["u", "v"]), 3, kernel="tc")
+    for header in ("u [N],v [\u03bcV],y [mm]", "u,v,y", "force [N],v,y [mm]"):
+        assert np.isfinite(fit.score(read(header, header.split(",")[:2])).r_squared).all()
+    kilo = read("u [kN],v [µV],y [mm]", ["u", "v"])
+    for ask in (fit.predict, fit.score):
+        with pytest.raises(ValueError, match=r"inputs must be in the units.*'u \[N\]', got 'u \[k"):
+            ask(kilo)
+    with pytest.raises(ValueError, match=r"outputs must be in the units of the fit, 'y \[mm\]'"):
+        fit.score(read("u [N],v [µV],y [m]", ["u", "v"]))
+    with pytest.raises(ValueError, match="inputs must be in the order of the fit"):
+        fit.predict(read("u [N],v [µV],y [mm]", ["v", "u"]))

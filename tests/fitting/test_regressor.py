@@ -92,3 +92,21 @@ def test_other_arguments_and_unfitted_models_are_named(unannotated):
         model.set_params(lags=3)
     with pytest.raises(ValueError, match="is not fitted; call fit"):
         model.predict(np.ones((3, 1)))
+
+
+def test_columns_of_a_frame_are_those_of_fit(trials):
+    class Frame:
+        """What data frames have in common."""
+
+        def __init__(self, values, columns):
+            self.values, self.columns = values, columns
+
+        def __array__(self, dtype=None, copy=None):
+            return np.array(self.values, dtype)
+
+    X, y = trials
+    frame = Frame(X, ["u", "v"])
+    model = nr.ImpulseResponseRegressor(seq_len=3, kernel="tc").fit(frame, y)
+    np.testing.assert_array_equal(model.predict(frame), model.predict(X))
+    with pytest.raises(ValueError, match=r"X must have the columns of fit in their order"):
+        model.predict(Frame(X[:, ::-1], ["v", "u"]))

@@ -94,9 +94,9 @@ class Predict:
     ] = None
     """Columns of the inputs, in the order of the fit."""
     time: _Name = None
-    """Column of times, as of fit."""
+    """Column of times, as of fit; predictions have it, too."""
     trial: _Name = None
-    """Column of trials, as of fit."""
+    """Column of trials, as of fit; predictions have it, too."""
     out: Annotated[str, tyro.conf.arg(metavar="FILE.csv")] = "predictions.csv"
     """File to write."""
 

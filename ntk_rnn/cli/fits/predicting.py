@@ -14,6 +14,8 @@ import numpy as np
 import ntk_rnn as nr
 from ntk_rnn._files import write_whole
 from ntk_rnn.cli.fits.fitting import BAND, read
+from ntk_rnn.data.channels import Channel, check_same
+from ntk_rnn.data.row_names import row_texts
 
 
 def predict(
@@ -24,7 +26,7 @@ def predict(
     trial: str | None,
     out: Path,
 ) -> str:
-    """Writes predictions with bands, a row for each row of the file.
+    """Writes predictions with bands, a row for each row of the file, with its trial and its time.
 
     Cells are empty where the inputs before a piece are not known.
 
@@ -40,24 +42,25 @@ def predict(
             "--out"
         )
     fit = nr.load(model)
-    names = [channel.name for channel in fit.inputs] if inputs is None else list(inputs)
+    names = _names(fit.inputs) if inputs is None else list(inputs)
     recording = dataclasses.replace(read(file, names, [], time=time, trial=trial), seq_len=1)
-    if recording.interval and not np.isclose(recording.interval, fit.interval, rtol=1e-3):
-        raise ValueError(
-            f"time must go on in the steps of the fit, {fit.interval:.6g}, got "
-            f"{recording.interval:.6g} in {file}; resample the file to the steps of the fit"
-        )
+    check_same("inputs", recording.inputs, fit.inputs, f" in {file}")
+    _check_steps(recording, fit, file)
     mean, deviation = fit.predict(recording, return_std=True)
     half = BAND * np.hypot(deviation, fit.noise)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    header = ["row"]
+    rows = {"row": [str(row + 1) for row in range(len(mean))]}
+    rows |= row_texts(file, [name for name in (trial, time) if name is not None])
+    header = list(rows)
     for channel in fit.outputs:
         header += [str(channel), f"{channel.name} lower 95 %", f"{channel.name} upper 95 %"]
     writer.writerow(header)
     writer.writerows(
-        [row, *(_cell(number) for number in np.stack(numbers, axis=1).ravel())]
-        for row, numbers in enumerate(zip(mean, mean - half, mean + half, strict=True), start=1)
+        [*named, *(_cell(number) for number in np.stack(numbers, axis=1).ravel())]
+        for named, *numbers in zip(
+            zip(*rows.values(), strict=True), mean, mean - half, mean + half, strict=True
+        )
     )
     try:
         write_whole(out, text.getvalue().encode())
@@ -74,6 +77,31 @@ def predict(
             f"{len(recording.pieces)} pieces, whose inputs are not all known)"
         )
     return told
+
+
+def _names(channels: Sequence[Channel]) -> list[str]:
+    """What inputs are asked for as: without units, except where only these differ."""
+    names = [channel.name for channel in channels]
+    return [
+        channel.name if names.count(channel.name) == 1 else str(channel) for channel in channels
+    ]
+
+
+def _check_steps(recording: nr.data.Recording, fit: nr.ImpulseFit, file: str) -> None:
+    """Raises ``ValueError`` if the rows of a file are known to be at other intervals."""
+    if recording.interval is None:
+        return
+    units = recording.time_unit, fit.time_unit
+    if np.isclose(recording.interval, fit.interval, rtol=1e-3) and (
+        not all(units) or units[0] == units[1]
+    ):
+        return
+    steps = f"{fit.interval:.6g} {fit.time_unit}".strip()
+    found = f"{recording.interval:.6g} {recording.time_unit}".strip()
+    raise ValueError(
+        f"time must go on in the steps of the fit, {steps}, got {found} in {file}; resample the "
+        "file to these steps, or leave --time out if they are the same in other units"
+    )
 
 
 def _cell(number: Any) -> str:
