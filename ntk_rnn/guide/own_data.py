@@ -54,6 +54,11 @@ what a wide RNN has learned of the data by a step of gradient descent. `fit.save
 `ntk_rnn.load` keep it. Trials of different lengths, gaps, delays and weights: see `ntk_rnn.fit`.
 `ntk_rnn.ImpulseResponseRegressor` does the same within scikit-learn.
 
+Bands hold the true response with a probability of 95 %, lag by lag, if the system is linear, the
+noise is independent from row to row, and the prior suits the response. They are too narrow where
+noise drifts slowly, and where an input has little or no effect, above all at the last lags.
+`memory` means nothing there: look first at whether `fit.score` on held-out data is above 0.
+
 The prior of a wide RNN (`kernel="rnn"`) is one of several, of which the most probable one is taken.
 Others, from system identification, say that neighbouring lags are alike. Where the evidence of a
 prior is much lower than that of the best one, its bands are not to be trusted: for the oscillating

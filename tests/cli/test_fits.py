@@ -74,7 +74,7 @@ def test_fit_tells_results_on_stdout_and_remarks_on_stderr(fitted):
     done, folder, _, _ = fitted
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert re.fullmatch(r"rate: \d\d % of the variance of held-out data is .*", lines[0]), lines
+    assert re.fullmatch(r"rate: \d\d\.\d % of the variance of held-out data is .*", lines[0]), lines
     assert re.search(r"rate: inputs of the last 0.\d+ s \(\d+ time steps\) make 95 %", done.stdout)
     assert lines[-2:] == [
         "report: rig 3-fit/report.html",
@@ -200,6 +200,17 @@ def test_whole_trials_are_held_out(tmp_path, capsys, monkeypatch):
     assert cli.main(["fit", *args, "--lags", "101", "--out", "there/it is"]) == 2
     assert (tmp_path / "there" / "it is" / "model.npz").read_bytes() == before
     assert [path.name for path in (tmp_path / "there").iterdir()] == ["it is"]
+
+
+def test_no_memory_is_claimed_where_inputs_have_no_effect(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    u, y = np.random.default_rng(1).normal(size=(2, 300))
+    np.savez("r.npz", u=u, y=y)
+    assert cli.main(["fit", "r.npz", "--inputs", "u", "--outputs", "y", *QUICK]) == 0
+    told = capsys.readouterr().out
+    assert "y: no effect of the inputs is seen" in told and "make 95 %" not in told
+    page = Page((tmp_path / "r-fit" / "report.html").read_text(encoding="utf-8"))
+    assert "No memory is told" in page.text and "make 95 %" not in page.text
 
 
 def test_arrays_of_programs_are_fitted(tmp_path, capsys, monkeypatch):

@@ -84,8 +84,11 @@ def frequency_response(found: Fitted) -> Figure:
             # Where an amplitude may be 0, its phase may be any.
             phase[amplitude <= half] = np.nan
             below.plot(answer.frequency, phase, color=colour, label=name)
-        largest = np.abs(answer.response[:, p]).max()
-        above.set_ylim(_FAINT * largest, 2 * largest)
+        # Inputs may have units of very different sizes, and each line is to be seen.
+        largest = np.abs(answer.response[:, p, inputs]).max(axis=0)
+        above.set_ylim(_FAINT * max(largest.min(), 1e-6 * largest.max()), 2 * largest.max())
+        for ax in (above, below):
+            ax.set_xlim(0, answer.frequency[-1])
         y = found.train.outputs[p]
         plotting.describe(
             above, _plain(f"{y.name}: amplitude"), yscale="log",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from ntk_rnn.cli.fits.diagnostics import explained, verdicts
 from ntk_rnn.cli.fits.figures import MOST_INPUTS, MOST_OUTPUTS, shown_inputs
 from ntk_rnn.cli.fits.fitting import Fitted
 from ntk_rnn.data.channels import Channel
@@ -24,8 +25,10 @@ KERNELS = {
 
 _CAPTIONS = {
     "impulse_response": "What each output does after an input of one unit that lasts one time "
-    "step. The true response is in the band with a probability of 95 %, point by point, if the "
-    "model holds.",
+    "step. Bands hold the true response with a probability of 95 %, lag by lag, if the system is "
+    "linear, the noise is independent from row to row, and the kernel suits the response. Do not "
+    "trust them where errors of prediction drift slowly, or where an input has little or no "
+    "effect: there they are too narrow, above all at the last lags.",
     "frequency_response": "How strongly an input that oscillates moves the outputs, and by how "
     "much they lag behind. Bands are 95 %; a phase is drawn where the amplitude is surely not 0.",
     "prediction": "Data that the fit has not seen, with what it predicts for them.",
@@ -54,7 +57,7 @@ def _parts(found: Fitted, title: str) -> Iterator[str]:
     yield f"# {plain(title)}"
     yield items(summary(found))
     if found.remarks:
-        yield "**To be seen to:**"
+        yield "**Please check:**"
         yield items(found.remarks)
     yield "## Prediction of held-out data"
     yield _figure("prediction")
@@ -94,7 +97,7 @@ def _parts(found: Fitted, title: str) -> Iterator[str]:
     yield _figure("frequency_response")
     yield "## Memory"
     yield _figure("memory")
-    yield items(_memories(found))
+    yield items(_memories(found) or ["No memory is told, since inputs explain no output."])
     yield "## Kernels"
     if found.fit.kernels[1:]:
         yield _figure("kernels")
@@ -111,13 +114,7 @@ def _parts(found: Fitted, title: str) -> Iterator[str]:
 
 def summary(found: Fitted) -> list[str]:
     """The main results, a sentence each."""
-    told = []
-    for p, channel in enumerate(found.train.outputs):
-        told.append(
-            f"{channel.name}: {100 * max(found.score.r_squared[p], 0):.0f} % of the variance of "
-            f"held-out data is predicted (R² = {found.score.r_squared[p]:.3f}, fit "
-            f"{found.score.fit[p]:.1f} %)"
-        )
+    told = verdicts(found)
     told += _memories(found)
     best = found.fit.kernel
     told.append(f"kernel: {best}, {KERNELS[best]}; {len(found.fit.impulse_response)} lags")
@@ -125,10 +122,13 @@ def summary(found: Fitted) -> list[str]:
 
 
 def _memories(found: Fitted) -> list[str]:
+    """The memory of each output that inputs explain; others have none that could be told."""
+    effect = explained(found)
     return [
         f"{channel.name}: inputs of the last {found.span(int(found.fit.memory[p]))} make 95 % of "
         "what is explained"
         for p, channel in enumerate(found.train.outputs)
+        if effect[p]
     ]
 
 
