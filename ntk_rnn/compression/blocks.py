@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import lapack
 
-# Most rows that are factorized at once, and most numbers in them (32 MB).
-_CHUNK_ROWS, _CHUNK_ENTRIES = 2**14, 2**22
+# Most rows that are factorized at once, and most numbers in them, 8 MB: more leave the cache.
+_CHUNK_ROWS, _CHUNK_ENTRIES = 2**14, 2**20
 
 # Columns that LAPACK factorizes at once, of which 32 are fastest.
 _PANEL = 32
@@ -33,9 +33,9 @@ class Block(NamedTuple):
 
 
 def rows_at_once(seq_len: int, in_dim: int, out_dim: int) -> int:
-    """Several times as many rows as the triangle, which is factorized again with each chunk."""
+    """As many rows as are factorized fast: at least twice as many as the triangle has."""
     columns = seq_len * in_dim + out_dim
-    return max(4 * columns, min(_CHUNK_ROWS, _CHUNK_ENTRIES // columns))
+    return max(2 * columns, min(_CHUNK_ROWS, _CHUNK_ENTRIES // columns))
 
 
 def factor_of(blocks: Iterable[Block], chunk_size: int | None = None) -> Block | None:

@@ -29,6 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import toeplitz
 
 #: The shape of a covariance over ``T`` lags, and its derivatives in the logarithms of its
 #: hyper-parameters, ``(seq_len, *values) -> (T, T), (k, T, T)``.
@@ -47,11 +48,6 @@ class Prior(NamedTuple):
     shape: Shape
 
 
-def _lags(seq_len: int) -> tuple[np.ndarray, np.ndarray]:
-    lags = np.arange(float(seq_len))
-    return lags[:, None], lags[None, :]
-
-
 def _rnn(seq_len: int, rate: float, nu: float) -> tuple[np.ndarray, np.ndarray]:
     lag = np.arange(float(seq_len))
     first, second = np.exp(-rate * lag), lag * nu / 2 * np.exp(-rate * (lag - 1))
@@ -66,25 +62,29 @@ def _diagonal(seq_len: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _tuned_correlated(seq_len: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    later = np.maximum(*_lags(seq_len))
-    value = np.exp(-rate * later)
+    lag = np.arange(float(seq_len))
+    later, decay = np.maximum.outer(lag, lag), np.exp(-rate * lag)
+    value = np.minimum.outer(decay, decay)  # the decay at the later lag
     return value, (-rate * later * value)[None]
 
 
 def _diagonal_correlated(
     seq_len: int, rate: float, decorrelation: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    i, j = _lags(seq_len)
-    middle, apart = (i + j) / 2, np.abs(i - j)
-    value = np.exp(-rate * middle - decorrelation * apart)
+    lag = np.arange(float(seq_len))
+    middle, apart = np.add.outer(lag, lag) / 2, np.abs(np.subtract.outer(lag, lag))
+    decay = np.exp(-rate / 2 * lag)
+    value = np.multiply.outer(decay, decay) * toeplitz(np.exp(-decorrelation * lag))
     return value, np.stack([-rate * middle * value, -decorrelation * apart * value])
 
 
 def _stable_spline(seq_len: int, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    i, j = _lags(seq_len)
-    later = np.maximum(i, j)
-    first, second = np.exp(-rate * (i + j + later)) / 2, np.exp(-3 * rate * later) / 6
-    return first - second, -rate * ((i + j + later) * first - 3 * later * second)[None]
+    lag = np.arange(float(seq_len))
+    all_, later = np.add.outer(lag, lag), np.maximum.outer(lag, lag)
+    decay = np.exp(-rate * lag)
+    at_later = np.minimum.outer(decay, decay)
+    first, second = np.multiply.outer(decay, decay) * at_later / 2, at_later**3 / 6
+    return first - second, -rate * ((all_ + later) * first - 3 * later * second)[None]
 
 
 def _flat(seq_len: int) -> tuple[np.ndarray, np.ndarray]:

@@ -70,8 +70,9 @@ def fit(
         each, the first ``T - 1`` samples are not fitted to, as their inputs are not all known
         (where they are 0 before each piece, pass what ``Recording.at_rest`` gives).
       seq_len: number ``T`` of lags, the present among them; several to choose from by evidence;
-        ``"auto"`` for 5, 10, 20, ... as far as the data allow. ``None`` takes that of a
-        recording or of compressed data, and ``"auto"`` if they have none.
+        ``"auto"`` for 5, 10, 20, ... as far as the data allow. Those that are not above every
+        delay are left out. ``None`` takes that of a recording or of compressed data, and ``"auto"``
+        if they have none.
       kernel: ``"rnn"``, ``"di"``, ``"tc"``, ``"dc"``, ``"ss"`` or ``"flat"``, or ``"auto"`` for
         the one of highest evidence.
       offset: whether each output has one. ``None``: it has, but for compressed data, whose means
@@ -117,6 +118,7 @@ def fit(
     choices = _lags(seq_len, data, samples)
     in_dim = samples.shape[2] if isinstance(samples, CompressedData) else samples.x.shape[1]
     delays = _delays(delay, in_dim, max(choices))
+    choices = [lags for lags in choices if lags > max(delays)]
     together = in_dim > _OWN_HYPERPARAMETERS
     if shared is not None:
         together = _checks.flag("shared", shared)

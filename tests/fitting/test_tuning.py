@@ -159,6 +159,8 @@ def test_a_delay_of_an_input_leaves_its_first_lags_out():
     assert np.all(fit.impulse_response[:4, 0, 1] == 0)
     assert np.all(fit.standard_deviation[:4, 0, 1] == 0)
     np.testing.assert_allclose(fit.impulse_response[[0, 5], 0, [0, 1]], 1, atol=0.05)
+    chosen = nr.fit((x, y), seq_len=[4, 8, 16], delay=[0, 4], kernel="flat")
+    assert [each.seq_len for each in chosen.lags] == [8, 16]
 
 
 def test_lags_are_chosen_by_evidence():
