@@ -10,8 +10,10 @@ ntk-rnn kernel                   # the empirical kernel against the analytic one
 
 Each has `--help`, and `python -m ntk_rnn` does the same as `ntk-rnn` where scripts are not on the
 path. A study that has been run with the same configuration and version is kept, unless `--force`
-says to run it again, so the same command continues an interrupted `reproduce`. Its exit code is 0
-when it has run, 2 for a mistake in the arguments, and with `--strict` 1 if a claim does not hold.
+says to run it again, so the same command continues an interrupted `reproduce`. Of `fig5` and
+`table1`, which train for minutes, each model that has been trained is kept as well. The exit code
+is 0 when it has run, 2 for a mistake in the arguments, and with `--strict` 1 if a claim does not
+hold.
 
 In a terminal where `source .venv/bin/activate` has put `ntk-rnn` on the path, bash completes
 commands, studies and options after
