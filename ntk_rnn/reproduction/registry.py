@@ -19,7 +19,7 @@ from ntk_rnn.reproduction.studies.configs import (
     WideConfig,
     WidthConfig,
 )
-from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
+from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig, ReadingsConfig
 from ntk_rnn.reproduction.studies.layers_config import LayersConfig
 from ntk_rnn.reproduction.studies.nonlinear_config import NonlinearConfig
 
@@ -129,6 +129,8 @@ _ALL = (
           DecodingConfig(), _DECODING_SMOKE, needs_data=True, resumable=True),
     Study("table1", "decoding S1 recordings, with all and with limited data (Table 1)", "table1",
           DecodingConfig(), _DECODING_SMOKE, needs_data=True, resumable=True),
+    Study("readings", "which choices decide on Table 1, in closed form", "readings",
+          ReadingsConfig(), ReadingsConfig(width=100, seq_len=5, seeds=2), needs_data=True),
     # The implementation is the quickest to compile, because small widths spend their time on
     # compiling.
     Study("kernels", "the NTK of a linear RNN tends to the analytic one (Theorem 3.3)", "kernels",

@@ -42,7 +42,7 @@ def run(
       ValueError: if it is another file, there are not enough data, or the learning rate is past
         stability.
     """
-    return compute(config, data.load(config), advance, unfinished)
+    return compute(config, data.load(config.data), advance, unfinished)
 
 
 def compute(

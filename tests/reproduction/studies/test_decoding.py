@@ -333,7 +333,7 @@ def test_the_recording_decodes_as_well_as_is_known():
         # The recording is not in the repository, and tests do not download.
         pytest.skip("NTK_RNN_DATA does not say where s1_data.mat is")
     config = DecodingConfig(seq_len=5)
-    train, test = data.split(config, data.load(config), "full")
+    train, test = data.split(config, data.load(config.data), "full")
     assert len(train.x) + len(test.x) > 30_000
     response = np.linalg.lstsq(*features(train))[0]
     assert np.all(np.abs(r2(test, response) - 0.71) < 0.03)

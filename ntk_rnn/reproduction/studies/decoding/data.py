@@ -67,15 +67,15 @@ class HeldOut(NamedTuple):
         return np.add.reduceat(by_window, self.first, axis=0)
 
 
-def load(config: DecodingConfig) -> S1:
-    """The recording.
+def load(path: str | None) -> S1:
+    """The recording, from a path, or from where it is found if that is ``None``.
 
     Raises:
       DataUnavailable: if it cannot be had.
       ValueError: if it is another file.
     """
     try:
-        return nr.data.s1(config.data)
+        return nr.data.s1(path)
     except DataUnavailable:
         raise
     except ValueError as error:
