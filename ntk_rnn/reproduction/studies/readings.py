@@ -42,8 +42,8 @@ PAPER = (
     "data behind them (Table 1).",
 )
 CHOICES = (
-    "What decides: how long is trained, and how much each window says. Which 4.5 minutes are taken "
-    "and on what they are tested changes levels by up to 0.05, but hardly the order.",
+    "What decides: how long is trained, and the targets. Which 4.5 minutes are taken and on what "
+    "they are tested changes levels by up to 0.05, and the order only where models are close.",
     "Targets in the last bin of windows that begin at every bin, the reading of table1: short "
     "training leaves the scaled models behind with any data, because long lags are learned slowly. "
     "In the mean of chunks they are ahead with little data from a training time of about 150 on, "
