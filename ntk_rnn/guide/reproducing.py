@@ -164,8 +164,8 @@ over seeds for all data and over chunks for 4.5 minutes:
 | all bins | the end of each chunk | 75 | +0.0025 +- 0.0002 | +0.032 +- 0.002 |
 
 Two choices decide: how long is trained, and the targets. With targets in the last bin, means over
-chunks have the order of the paper at training times of about 150 to 750; with targets in all bins
-(`--targets all`) at 3 to 8, or 15 times as long if errors are averaged over the bins and not
+chunks have the order of the paper at training times of about 130 to 1000; with targets in all bins
+(`--targets all`) at 2.4 to 7.5, or 15 times as long if errors are averaged over the bins and not
 summed. Single chunks differ: which of them is taken decides where the models are close. So do
 mini-batches, by which the unscaled convolution ends 0.005 below its closed form.
 """

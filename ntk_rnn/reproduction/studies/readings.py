@@ -46,8 +46,8 @@ CHOICES = (
     "they are tested changes levels by up to 0.05, and the order only where models are close.",
     "Targets in the last bin of windows that begin at every bin, the reading of table1: short "
     "training leaves the scaled models behind with any data, because long lags are learned slowly. "
-    "In the mean of chunks they are ahead with little data from a training time of about 150 on, "
-    "and with all data they stay behind up to about 750.",
+    "In the mean of chunks they are ahead with little data from a training time of about 130 on, "
+    "and with all data they stay behind up to about 1000.",
     "Targets in all bins of windows that follow each other: there are a fifteenth as many windows, "
     "whose long lags are seldom seen. The scaled models are ahead with little data at any time, "
     "with all data after a training time of about 10. The order of the paper is that of a short "
