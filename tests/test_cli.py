@@ -45,6 +45,7 @@ def mistake(capsys, monkeypatch, tmp_path):
     ("args", "parts"),
     [
         (["reproduce", "fig1", "--epochs", "3"], ["epochs must be left out for fig1, got 3"]),
+        (["reproduce", "readings", "--epochs", "3"], ["epochs must be left out for readings"]),
         (["reproduce", "fig5", "--epochs", "0"], ["epochs must be at least 1, got 0"]),
         (["reproduce", "fig5", "--targets", "first"], ["targets", "first", "last"]),
         (["reproduce", "fig0"], ["NAMES", "'fig0'", ", ".join(registry.STUDIES)]),

@@ -21,8 +21,7 @@ _DETAILS = {
 Studies:
 {studies}
 
-DIR/NAME holds each study, and is kept if configuration, version and precision
-  are the same; DIR/report.html reports on all. One without data is left out.
+DIR/NAME keeps each study until something changes; DIR/report.html has them all.
 
 Exit code:
   0  it has run; with --strict, 1 if a claim does not hold

@@ -82,7 +82,9 @@ class Reproduce:
             decoding = {"epochs": self.epochs, "targets": self.targets}
             given = {option: value for option, value in decoding.items() if value is not None}
             if study.needs_data:
-                changes |= given | {"data": self.data}
+                changes["data"] = self.data
+            if hasattr(study.paper, "epochs"):
+                changes |= given
             elif given and self.names:
                 raise UserError(
                     f"{min(given)} must be left out for {name}, got {given[min(given)]}; it is for "

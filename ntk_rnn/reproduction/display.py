@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ntk_rnn.reproduction.checks.outcome import Outcome
     from ntk_rnn.reproduction.report import Entry
     from ntk_rnn.reproduction.runs import Run
+    from ntk_rnn.reproduction.unfinished import Unfinished
 
 
 def print_claims(claims: list[tuple[str, Claim]]) -> None:
@@ -81,8 +82,11 @@ def start_jax() -> None:
         environment.start()
 
 
-def run_study(study: Study, config: Config, out: Path) -> Run:
-    """Runs a study and writes its folder in ``out``, and shows on stderr how far it is."""
+def run_study(study: Study, config: Config, out: Path, unfinished: Unfinished | None = None) -> Run:
+    """Runs a study and writes its folder in ``out``, and shows on stderr how far it is.
+
+    It goes on from ``unfinished`` units of work, if it can.
+    """
     screen = console(stderr=True)
     screen.print(f"{study.name}: {study.title}")
     with (
@@ -101,6 +105,6 @@ def run_study(study: Study, config: Config, out: Path) -> Run:
                 raise KeyboardInterrupt
             show(next(count), total=total)
 
-        run = runs.execute(study, config, out, advance=advance)
+        run = runs.execute(study, config, out, advance=advance, unfinished=unfinished)
     screen.print(f"{study.name}: {run.seconds:.1f} s, written to {run.folder}", soft_wrap=True)
     return run

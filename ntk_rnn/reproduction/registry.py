@@ -19,13 +19,15 @@ from ntk_rnn.reproduction.studies.configs import (
     WideConfig,
     WidthConfig,
 )
-from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
+from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig, ReadingsConfig
 from ntk_rnn.reproduction.studies.layers_config import LayersConfig
 from ntk_rnn.reproduction.studies.nonlinear_config import NonlinearConfig
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
+
+    from ntk_rnn.reproduction.unfinished import Unfinished
 
 
 @runtime_checkable
@@ -66,6 +68,16 @@ class StudyModule(Protocol):
         ...
 
 
+class ResumableModule(Protocol):
+    """What a module has besides, whose study goes on where it was interrupted."""
+
+    def run(
+        self, config: Any, advance: Callable[[], None], unfinished: Unfinished | None, /
+    ) -> dict[str, np.ndarray]:
+        """As `StudyModule.run`, with the units of work that have been finished."""
+        ...
+
+
 @dataclass(frozen=True)
 class Study:
     """A study: a module, and the configurations to run it with.
@@ -78,6 +90,7 @@ class Study:
       smoke: one that runs in seconds.
       needs_data: whether it is about the S1 recordings; its configuration then has a field
         ``data``, the path of their file or ``None``.
+      resumable: whether its module is a `ResumableModule`.
     """
 
     name: str
@@ -86,6 +99,7 @@ class Study:
     paper: Config
     smoke: Config
     needs_data: bool = False
+    resumable: bool = False
 
     def load(self) -> StudyModule:
         """Its functions. This is what imports JAX."""
@@ -112,9 +126,11 @@ _ALL = (
     Study("wide", "fig4 at any width, and how lazy the RNN becomes (Theorem 3.3)", "wide",
           WideConfig(), WideConfig(widths=(100, 1000), steps=20, seeds=3)),
     Study("fig5", "decoding S1 recordings, over epochs (Fig. 5)", "fig5",
-          DecodingConfig(), _DECODING_SMOKE, needs_data=True),
+          DecodingConfig(), _DECODING_SMOKE, needs_data=True, resumable=True),
     Study("table1", "decoding S1 recordings, with all and with limited data (Table 1)", "table1",
-          DecodingConfig(), _DECODING_SMOKE, needs_data=True),
+          DecodingConfig(), _DECODING_SMOKE, needs_data=True, resumable=True),
+    Study("readings", "which choices decide on Table 1, in closed form", "readings",
+          ReadingsConfig(), ReadingsConfig(width=100, seq_len=5, seeds=2), needs_data=True),
     # The implementation is the quickest to compile, because small widths spend their time on
     # compiling.
     Study("kernels", "the NTK of a linear RNN tends to the analytic one (Theorem 3.3)", "kernels",

@@ -10,6 +10,7 @@ from ntk_rnn._terminal import UserError
 from ntk_rnn.reproduction import display, registry, report, results, runs
 from ntk_rnn.reproduction.claims import Claim
 from ntk_rnn.reproduction.studies.configs import Config
+from ntk_rnn.reproduction.unfinished import Unfinished
 
 
 def reproduce(
@@ -23,13 +24,13 @@ def reproduce(
     """Runs studies, one after the other, and writes the report of all that are finished in ``out``.
 
     A study that ``out`` holds already is not run again, and one whose data cannot be had is left
-    out.
+    out. Of one that was interrupted, units of work that were finished are taken up (`Unfinished`).
 
     Args:
       configs: the configurations of the studies to run, by the name of the study.
       out: folder of all results.
       asked_for: names of the studies whose data must be there.
-      force: whether to run studies again that ``out`` holds.
+      force: whether to run studies again that ``out`` holds, and all of their units.
       data: path of the S1 recordings; they are looked for if ``None``.
 
     Returns:
@@ -54,6 +55,7 @@ def reproduce(
     left_out = dict.fromkeys(needing, reason) if reason else {}
     report.prepare(out)
     claims: list[tuple[str, Claim]] = []
+    unfinished = Unfinished(out, anew=force)
     try:
         for name, study in studies.items():
             if name in left_out:
@@ -62,8 +64,10 @@ def reproduce(
                 _terminal.note(f"{name}: kept, {out / name} (--force runs it again)")
                 found = kept[name]
             else:
-                found = display.run_study(study, configs[name], out)
+                found = display.run_study(study, configs[name], out, unfinished)
             claims += [(name, claim) for claim in found.claims]
+        # Only now, since studies may share units.
+        unfinished.discard()
     finally:
         if claims or left_out:  # of the studies that have finished, also when a later one fails
             # Before anything is printed, which may fail as well.

@@ -49,7 +49,7 @@ def replacing(out: Path, name: str) -> Iterator[Path]:
       ValueError: if ``out/name`` cannot be written, or is something other than earlier results.
     """
     target = out / name
-    with _as_user_error(target), replaced_folder(target, lambda: _check_replaceable(target)) as new:
+    with as_user_error(target), replaced_folder(target, lambda: _check_replaceable(target)) as new:
         yield new
 
 
@@ -62,7 +62,7 @@ def write(
     numbers: Sequence[Number],
 ) -> None:
     """Writes ``config.json``, ``arrays.npz``, and ``metrics``, ``claims`` and ``numbers.csv``."""
-    with _as_user_error(folder):
+    with as_user_error(folder):
         text = json.dumps(config, indent=2, default=str)
         (folder / "config.json").write_text(text + "\n", encoding="utf-8")
         np.savez_compressed(folder / "arrays.npz", **arrays)  # pyright: ignore[reportArgumentType]
@@ -90,7 +90,7 @@ def finished(folder: Path) -> Finished | None:
         with zipfile.ZipFile(folder / "arrays.npz") as arrays:
             damaged = arrays.testzip()
         drawn = (folder / PICTURE).read_bytes().startswith(_PNG)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     judged = bool(claims) and all(claim.verdict in get_args(Verdict) for claim in claims)
     complete = bool(numbers) and all(None not in row for row in (*claims, *numbers))
@@ -100,7 +100,7 @@ def finished(folder: Path) -> Finished | None:
 
 
 # Whatever a damaged file leads to; too deep nesting in JSON is a RuntimeError.
-_UNREADABLE = (
+UNREADABLE = (
     OSError, EOFError, ValueError, TypeError, RuntimeError, csv.Error, zipfile.BadZipFile,
     zlib.error,
 )  # fmt: skip
@@ -138,7 +138,7 @@ def _all(kind: Any, value: Any) -> bool:
 def recover(out: Path, names: Sequence[str]) -> None:
     """Restores what killed runs of these names had finished, and removes what they had begun."""
     if out.is_dir():
-        with _as_user_error(out), locked(out):
+        with as_user_error(out), locked(out):
             for name in names:
                 _files.recover(out / name)
 
@@ -149,7 +149,7 @@ def prepare(out: Path) -> None:
     Raises:
       ValueError: if it cannot.
     """
-    with _as_user_error(out):
+    with as_user_error(out):
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             pass
@@ -160,7 +160,7 @@ def write_texts(out: Path, make: Callable[[], dict[str, str]]) -> None:
 
     While they are made and written, no run can replace its results.
     """
-    with _as_user_error(out):
+    with as_user_error(out):
         out.mkdir(parents=True, exist_ok=True)
         with locked(out):
             for name, text in make().items():
@@ -195,7 +195,7 @@ def _check_replaceable(target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _as_user_error(path: Path) -> Iterator[None]:
+def as_user_error(path: Path) -> Iterator[None]:
     """Turns errors of the file system into one that a user can act on."""
     try:
         yield

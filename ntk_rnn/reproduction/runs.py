@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -16,8 +16,9 @@ import ntk_rnn
 from ntk_rnn import plotting
 from ntk_rnn.reproduction import environment, results
 from ntk_rnn.reproduction.claims import Claim
-from ntk_rnn.reproduction.registry import Study
+from ntk_rnn.reproduction.registry import ResumableModule, Study
 from ntk_rnn.reproduction.studies.configs import Config
+from ntk_rnn.reproduction.unfinished import Unfinished
 
 
 class Run(NamedTuple):
@@ -42,6 +43,7 @@ def execute(
     out: Path,
     *,
     advance: Callable[[], None] = lambda: None,
+    unfinished: Unfinished | None = None,
 ) -> Run:
     """Runs a study and writes its folder, replacing earlier results whole or not at all.
 
@@ -50,6 +52,7 @@ def execute(
       config: its configuration.
       out: folder of all results.
       advance: called after each unit of work.
+      unfinished: the finished units of studies that were interrupted.
 
     Raises:
       ValueError: if the configuration cannot be run or the folder cannot be written.
@@ -57,7 +60,10 @@ def execute(
     module = study.load()
     with results.replacing(out, study.name) as folder:
         started, clock = datetime.now(UTC), time.perf_counter()
-        arrays = module.run(config, advance)
+        if study.resumable:
+            arrays = cast(ResumableModule, module).run(config, advance, unfinished)
+        else:
+            arrays = module.run(config, advance)
         claims = module.claims(config, arrays)
         plotting.save(module.plot(config, arrays), folder)
         seconds = time.perf_counter() - clock

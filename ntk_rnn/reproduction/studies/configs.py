@@ -13,7 +13,7 @@ from typing import Literal
 from ntk_rnn._terminal import UserError
 from ntk_rnn.reproduction.studies.bias_config import BiasConfig
 from ntk_rnn.reproduction.studies.config_base import StudyConfig
-from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
+from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig, ReadingsConfig
 from ntk_rnn.reproduction.studies.layers_config import LayersConfig
 
 Implementation = Literal[
@@ -220,4 +220,4 @@ class WideConfig(WidthConfig):
     """Number of seeds: of the teacher, the data and the student together."""
 
 
-Config = TeacherConfig | KernelsConfig | BiasConfig | LayersConfig | DecodingConfig
+Config = TeacherConfig | KernelsConfig | BiasConfig | LayersConfig | DecodingConfig | ReadingsConfig

@@ -19,6 +19,7 @@ from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
 from ntk_rnn.reproduction.studies.decoding.data import PARTS
 from ntk_rnn.reproduction.studies.decoding.training import CHOICES, OUTPUTS, PAPER, Arrays
 from ntk_rnn.reproduction.studies.students import NAMES, STYLES
+from ntk_rnn.reproduction.unfinished import Unfinished
 
 __all__ = ["CHOICES", "PAPER", "claims", "metrics", "numbers", "plot", "run", "units"]
 
@@ -28,7 +29,9 @@ def units(config: DecodingConfig) -> int:
     return training.units(config)
 
 
-def run(config: DecodingConfig, advance: Callable[[], None]) -> Arrays:
+def run(
+    config: DecodingConfig, advance: Callable[[], None], unfinished: Unfinished | None = None
+) -> Arrays:
     """Trains the models on limited and on all data.
 
     Returns:
@@ -39,12 +42,17 @@ def run(config: DecodingConfig, advance: Callable[[], None]) -> Arrays:
       ValueError: if it is another file, there are not enough data, or the learning rate is past
         stability.
     """
-    return compute(config, data.load(config), advance)
+    return compute(config, data.load(config.data), advance, unfinished)
 
 
-def compute(config: DecodingConfig, recording: S1, advance: Callable[[], None]) -> Arrays:
+def compute(
+    config: DecodingConfig,
+    recording: S1,
+    advance: Callable[[], None],
+    unfinished: Unfinished | None = None,
+) -> Arrays:
     """`run` on a recording."""
-    return training.run(config, recording, advance)
+    return training.run(config, recording, advance, unfinished)
 
 
 def metrics(config: DecodingConfig, arrays: Arrays) -> list[dict[str, Any]]:

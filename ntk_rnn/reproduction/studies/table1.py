@@ -22,6 +22,7 @@ from ntk_rnn.reproduction.studies.decoding.references import reference_scores
 from ntk_rnn.reproduction.studies.decoding.training import OUTPUTS, PAPER, Arrays
 from ntk_rnn.reproduction.studies.fig5 import minus
 from ntk_rnn.reproduction.studies.students import NAMES, STYLES
+from ntk_rnn.reproduction.unfinished import Unfinished
 
 __all__ = ["CHOICES", "PAPER", "claims", "metrics", "numbers", "plot", "run", "units"]
 
@@ -51,7 +52,9 @@ def units(config: DecodingConfig) -> int:
     return training.units(config) + len(PARTS)
 
 
-def run(config: DecodingConfig, advance: Callable[[], None]) -> Arrays:
+def run(
+    config: DecodingConfig, advance: Callable[[], None], unfinished: Unfinished | None = None
+) -> Arrays:
     """Trains the models on all and on limited data, and fits the references to both.
 
     Returns:
@@ -63,12 +66,17 @@ def run(config: DecodingConfig, advance: Callable[[], None]) -> Arrays:
       ValueError: if it is another file, there are not enough data, or the learning rate is past
         stability.
     """
-    return compute(config, data.load(config), advance)
+    return compute(config, data.load(config.data), advance, unfinished)
 
 
-def compute(config: DecodingConfig, recording: S1, advance: Callable[[], None]) -> Arrays:
+def compute(
+    config: DecodingConfig,
+    recording: S1,
+    advance: Callable[[], None],
+    unfinished: Unfinished | None = None,
+) -> Arrays:
     """`run` on a recording."""
-    arrays = training.run(config, recording, advance)
+    arrays = training.run(config, recording, advance, unfinished)
     for part in PARTS:
         train, test = data.split(config, recording, part)
         found = reference_scores(config, recording, train, data.hold_out(config, test))

@@ -14,6 +14,7 @@ from ntk_rnn._terminal import UserError
 from ntk_rnn.reproduction.studies import fig5, table1
 from ntk_rnn.reproduction.studies.decoding import data, pieces, references, training
 from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
+from ntk_rnn.reproduction.unfinished import Unfinished, Units
 from ntk_rnn.training.loop import epoch_order
 
 SMALL = DecodingConfig(
@@ -40,13 +41,6 @@ def table(recording):
     arrays = table1.compute(SMALL, recording, lambda: calls.append(1))
     assert len(calls) == table1.units(SMALL)
     return arrays
-
-
-@pytest.fixture(autouse=True)
-def computed_anew():
-    """What one test has computed is not another one's."""
-    yield
-    training._latest.clear()
 
 
 def features(windows, targets="last"):
@@ -129,7 +123,7 @@ def test_targets_at_every_step(recording):
     train, test = data.split(config, recording, "full")
     held = data.hold_out(config, test)
     assert np.all(np.diff(train.start) >= 4)  # windows follow each other
-    arrays = training.decode(config, train, held, 3, lambda: None)
+    arrays = training.decode(config, train, held, 3, Units(lambda: None))
     start, key = drawn(3)
     rows, goals = (a.reshape(len(train.x), 4, -1) for a in features(train, "all"))
     order, response = np.asarray(epoch_order(key, 0, len(train.x))), start.copy()
@@ -170,17 +164,21 @@ def test_convolutions_tend_to_the_wiener_filter(table):
         np.testing.assert_allclose(ends, np.stack([table["full_wiener"]] * 2), atol=1e-5)
 
 
-def test_the_second_study_of_the_same_training_does_it_once(recording, monkeypatch):
+def test_the_second_study_of_the_same_training_does_it_once(recording, monkeypatch, tmp_path):
     config = dataclasses.replace(SMALL, seeds=1, epochs=1, limited_minutes=0.19)
-    first, calls = fig5.compute(config, recording, lambda: None), []
-    monkeypatch.setattr(training, "decode", None)
-    second = table1.compute(config, recording, lambda: calls.append(1))
+    unfinished, calls = Unfinished(tmp_path), []
+    first = fig5.compute(config, recording, lambda: None, unfinished)
+    monkeypatch.setattr(nr, "train", None)
+    second = table1.compute(config, recording, lambda: calls.append(1), unfinished)
     assert len(calls) == table1.units(config)
     assert all(np.array_equal(second[name], array) for name, array in first.items())
     with pytest.raises(TypeError):  # other settings are another training
-        fig5.compute(dataclasses.replace(config, first_seed=4), recording, lambda: None)
+        fig5.compute(dataclasses.replace(config, first_seed=4), recording, lambda: None, unfinished)
+    other = recording._replace(velocity=recording.velocity + 1)
     with pytest.raises(TypeError):  # and so are other targets
-        fig5.compute(config, recording._replace(velocity=recording.velocity + 1), lambda: None)
+        fig5.compute(config, other, lambda: None, unfinished)
+    unfinished.discard()
+    assert not list(tmp_path.iterdir())
 
 
 def test_errors_over_pieces(table, recording):
@@ -335,7 +333,7 @@ def test_the_recording_decodes_as_well_as_is_known():
         # The recording is not in the repository, and tests do not download.
         pytest.skip("NTK_RNN_DATA does not say where s1_data.mat is")
     config = DecodingConfig(seq_len=5)
-    train, test = data.split(config, data.load(config), "full")
+    train, test = data.split(config, data.load(config.data), "full")
     assert len(train.x) + len(test.x) > 30_000
     response = np.linalg.lstsq(*features(train))[0]
     assert np.all(np.abs(r2(test, response) - 0.71) < 0.03)

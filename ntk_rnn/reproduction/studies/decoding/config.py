@@ -1,4 +1,4 @@
-"""Configuration of the studies of the S1 recordings."""
+"""Configurations of the studies of the S1 recordings."""
 
 from __future__ import annotations
 
@@ -60,3 +60,36 @@ class DecodingConfig(StudyConfig):
             raise UserError(f"test_fraction must be below 1, got {self.test_fraction:g}; e.g. 0.2")
         if self.targets not in ("last", "all"):
             raise UserError(f'targets must be "last" or "all", got {self.targets!r}')
+
+
+@dataclass(frozen=True)
+class ReadingsConfig(StudyConfig):
+    """What Table 1 would be if what the paper leaves unsaid were read otherwise, in closed form.
+
+    Raises:
+      ValueError: if a number is out of range; names the field, the value and the remedy.
+    """
+
+    width: int = 1000
+    """Number n of hidden units of the RNN from whose impulse response all models start."""
+    seq_len: int = 15
+    """Length T of the windows in bins of 50 ms."""
+    nu_w: float = 0.3
+    """Variance of the entries of W."""
+    nu_f: float = 1.0
+    """Variance of the entries of F."""
+    nu_c: float = 1.0
+    """Variance of the entries of C."""
+    limited_minutes: float = 4.5
+    """How many minutes each chunk of limited data has."""
+    seeds: int = 8
+    """Number of seeds: of the RNN at the start."""
+    first_seed: int = 0
+    """The first seed; the others follow it."""
+    data: str | None = None
+    """Path of s1_data.mat or its folder; if None, NTK_RNN_DATA says it, or it is downloaded."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least_one("width", "seq_len")
+        self._positive("limited_minutes")

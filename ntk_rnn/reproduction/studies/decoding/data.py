@@ -1,12 +1,11 @@
 """The S1 recordings as Fig. 5 and Table 1 have them: windows for training, and ``R^2`` on others.
 
-Each model is known by its impulse response, and held-out windows by their triangle for each output:
-so ``R^2 = 1 - SSE / SST`` of many steps is one product.
+Each model is known by its impulse response, and held-out windows by their triangle: so
+``R^2 = 1 - SSE / SST`` of many steps is one product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -28,7 +27,7 @@ class HeldOut(NamedTuple):
     """Held-out windows, as far as ``R^2`` depends on them.
 
     Attributes:
-      outputs: the windows with one output each.
+      data: the windows as a triangle.
       spread: squared deviations of each output from its mean, summed, shape ``(n_y,)``.
       x: the windows themselves, shape ``(N, T, n_x)``.
       y: their targets, shape ``(N, T, n_y)``.
@@ -36,7 +35,7 @@ class HeldOut(NamedTuple):
       first: the windows with which pieces of the recording begin, shape ``(B,)``.
     """
 
-    outputs: Sequence[nr.CompressedData]
+    data: nr.CompressedData
     spread: Float[np.ndarray, " n_y"]
     x: Float[np.ndarray, "N T n_x"]
     y: Float[np.ndarray, "N T n_y"]
@@ -47,11 +46,9 @@ class HeldOut(NamedTuple):
         self, response: Float[AnyArray, "*steps T n_y n_x"]
     ) -> Float[np.ndarray, "*steps n_y"]:
         """``R^2`` of each output, of models with such impulse responses."""
-        halves = [
-            np.asarray(data.loss(response[..., p : p + 1, :]), float)
-            for p, data in enumerate(self.outputs)
-        ]
-        return 1 - 2 * np.stack(halves, axis=-1) / self.spread
+        missed = np.asarray(self.data.errors(response), float)
+        squares = np.sum(missed**2, axis=-2) + 2 * np.asarray(self.data.constants, float)
+        return 1 - squares / self.spread
 
     def errors(self, response: Float[AnyArray, "T n_y n_x"]) -> Float[np.ndarray, "B n_y"]:
         """Squared errors of a model, summed over each piece."""
@@ -67,15 +64,15 @@ class HeldOut(NamedTuple):
         return np.add.reduceat(by_window, self.first, axis=0)
 
 
-def load(config: DecodingConfig) -> S1:
-    """The recording.
+def load(path: str | None) -> S1:
+    """The recording, from a path, or from where it is found if that is ``None``.
 
     Raises:
       DataUnavailable: if it cannot be had.
       ValueError: if it is another file.
     """
     try:
-        return nr.data.s1(config.data)
+        return nr.data.s1(path)
     except DataUnavailable:
         raise
     except ValueError as error:
@@ -109,10 +106,10 @@ def hold_out(config: DecodingConfig, windows: Windows) -> HeldOut:
     """What ``R^2`` on these windows needs of them."""
     weights = _weights(config, windows)
     y = windows.y[weights > 0]
-    outputs = [nr.compress(windows.x, part, weights) for part in np.split(windows.y, y.shape[1], 2)]
     first = np.flatnonzero(np.diff(windows.start, prepend=-np.inf) != stride(config))
     spread = np.sum((y - y.mean(axis=0)) ** 2, axis=0)
-    return HeldOut(outputs, spread, windows.x, windows.y, weights, first)
+    data = nr.compress(windows.x, windows.y, weights)
+    return HeldOut(data, spread, windows.x, windows.y, weights, first)
 
 
 def compressed(config: DecodingConfig, windows: Windows, copies: int = 1) -> nr.CompressedData:

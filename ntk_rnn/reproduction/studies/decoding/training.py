@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -34,8 +34,7 @@ from ntk_rnn.reproduction.studies.decoding.config import DecodingConfig
 from ntk_rnn.reproduction.studies.decoding.data import PARTS, HeldOut, compressed, hold_out, split
 from ntk_rnn.reproduction.studies.learning_rate import check_converged, check_stable
 from ntk_rnn.reproduction.studies.students import NAMES
-
-Arrays = dict[str, np.ndarray]
+from ntk_rnn.reproduction.unfinished import Arrays, Unfinished, Units
 
 OUTPUTS = ("x velocity", "y velocity")
 
@@ -55,13 +54,15 @@ CHOICES = (
     "The recording is the part that KordingLab/spykesML has made public in this form (MIT licence; "
     "29.3 of the 51 minutes), in 426 contiguous pieces; windows do not cross from one to another.",
     "Windows begin at every bin, and the target is the velocity in the last bin of each; with "
-    "targets all, windows follow each other, and the targets are those in all of their bins.",
+    "--targets all, windows follow each other, and the targets are those in all of their bins.",
     "The last bins are held out, a part test_fraction of them; limited data are the first minutes "
     "of the others. Inputs and targets are standardized by the bins for training alone.",
     "The loss is half of the squared error, summed over a batch; with its mean, 128 times as many "
     "epochs would be needed.",
     "With limited data there are as many steps as with all data, hence more epochs.",
-    "How long is trained decides which model is ahead. The training time is the learning rate "
+    "How long is trained (--epochs) and the targets (--targets) decide which model is ahead, as "
+    "the study readings shows in closed form for all chunks of 4.5 minutes; the number of seeds "
+    "(--seeds) decides on errors alone. The training time is the learning rate "
     "times the number of windows in all batches, tau = eta * batch * steps. Between about 100 and "
     "1000 the order of the models is that of the paper; 100 epochs are 232. Before, the scaled "
     "models are behind with limited data, too, and later all tend to least squares, the Wiener "
@@ -81,11 +82,22 @@ def units(config: DecodingConfig) -> int:
     return len(PARTS) * (1 + trained)
 
 
-def run(config: DecodingConfig, recording: S1, advance: Callable[[], None]) -> Arrays:
+def run(
+    config: DecodingConfig,
+    recording: S1,
+    advance: Callable[[], None],
+    unfinished: Unfinished | None = None,
+) -> Arrays:
     """Trains the models on all and on limited data.
 
     Fig. 5 and Table 1 are about the same training, which takes minutes: one after the other, they
-    do it once.
+    do it once, and each model that is trained is kept if a run is interrupted.
+
+    Args:
+      config: the study's.
+      recording: what to decode.
+      advance: called after each unit of work.
+      unfinished: where finished units are kept; if ``None``, none is.
 
     Returns:
       ``seed (S,)`` and ``curve_time (K,)``, training times ``eta batch_size steps``; and for each
@@ -100,26 +112,18 @@ def run(config: DecodingConfig, recording: S1, advance: Callable[[], None]) -> A
       ValueError: if there are not enough data, or the learning rate is past stability.
     """
     parts_of_it = (recording.spikes, recording.velocity, recording.pieces)
-    key = config, *(hashlib.sha256(array.tobytes()).digest() for array in parts_of_it)
-    if key in _latest:
-        for _ in range(units(config)):
-            advance()
-        return dict(_latest[key])
+    digests = [hashlib.sha256(array.tobytes()).hexdigest() for array in parts_of_it]
+    work = f"decoding: {replace(config, data=None)}, {digests}"
+    finish = Units(advance) if unfinished is None else unfinished.units(work, advance)
     # As many steps with limited data as there are with all of them.
     train, test = split(config, recording, "full")
     steps = config.epochs * (len(train.x) // config.batch_size)
     arrays: Arrays = {"seed": np.asarray(config.seed_list), "curve_time": training_times(config)}
     for part in PARTS:
         train, test = split(config, recording, part) if part != "full" else (train, test)
-        found = decode(config, train, hold_out(config, test), steps, advance)
+        found = decode(config, train, hold_out(config, test), steps, finish, part)
         arrays |= {f"{part}_{name}": array for name, array in found.items()}
-    _latest.clear()
-    _latest[key] = arrays
-    return dict(arrays)
-
-
-# What `run` has computed last, and for what.
-_latest: dict[Any, Arrays] = {}
+    return arrays
 
 
 def training_times(config: DecodingConfig) -> Float[np.ndarray, " K"]:
@@ -133,7 +137,12 @@ def _curve_steps(config: DecodingConfig) -> Float[np.ndarray, " K"]:
 
 
 def decode(
-    config: DecodingConfig, train: Windows, test: HeldOut, steps: int, advance: Callable[[], None]
+    config: DecodingConfig,
+    train: Windows,
+    test: HeldOut,
+    steps: int,
+    finish: Units,
+    part: str = "",
 ) -> Arrays:
     """Trains the models on windows, for every seed; returns the arrays of one part (`run`)."""
     in_dim, out_dim = train.x.shape[2], train.y.shape[2]
@@ -141,32 +150,36 @@ def decode(
     draws = [_draw(jax.random.key(seed), config, in_dim, out_dim) for seed in config.seed_list]
     epoch_steps = len(train.x) // config.batch_size
     records = np.unique([*range(0, steps, epoch_steps), steps])
+    data = _as_model_input(config, train)
+
+    def trained(name: str, params: Any, response: Array, key: Array) -> Arrays:
+        model = convolutions.get(name) or students.rnn(config, config.width, out_dim)
+        start = params if name == "rnn" else convolutions[name].params_from(response)
+        path = nr.train(
+            model if config.targets == "all" else _LastStep(model, config.seq_len),
+            start, data, steps=steps, batch_size=config.batch_size, key=key,
+            learning_rate=config.learning_rate, record_at=records,
+        )  # fmt: skip
+        check_converged(config.learning_rate, path.diverged_at, f" of the {name}")
+        responses = _responses(config, path.impulse_response)
+        return {name: test.score(responses), f"{name}_errors": test.errors(responses[-1])}
+
     # The closed form comes first, since it finds out whether the learning rate is past stability.
     starts = np.stack([np.asarray(response, float) for _, response, _ in draws])
-    arrays = _closed_form(config, convolutions, train, test, starts, records)
-    advance()
-    data = _as_model_input(config, train)
-    found: dict[str, list[np.ndarray]] = {}
-    for name in NAMES:
-        seeds = config.rnn_seeds if name == "rnn" else config.seeds
-        for params, response, key in draws[:seeds]:
-            model = convolutions.get(name) or students.rnn(config, config.width, out_dim)
-            start = params if name == "rnn" else convolutions[name].params_from(response)
-            path = nr.train(
-                model if config.targets == "all" else _LastStep(model, config.seq_len),
-                start, data, steps=steps, batch_size=config.batch_size, key=key,
-                learning_rate=config.learning_rate, record_at=records,
-            )  # fmt: skip
-            check_converged(config.learning_rate, path.diverged_at, f" of the {name}")
-            responses = _responses(config, path.impulse_response)
-            found.setdefault(name, []).append(test.score(responses))
-            found.setdefault(f"{name}_errors", []).append(test.errors(responses[-1]))
-            advance()
-    trained = {name: np.stack(rows) for name, rows in found.items()}
-    return {
+    solve = partial(_closed_form, config, convolutions, train, test, starts, records)
+    arrays = {
         "epoch": records / epoch_steps, "moments": test.moments(),
-        "time": np.asarray(steps * config.learning_rate * config.batch_size), **arrays, **trained,
+        "time": np.asarray(steps * config.learning_rate * config.batch_size),
+        **finish(f"{part}_closed", solve),
     }  # fmt: skip
+    for name in NAMES:
+        seeds = config.seed_list[: config.rnn_seeds if name == "rnn" else None]
+        found = [
+            finish(f"{part}_{name}_{seed}", partial(trained, name, *draw))
+            for seed, draw in zip(seeds, draws, strict=False)
+        ]
+        arrays |= {key: np.stack([each[key] for each in found]) for key in found[0]}
+    return arrays
 
 
 def _closed_form(
