@@ -17,7 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import blas, cholesky, solve_triangular
+from scipy.linalg import cholesky, get_blas_funcs, solve_triangular
+
+# All products are by SciPy's BLAS. NumPy has one of its own, whose threads go on waiting for work
+# for a while: on few cores they slow down the factorizations by SciPy threefold.
+_gemm, _gemv, _trsm = get_blas_funcs(("gemm", "gemv", "trsm"), dtype=np.float64)
 
 
 class Output(NamedTuple):
@@ -74,23 +78,21 @@ def log_evidence(
     rows, in_dim, seq_len = output.triangle.shape
     triangle = output.triangle.reshape(rows, in_dim * seq_len)
     inputs = [slice(block * seq_len, (block + 1) * seq_len) for block in range(in_dim)]
-    # All products are by SciPy's BLAS. NumPy has one of its own, whose threads go on waiting for
-    # work for a while: on few cores they slow down the factorizations by SciPy threefold.
     weighted = np.empty((in_dim * seq_len, rows), order="F")
     for inside, prior in zip(inputs, covariances, strict=True):
-        weighted[inside] = blas.dgemm(1.0, prior, triangle[:, inside], trans_b=True)
-    matrix = blas.dgemm(1.0, weighted, triangle.T, trans_a=True)
+        weighted[inside] = _gemm(1.0, prior, triangle[:, inside], trans_b=True)
+    matrix = _gemm(1.0, weighted, triangle.T, trans_a=True)
     matrix[np.diag_indices(rows)] += variance
     factor = cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
     both = np.empty((rows, in_dim * seq_len + 1), order="F")
     both[:, :-1], both[:, -1] = triangle, output.goal
-    both = blas.dtrsm(1.0, factor, both, lower=True, overwrite_b=True)
+    both = _trsm(1.0, factor, both, lower=True, overwrite_b=True)
     whitened, goal = both[:, :-1], both[:, -1]
     precision = np.stack([
-        blas.dgemm(1.0, whitened[:, inside], whitened[:, inside], trans_a=True)
+        _gemm(1.0, whitened[:, inside], whitened[:, inside], trans_a=True)
         for inside in inputs
     ])  # fmt: skip
-    pull = blas.dgemv(1.0, whitened, goal, trans=True).reshape(in_dim, seq_len)
+    pull = _gemv(1.0, whitened, goal, trans=True).reshape(in_dim, seq_len)
     solved = solve_triangular(factor, goal, lower=True, trans=1, check_finite=False)
     determined = float(np.sum(covariances * precision))
     unexplained = output.rest / variance
