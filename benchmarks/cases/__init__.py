@@ -16,6 +16,7 @@ CASES = {
     "subspace": "1000 steps in the subspace that gradients reach, against all of W",
     "recurrent": "the kernel of infinite width with an activation",
     "layer_gram": "the Gram matrix of a diagonal layer, here an LRU",
+    "fit": "an impulse response from a recording, its prior tuned by evidence",
     "predictor": "the path of the kernel predictor, and its limit",
     "scaling": "time against sizes and devices, with fitted exponents",
     "startup": "import, first kernel, first figure, each in a fresh process",
