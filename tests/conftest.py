@@ -18,6 +18,9 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
+# Each worker has a core. Threads of OpenBLAS that wait for work keep the other worker from its own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # As in JAX's own tests: two thirds of the time, and products of matrices are the same.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
