@@ -16,6 +16,7 @@ import pytest
 
 import ntk_rnn as nr
 from ntk_rnn import cli
+from ntk_rnn.cli.fits import diagnostics, fitting
 
 ROWS, LAGS = 600, 12
 COMMAND = [sys.executable, "-W", "error", "-m", "ntk_rnn"]
@@ -238,6 +239,12 @@ def test_arrays_of_programs_are_fitted(tmp_path, capsys, monkeypatch):
         (["fit", "r.csv", *ASKED, "--lags", "99"], ["seq_len must leave", "99"]),
         (["fit", "short.csv", *ASKED, "--trial", "trial", *QUICK], ["lags must leave rows", "12"]),
         (["fit", "r.csv", *ASKED, "--kernel", "rbf"], ["--kernel", "'rbf'", "'ss'"]),
+        (
+            ["fit", "r.csv", *ASKED, "--delay", "1", "2", "3"],
+            ["delay must be one", "2 inputs", "3"],
+        ),
+        (["fit", "r.csv", *ASKED, *QUICK, "--delay", "12"], ["delay must be less than", "12"]),
+        (["fit", "r.csv", *ASKED, *QUICK, "--delay", "-1"], ["delay must be", "-1"]),
         (["fit", "r.csv", *ASKED, "--test-fraction", "1"], ["test_fraction must be between", "1"]),
         (["fit", "r.csv", *ASKED, "--out", "r.csv"], ["out must be the path of a folder", "r.csv"]),
         (["fit", "r.csv", *ASKED, "--out", "kept"], ["kept holds other files"]),
@@ -414,3 +421,30 @@ def test_inputs_of_one_array_are_predicted_from_as_fitted(tmp_path, monkeypatch)
     asked = ["--inputs", "x", "--outputs", "y", *QUICK]
     assert cli.main(["fit", "r.npz", *asked, "--out", "m"]) == 0
     assert cli.main(["predict", "m/model.npz", "r.npz", "--out", "p.csv"]) == 0
+
+
+def test_inputs_have_no_effect_before_their_delays(tmp_path, capsys, monkeypatch):
+    """The evidence is compared with that of a constant by the formula of independent samples."""
+    monkeypatch.chdir(tmp_path)
+    x, y = recorded(6)
+    y = np.roll(y, 3, axis=0)
+    written(tmp_path / "r.csv", x, y)
+    recording = fitting.read("r.csv", ASKED[1:3], ["rate"], time=None, trial=None)
+    found = fitting.fitted(
+        recording, "r.csv", lags=LAGS + 3, delay=(3, 1), kernel="tc", test_fraction=0.2
+    )
+    target = found.train.y[LAGS + 2 :, 0]
+    num = len(target) - 1  # one is spent on the offset
+    variance = np.sum((target - target.mean()) ** 2) / num
+    constant = -0.5 * num * (1 + np.log(2 * np.pi * variance))
+    np.testing.assert_allclose(diagnostics.gains(found), [found.fit.evidence - constant], rtol=1e-9)
+
+    args = ["r.csv", *ASKED, "--lags", str(LAGS + 3), "--kernel", "tc", "--delay", "3", "1"]
+    assert cli.main(["fit", *args, "--out", "m"]) == 0
+    response = nr.load("m/model.npz").impulse_response
+    assert not response[:3, :, 0].any() and not response[:1, :, 1].any()
+    assert (
+        response[1:, 0, 1].all() and "of the variance of held-out data" in capsys.readouterr().out
+    )
+    text = Page((tmp_path / "m" / "report.html").read_text(encoding="utf-8")).text
+    assert "touch_$x_: it has an effect after 1 time step at the earliest" in text

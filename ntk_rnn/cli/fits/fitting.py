@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ class Fitted(NamedTuple):
         inputs before a piece are not known.
       deviation: standard deviations of measurements about ``mean``, shape ``(rows, n_y)``.
       score: of these predictions.
+      delays: rows after which each input can first have an effect.
       remarks: what has been found in the file and dealt with, a sentence each.
     """
 
@@ -38,6 +40,7 @@ class Fitted(NamedTuple):
     mean: Float[np.ndarray, "rows n_y"]
     deviation: Float[np.ndarray, "rows n_y"]
     score: Any
+    delays: tuple[int, ...]
     remarks: list[str]
 
     @property
@@ -84,10 +87,19 @@ def fitted(
     file: str,
     *,
     lags: int | None,
+    delay: Sequence[int],
     kernel: Any,
     test_fraction: float,
 ) -> Fitted:
     """Fits a response to the first part of a recording, and predicts the last one.
+
+    Args:
+      recording: all rows of the file.
+      file: where they are from.
+      lags: number of lags; ``None`` to choose it by evidence.
+      delay: rows after which inputs can first have an effect, one number or one for each input.
+      kernel: as ``nr.fit`` takes it.
+      test_fraction: part of the rows that is held out.
 
     Raises:
       ValueError: if the recording does not allow it.
@@ -96,9 +108,17 @@ def fitted(
     # Inputs before a piece are not known, and not 0 as in sequences at rest.
     train = dataclasses.replace(train, seq_len=1)
     remarks = [*recording.remarks, *check_informative(train)]
+    in_dim = train.x.shape[1]
+    if len(delay) not in (1, in_dim):
+        raise ValueError(
+            f"delay must be one number, or one for each of {in_dim} inputs, got {len(delay)} "
+            "numbers; give as many --delay as --inputs"
+        )
+    delays = tuple(delay) * (in_dim if len(delay) == 1 else 1)
     fit = nr.fit(
-        train, "auto" if lags is None else lags, kernel=kernel, interval=train.interval or 1.0
-    )
+        train, "auto" if lags is None else lags, kernel=kernel, delay=delays,
+        interval=train.interval or 1.0,
+    )  # fmt: skip
     preceded = _preceded(recording, len(train.x), len(fit.impulse_response) - 1)
     mean, deviation = (values[-len(test.x) :] for values in fit.predict(preceded, return_std=True))
     if np.isnan(mean).all():
@@ -108,7 +128,8 @@ def fitted(
             f"where their pieces have up to {longest} rows; take fewer --lags"
         )
     spread = np.hypot(deviation, fit.noise)
-    return Fitted(Path(file), train, test, fit, mean, spread, fit.score(preceded), remarks)
+    score = fit.score(preceded)
+    return Fitted(Path(file), train, test, fit, mean, spread, score, delays, remarks)
 
 
 def _preceded(recording: nr.data.Recording, first: int, lags: int) -> nr.data.Recording:

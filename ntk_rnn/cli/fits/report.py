@@ -180,6 +180,9 @@ def _settings(found: Fitted, seq_len: int) -> Iterator[str]:
         f"{seq_len} lags: an output is explained by the inputs of its own row and of "
         f"{seq_len - 1} before, so the first {seq_len - 1} outputs of each piece are left out"
     )
+    for channel, delay in zip(train.inputs, found.delays, strict=True):
+        if delay:
+            yield f"{channel.name}: it has an effect after {found.span(delay)} at the earliest"
     tried = ", ".join(f"{each.seq_len} lags: {each.evidence:.1f}" for each in found.fit.lags)
     if tried:
         yield f"the number of lags is by log evidence on the rows that all can use ({tried})"
