@@ -16,7 +16,7 @@ import pytest
 
 import ntk_rnn as nr
 from ntk_rnn import cli
-from ntk_rnn.cli.fits import diagnostics, fitting
+from ntk_rnn.cli.fits import diagnostics, fitting, report
 
 ROWS, LAGS = 600, 12
 COMMAND = [sys.executable, "-W", "error", "-m", "ntk_rnn"]
@@ -135,7 +135,9 @@ def test_the_report_is_complete_in_one_file_and_escaped(fitted):
     assert all(source.startswith("data:image/png;base64,iVBOR") for source in images)
     assert not {tag for tag, _ in page.tags} & {"b", "script", "link", "iframe", "em", "object"}
     assert not re.search(r"(src|href)=\"(?!data:)", text) and "url(" not in text
-    for words in ("light <b>&1", "touch_$x_", "for*ce*", "spikes/s per mW", "sampling interval"):
+    told = ["light <b>&1", "touch_$x_", "for*ce*", "spikes/s per mW", "sampling interval"]
+    told += ["steady-state gain", "effective degrees of freedom of 24", "rate: offset "]
+    for words in told:
         assert words in page.text, words
     assert "rig 3.csv: 478 rows in 2 continuous pieces to fit to, and the last 120" in page.text
 
@@ -212,6 +214,8 @@ def test_no_memory_is_claimed_where_inputs_have_no_effect(tmp_path, capsys, monk
     assert "y: no effect of the inputs is seen" in told and "make 95 %" not in told
     page = Page((tmp_path / "r-fit" / "report.html").read_text(encoding="utf-8"))
     assert "No memory is told" in page.text and "make 95 %" not in page.text
+    assert not (tmp_path / "r-fit" / "memory.png").exists()
+    assert [tag for tag, _ in page.tags].count("img") == 3
 
 
 def test_arrays_of_programs_are_fitted(tmp_path, capsys, monkeypatch):
@@ -227,6 +231,11 @@ def test_arrays_of_programs_are_fitted(tmp_path, capsys, monkeypatch):
     # Of an array with several columns, the name is that of the array.
     assert cli.main(["predict", "r-fit/model.npz", "new.npz", "--inputs", "v"]) == 0
     assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 51
+    told = " ".join(capsys.readouterr().out.split())
+    assert "(11 are empty: the first 11, for which inputs are not all known)" in told
+    assert told.endswith(
+        "all rows were taken as one recording; if they are of trials, name --trial"
+    )
 
 
 @pytest.mark.parametrize(
@@ -448,3 +457,19 @@ def test_inputs_have_no_effect_before_their_delays(tmp_path, capsys, monkeypatch
     )
     text = Page((tmp_path / "m" / "report.html").read_text(encoding="utf-8")).text
     assert "touch_$x_: it has an effect after 1 time step at the earliest" in text
+
+
+def test_a_gain_has_its_band_and_a_frequency_its_unit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, y = recorded(7, 300)
+    table = np.column_stack([np.arange(300.0), x[:, 0], y[:, 0]])
+    np.savetxt("r.csv", table, delimiter=",", header="t [ms],u,y", comments="")
+    recording = fitting.read("r.csv", ["u"], ["y"], time="t", trial=None)
+    found = fitting.fitted(
+        recording, "r.csv", lags=LAGS, delay=(0,), kernel="tc", test_fraction=0.2
+    )
+    assert found.frequency_unit == "cycles per ms"
+    gain = found.fit.impulse_response.sum()
+    half = 1.96 * np.sqrt(found.fit.covariance[0, :, 0, :, 0].sum())
+    text = Page(report.page(found, {})).text
+    assert f"{gain:.4g}" in text and f"{gain - half:.4g} to {gain + half:.4g}" in text

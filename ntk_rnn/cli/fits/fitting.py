@@ -54,7 +54,9 @@ class Fitted(NamedTuple):
         if self.train.interval is None:
             return "cycles per time step"
         seconds = self.train.time_unit in ("s", "sec", "seconds")
-        return "Hz" if seconds else f"cycles per unit of time, {self.time_unit}"
+        return (
+            "Hz" if seconds else f"cycles per {self.train.time_unit or 'unit of the time column'}"
+        )
 
     @property
     def time_unit(self) -> str:
