@@ -81,7 +81,9 @@ def test_fit_tells_results_on_stdout_and_remarks_on_stderr(fitted):
         "report: rig 3-fit/report.html",
         "model: rig 3-fit/model.npz",
     ]
-    (remark,) = done.stderr.splitlines()
+    plan, remark = done.stderr.splitlines()
+    rows = "fitting 478 rows by evidence: kernels rnn, di, tc, dc, ss, flat; number of lags 12"
+    assert plan == rows
     assert remark.startswith("note: time jumps from 1.98 to 2.04 (rig 3.csv, lines 101 to 102)")
     assert sorted(path.name for path in folder.iterdir()) == ["rig 3-fit", "rig 3.csv"]
 
@@ -244,8 +246,11 @@ def test_arrays_of_programs_are_fitted(tmp_path, capsys, monkeypatch):
         (["fit"], ["FILE", "--inputs", "--outputs"]),
         (["fit", "x.csv", "--inputs", "a", "--outputs", "b"], ["path must be a file", "'r.csv'"]),
         (["fit", "r.csv", "--inputs", "a", "--outputs", "rate"], ["there is no column 'a'"]),
-        (["fit", "r.csv", *ASKED, "--lags", "0"], ["seq_len must be a positive integer, got 0"]),
-        (["fit", "r.csv", *ASKED, "--lags", "99"], ["seq_len must leave", "99"]),
+        (
+            ["fit", "r.csv", *ASKED, *QUICK, "--lags", "0"],
+            ["seq_len must be a positive integer, got 0"],
+        ),
+        (["fit", "r.csv", *ASKED, *QUICK, "--lags", "99"], ["seq_len must leave", "99"]),
         (["fit", "short.csv", *ASKED, "--trial", "trial", *QUICK], ["lags must leave rows", "12"]),
         (["fit", "r.csv", *ASKED, "--kernel", "rbf"], ["--kernel", "'rbf'", "'ss'"]),
         (
@@ -440,7 +445,13 @@ def test_inputs_have_no_effect_before_their_delays(tmp_path, capsys, monkeypatch
     written(tmp_path / "r.csv", x, y)
     recording = fitting.read("r.csv", ASKED[1:3], ["rate"], time=None, trial=None)
     found = fitting.fitted(
-        recording, "r.csv", lags=LAGS + 3, delay=(3, 1), kernel="tc", test_fraction=0.2
+        recording,
+        "r.csv",
+        lags=LAGS + 3,
+        delay=(3, 1),
+        kernel="tc",
+        test_fraction=0.2,
+        tell=print,
     )
     target = found.train.y[LAGS + 2 :, 0]
     num = len(target) - 1  # one is spent on the offset
@@ -466,10 +477,33 @@ def test_a_gain_has_its_band_and_a_frequency_its_unit(tmp_path, monkeypatch):
     np.savetxt("r.csv", table, delimiter=",", header="t [ms],u,y", comments="")
     recording = fitting.read("r.csv", ["u"], ["y"], time="t", trial=None)
     found = fitting.fitted(
-        recording, "r.csv", lags=LAGS, delay=(0,), kernel="tc", test_fraction=0.2
+        recording,
+        "r.csv",
+        lags=LAGS,
+        delay=(0,),
+        kernel="tc",
+        test_fraction=0.2,
+        tell=print,
     )
     assert found.frequency_unit == "cycles per ms"
     gain = found.fit.impulse_response.sum()
     half = 1.96 * np.sqrt(found.fit.covariance[0, :, 0, :, 0].sum())
     text = Page(report.page(found, {})).text
     assert f"{gain:.4g}" in text and f"{gain - half:.4g} to {gain + half:.4g}" in text
+
+
+def test_a_response_that_may_be_longer_than_was_tried_is_told(tmp_path):
+    rng = np.random.default_rng(8)
+    u = rng.normal(size=300)
+    y = np.convolve(u, np.ones(100))[:300] + 0.1 * rng.normal(size=300)
+    np.savez(tmp_path / "r.npz", u=u, y=y)
+    recording = fitting.read(str(tmp_path / "r.npz"), ["u"], ["y"], time=None, trial=None)
+    told = []
+    found = fitting.fitted(
+        recording, "r.npz", lags=None, delay=(0,), kernel="tc", test_fraction=0.3, tell=told.append
+    )
+    most = len(found.fit.impulse_response)
+    assert most == max(each.seq_len for each in found.fit.lags)
+    assert f"try more, as --lags {2 * most}" in found.remarks[-1]
+    tried = ", ".join(str(each.seq_len) for each in found.fit.lags)
+    assert told == [f"fitting 210 rows by evidence: kernel tc; number of lags {tried}"]

@@ -68,7 +68,7 @@ class Fit:
                 with status(f"fitting {len(recording.x)} rows"):
                     found = fitting.fitted(
                         recording, self.file, lags=self.lags, delay=self.delay,
-                        kernel=self.kernel, test_fraction=self.test_fraction,
+                        kernel=self.kernel, test_fraction=self.test_fraction, tell=_terminal.note,
                     )  # fmt: skip
                 with status("drawing"):
                     writing.write(new, found, asdict(self))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,8 @@ from jaxtyping import Float
 
 import ntk_rnn as nr
 from ntk_rnn.data.informative import check_informative
+from ntk_rnn.fitting.priors import PRIORS
+from ntk_rnn.fitting.samples import as_samples
 
 #: Half of a band of 95 % of a normal law, in standard deviations.
 BAND = 1.96
@@ -84,6 +86,14 @@ def read(
     return nr.data.from_file(file, inputs, outputs, seq_len=seq_len, group=trial, time=time)
 
 
+def _plan(train: nr.data.Recording, lags: int | None, kernel: Any) -> str:
+    """What is going to be tried, in words."""
+    kernels = f"kernels {', '.join(PRIORS)}" if kernel == "auto" else f"kernel {kernel}"
+    choices = as_samples(train).candidates() if lags is None else [lags]
+    told = ", ".join(map(str, choices))
+    return f"fitting {len(train.x)} rows by evidence: {kernels}; number of lags {told}"
+
+
 def fitted(
     recording: nr.data.Recording,
     file: str,
@@ -92,6 +102,7 @@ def fitted(
     delay: Sequence[int],
     kernel: Any,
     test_fraction: float,
+    tell: Callable[[str], None],
 ) -> Fitted:
     """Fits a response to the first part of a recording, and predicts the last one.
 
@@ -102,6 +113,7 @@ def fitted(
       delay: rows after which inputs can first have an effect, one number or one for each input.
       kernel: as ``nr.fit`` takes it.
       test_fraction: part of the rows that is held out.
+      tell: is called with what will be tried, where there is something to choose.
 
     Raises:
       ValueError: if the recording does not allow it.
@@ -117,10 +129,18 @@ def fitted(
             "numbers; give as many --delay as --inputs"
         )
     delays = tuple(delay) * (in_dim if len(delay) == 1 else 1)
+    if lags is None or kernel == "auto":
+        tell(_plan(train, lags, kernel))
     fit = nr.fit(
         train, "auto" if lags is None else lags, kernel=kernel, delay=delays,
         interval=train.interval or 1.0,
     )  # fmt: skip
+    most = max((each.seq_len for each in fit.lags), default=0)
+    if len(fit.impulse_response) == most:
+        remarks.append(
+            f"the evidence is highest for {most} lags, the most that were tried: the response may "
+            f"be longer; try more, as --lags {2 * most}"
+        )
     preceded = _preceded(recording, len(train.x), len(fit.impulse_response) - 1)
     mean, deviation = (values[-len(test.x) :] for values in fit.predict(preceded, return_std=True))
     if np.isnan(mean).all():
