@@ -13,7 +13,7 @@ from jaxtyping import Float
 import ntk_rnn as nr
 from ntk_rnn.data.informative import check_informative
 from ntk_rnn.fitting.priors import PRIORS
-from ntk_rnn.fitting.samples import as_samples
+from ntk_rnn.fitting.samples import Samples, as_samples
 
 #: Half of a band of 95 % of a normal law, in standard deviations.
 BAND = 1.96
@@ -89,7 +89,9 @@ def read(
 def _plan(train: nr.data.Recording, lags: int | None, kernel: Any) -> str:
     """What is going to be tried, in words."""
     kernels = f"kernels {', '.join(PRIORS)}" if kernel == "auto" else f"kernel {kernel}"
-    choices = as_samples(train).candidates() if lags is None else [lags]
+    samples = as_samples(train)
+    assert isinstance(samples, Samples)  # which a recording gives
+    choices = samples.candidates() if lags is None else [lags]
     told = ", ".join(map(str, choices))
     return f"fitting {len(train.x)} rows by evidence: {kernels}; number of lags {told}"
 
