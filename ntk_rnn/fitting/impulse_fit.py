@@ -37,7 +37,8 @@ class ImpulseFit:
       hyperparameters: those of the prior by name, each of shape ``(n_y, n_x)``.
       kernels: all kernels that were tried, with this number of lags.
       lags: all numbers of lags that were tried, on the samples that all of them share.
-      degrees_of_freedom: how many numbers the data determined, of ``T n_x``, shape ``(n_y,)``.
+      degrees_of_freedom: effective ones, how many of ``T n_x`` coefficients the data determine,
+        shape ``(n_y,)``.
       triangle: the data, as far as the fit depends on them.
       interval: time from a row to the next.
       inputs: names and units of the inputs, if they are from a recording that has them.
@@ -268,7 +269,7 @@ class ImpulseFit:
         it runs no code.
 
         Args:
-          path: the file, by custom ``.npz``; one that is there is replaced.
+          path: the file, usually ``*.npz``; one that is there is replaced.
 
         Raises:
           ValueError: if it is no path, or cannot be written.

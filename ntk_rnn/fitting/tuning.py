@@ -59,7 +59,7 @@ def fit(
     of each pair, since dynamics differ; for more than 4 inputs they are shared by the inputs of an
     output, as hyper-parameters must be few beside the samples (``shared`` decides otherwise).
 
-    Standard deviations hold what the noise leaves unknown, and the uncertainty of the
+    Standard deviations contain the uncertainty that the noise leaves, and that of the
     hyper-parameters (Laplace's method).
 
     Args:

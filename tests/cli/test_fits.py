@@ -16,6 +16,7 @@ import pytest
 
 import ntk_rnn as nr
 from ntk_rnn import cli
+from ntk_rnn.cli.fits import diagnostics, fitting, report
 
 ROWS, LAGS = 600, 12
 COMMAND = [sys.executable, "-W", "error", "-m", "ntk_rnn"]
@@ -80,7 +81,9 @@ def test_fit_tells_results_on_stdout_and_remarks_on_stderr(fitted):
         "report: rig 3-fit/report.html",
         "model: rig 3-fit/model.npz",
     ]
-    (remark,) = done.stderr.splitlines()
+    plan, remark = done.stderr.splitlines()
+    rows = "fitting 478 rows by evidence: kernels rnn, di, tc, dc, ss, flat; number of lags 12"
+    assert plan == rows
     assert remark.startswith("note: time jumps from 1.98 to 2.04 (rig 3.csv, lines 101 to 102)")
     assert sorted(path.name for path in folder.iterdir()) == ["rig 3-fit", "rig 3.csv"]
 
@@ -134,7 +137,9 @@ def test_the_report_is_complete_in_one_file_and_escaped(fitted):
     assert all(source.startswith("data:image/png;base64,iVBOR") for source in images)
     assert not {tag for tag, _ in page.tags} & {"b", "script", "link", "iframe", "em", "object"}
     assert not re.search(r"(src|href)=\"(?!data:)", text) and "url(" not in text
-    for words in ("light <b>&1", "touch_$x_", "for*ce*", "spikes/s per mW", "sampling interval"):
+    told = ["light <b>&1", "touch_$x_", "for*ce*", "spikes/s per mW", "sampling interval"]
+    told += ["steady-state gain", "effective degrees of freedom of 24", "rate: offset "]
+    for words in told:
         assert words in page.text, words
     assert "rig 3.csv: 478 rows in 2 continuous pieces to fit to, and the last 120" in page.text
 
@@ -211,6 +216,8 @@ def test_no_memory_is_claimed_where_inputs_have_no_effect(tmp_path, capsys, monk
     assert "y: no effect of the inputs is seen" in told and "make 95 %" not in told
     page = Page((tmp_path / "r-fit" / "report.html").read_text(encoding="utf-8"))
     assert "No memory is told" in page.text and "make 95 %" not in page.text
+    assert not (tmp_path / "r-fit" / "memory.png").exists()
+    assert [tag for tag, _ in page.tags].count("img") == 3
 
 
 def test_arrays_of_programs_are_fitted(tmp_path, capsys, monkeypatch):
@@ -226,6 +233,11 @@ def test_arrays_of_programs_are_fitted(tmp_path, capsys, monkeypatch):
     # Of an array with several columns, the name is that of the array.
     assert cli.main(["predict", "r-fit/model.npz", "new.npz", "--inputs", "v"]) == 0
     assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 51
+    told = " ".join(capsys.readouterr().out.split())
+    assert "(11 are empty: the first 11, for which inputs are not all known)" in told
+    assert told.endswith(
+        "all rows were taken as one recording; if they are of trials, name --trial"
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,10 +246,19 @@ def test_arrays_of_programs_are_fitted(tmp_path, capsys, monkeypatch):
         (["fit"], ["FILE", "--inputs", "--outputs"]),
         (["fit", "x.csv", "--inputs", "a", "--outputs", "b"], ["path must be a file", "'r.csv'"]),
         (["fit", "r.csv", "--inputs", "a", "--outputs", "rate"], ["there is no column 'a'"]),
-        (["fit", "r.csv", *ASKED, "--lags", "0"], ["seq_len must be a positive integer, got 0"]),
-        (["fit", "r.csv", *ASKED, "--lags", "99"], ["seq_len must leave", "99"]),
+        (
+            ["fit", "r.csv", *ASKED, *QUICK, "--lags", "0"],
+            ["seq_len must be a positive integer, got 0"],
+        ),
+        (["fit", "r.csv", *ASKED, *QUICK, "--lags", "99"], ["seq_len must leave", "99"]),
         (["fit", "short.csv", *ASKED, "--trial", "trial", *QUICK], ["lags must leave rows", "12"]),
         (["fit", "r.csv", *ASKED, "--kernel", "rbf"], ["--kernel", "'rbf'", "'ss'"]),
+        (
+            ["fit", "r.csv", *ASKED, "--delay", "1", "2", "3"],
+            ["delay must be one", "2 inputs", "3"],
+        ),
+        (["fit", "r.csv", *ASKED, *QUICK, "--delay", "12"], ["delay must be less than", "12"]),
+        (["fit", "r.csv", *ASKED, *QUICK, "--delay", "-1"], ["delay must be", "-1"]),
         (["fit", "r.csv", *ASKED, "--test-fraction", "1"], ["test_fraction must be between", "1"]),
         (["fit", "r.csv", *ASKED, "--out", "r.csv"], ["out must be the path of a folder", "r.csv"]),
         (["fit", "r.csv", *ASKED, "--out", "kept"], ["kept holds other files"]),
@@ -414,3 +435,75 @@ def test_inputs_of_one_array_are_predicted_from_as_fitted(tmp_path, monkeypatch)
     asked = ["--inputs", "x", "--outputs", "y", *QUICK]
     assert cli.main(["fit", "r.npz", *asked, "--out", "m"]) == 0
     assert cli.main(["predict", "m/model.npz", "r.npz", "--out", "p.csv"]) == 0
+
+
+def test_inputs_have_no_effect_before_their_delays(tmp_path, capsys, monkeypatch):
+    """The evidence is compared with that of a constant by the formula of independent samples."""
+    monkeypatch.chdir(tmp_path)
+    x, y = recorded(6)
+    y = np.roll(y, 3, axis=0)
+    written(tmp_path / "r.csv", x, y)
+    recording = fitting.read("r.csv", ASKED[1:3], ["rate"], time=None, trial=None)
+    found = fitting.fitted(
+        recording,
+        "r.csv",
+        lags=LAGS + 3,
+        delay=(3, 1),
+        kernel="tc",
+        test_fraction=0.2,
+        tell=print,
+    )
+    target = found.train.y[LAGS + 2 :, 0]
+    num = len(target) - 1  # one is spent on the offset
+    variance = np.sum((target - target.mean()) ** 2) / num
+    constant = -0.5 * num * (1 + np.log(2 * np.pi * variance))
+    np.testing.assert_allclose(diagnostics.gains(found), [found.fit.evidence - constant], rtol=1e-9)
+
+    args = ["r.csv", *ASKED, "--lags", str(LAGS + 3), "--kernel", "tc", "--delay", "3", "1"]
+    assert cli.main(["fit", *args, "--out", "m"]) == 0
+    response = nr.load("m/model.npz").impulse_response
+    assert not response[:3, :, 0].any() and not response[:1, :, 1].any()
+    assert (
+        response[1:, 0, 1].all() and "of the variance of held-out data" in capsys.readouterr().out
+    )
+    text = Page((tmp_path / "m" / "report.html").read_text(encoding="utf-8")).text
+    assert "touch_$x_: it has an effect after 1 time step at the earliest" in text
+
+
+def test_a_gain_has_its_band_and_a_frequency_its_unit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, y = recorded(7, 300)
+    table = np.column_stack([np.arange(300.0), x[:, 0], y[:, 0]])
+    np.savetxt("r.csv", table, delimiter=",", header="t [ms],u,y", comments="")
+    recording = fitting.read("r.csv", ["u"], ["y"], time="t", trial=None)
+    found = fitting.fitted(
+        recording,
+        "r.csv",
+        lags=LAGS,
+        delay=(0,),
+        kernel="tc",
+        test_fraction=0.2,
+        tell=print,
+    )
+    assert found.frequency_unit == "cycles per ms"
+    gain = found.fit.impulse_response.sum()
+    half = 1.96 * np.sqrt(found.fit.covariance[0, :, 0, :, 0].sum())
+    text = Page(report.page(found, {})).text
+    assert f"{gain:.4g}" in text and f"{gain - half:.4g} to {gain + half:.4g}" in text
+
+
+def test_a_response_that_may_be_longer_than_was_tried_is_told(tmp_path):
+    rng = np.random.default_rng(8)
+    u = rng.normal(size=300)
+    y = np.convolve(u, np.ones(100))[:300] + 0.1 * rng.normal(size=300)
+    np.savez(tmp_path / "r.npz", u=u, y=y)
+    recording = fitting.read(str(tmp_path / "r.npz"), ["u"], ["y"], time=None, trial=None)
+    told = []
+    found = fitting.fitted(
+        recording, "r.npz", lags=None, delay=(0,), kernel="tc", test_fraction=0.3, tell=told.append
+    )
+    most = len(found.fit.impulse_response)
+    assert most == max(each.seq_len for each in found.fit.lags)
+    assert f"try more, as --lags {2 * most}" in found.remarks[-1]
+    tried = ", ".join(str(each.seq_len) for each in found.fit.lags)
+    assert told == [f"fitting 210 rows by evidence: kernel tc; number of lags {tried}"]

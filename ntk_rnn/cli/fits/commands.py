@@ -39,6 +39,8 @@ class Fit:
         int | None, tyro.conf.arg(metavar="INT", help_behavior_hint="(default: by evidence)")
     ] = None
     """How many time steps of inputs explain an output."""
+    delay: Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT [INT ...]")] = (0,)
+    """Rows until an input can have an effect: one number, or one each."""
     kernel: Kernel = "auto"
     """What is assumed of a response; auto takes the one of highest evidence."""
     test_fraction: float = 0.2
@@ -65,8 +67,8 @@ class Fit:
             with results.replacing(folder.parent, folder.name) as new:
                 with status(f"fitting {len(recording.x)} rows"):
                     found = fitting.fitted(
-                        recording, self.file, lags=self.lags, kernel=self.kernel,
-                        test_fraction=self.test_fraction,
+                        recording, self.file, lags=self.lags, delay=self.delay,
+                        kernel=self.kernel, test_fraction=self.test_fraction, tell=_terminal.note,
                     )  # fmt: skip
                 with status("drawing"):
                     writing.write(new, found, asdict(self))

@@ -25,7 +25,9 @@ def gains(found: Fitted) -> Float[np.ndarray, " n_y"]:
     for p in range(out_dim):
         output = fit.triangle.output(p)
         logs = np.log([values[p] for values in fit.hyperparameters.values()])
-        prior = np.stack([covariance(fit.kernel, seq_len, logs[:, q])[0] for q in range(in_dim)])
+        prior = np.zeros((in_dim, seq_len, seq_len))
+        for q, delay in enumerate(found.delays):
+            prior[q, delay:, delay:], _ = covariance(fit.kernel, seq_len - delay, logs[:, q])
         value = log_evidence(output, prior, fit.noise[p] ** 2).value
         constant = log_evidence(output, np.zeros_like(prior), output.power).value
         result[p] = value - constant

@@ -72,10 +72,14 @@ def predict(
     unknown = int(np.count_nonzero(np.isnan(mean[:, 0])))
     told = f"predictions of {len(mean)} rows: {out}"
     if unknown:
+        pieces = len(recording.pieces)
+        where = f" of each of {pieces} pieces" if pieces > 1 else ""
         told += (
-            f" ({unknown} are empty: the first {len(fit.impulse_response) - 1} of each of "
-            f"{len(recording.pieces)} pieces, whose inputs are not all known)"
+            f" ({unknown} are empty: the first {len(fit.impulse_response) - 1}{where}, for which "
+            "inputs are not all known)"
         )
+    if trial is None:
+        told += "\nall rows were taken as one recording; if they are of trials, name --trial"
     return told
 
 

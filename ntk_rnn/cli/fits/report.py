@@ -8,7 +8,7 @@ import numpy as np
 
 from ntk_rnn.cli.fits.diagnostics import explained, verdicts
 from ntk_rnn.cli.fits.figures import MOST_INPUTS, MOST_OUTPUTS, shown_inputs
-from ntk_rnn.cli.fits.fitting import Fitted
+from ntk_rnn.cli.fits.fitting import BAND, Fitted
 from ntk_rnn.data.channels import Channel
 from ntk_rnn.reproduction import html_page
 from ntk_rnn.reproduction.marked_up import items, plain, table
@@ -35,8 +35,8 @@ _CAPTIONS = {
     "kernels": "What is assumed of a response before the data are seen is called a kernel. The "
     "evidence is the probability of the data under it: a difference of 3 in its logarithm makes "
     "one kernel 20 times as probable as another one.",
-    "memory": "How much of the explained variance is left if a model knows only inputs younger "
-    "than some age. Dotted lines: the age at which 95 % are reached.",
+    "memory": "How much of the explained variance is left if a model knows only the inputs up "
+    "to some time ago. Dotted lines: the time at which 95 % are reached.",
 }
 
 
@@ -88,16 +88,17 @@ def _parts(found: Fitted, title: str) -> Iterator[str]:
             f"Shown are the inputs that move the outputs most ({names}), and the first "
             f"{MOST_OUTPUTS} outputs at most; response.csv has all."
         )
-    yield table(["output", "input", "lasting change", "unit"], _gains(found))
+    yield table(["output", "input", "steady-state gain", "95 % band", "unit"], _gains(found))
     yield (
-        "The lasting change is where an output goes if an input rises by one unit and stays: the "
-        "sum over all lags, with its standard deviation."
+        "The steady-state gain is by how much an output changes in the end if an input rises by "
+        "one unit and stays there: the sum of the impulse response over all lags."
     )
     yield "## Frequency response"
     yield _figure("frequency_response")
     yield "## Memory"
-    yield _figure("memory")
-    yield items(_memories(found) or ["No memory is told, since inputs explain no output."])
+    if memories := _memories(found):
+        yield _figure("memory")
+    yield items(memories or ["No memory is told, since inputs explain no output."])
     yield "## Kernels"
     if found.fit.kernels[1:]:
         yield _figure("kernels")
@@ -138,10 +139,11 @@ def _figure(name: str) -> str:
 
 def _gains(found: Fitted) -> list[list[str]]:
     steps = found.fit.step_response()
+    gain, half = steps.response[-1], BAND * steps.standard_deviation[-1]
     return [
         [
-            plain(y.name), plain(x.name),
-            f"{steps.response[-1, p, q]:.4g} ± {steps.standard_deviation[-1, p, q]:.2g}",
+            plain(y.name), plain(x.name), f"{gain[p, q]:.4g}",
+            f"{gain[p, q] - half[p, q]:.4g} to {gain[p, q] + half[p, q]:.4g}",
             plain(f"{y.unit or 'units'} per {x.unit or 'unit'}"),
         ]
         for p, y in enumerate(found.train.outputs)
@@ -180,16 +182,21 @@ def _settings(found: Fitted, seq_len: int) -> Iterator[str]:
         f"{seq_len} lags: an output is explained by the inputs of its own row and of "
         f"{seq_len - 1} before, so the first {seq_len - 1} outputs of each piece are left out"
     )
+    for channel, delay in zip(train.inputs, found.delays, strict=True):
+        if delay:
+            yield f"{channel.name}: it has an effect after {found.span(delay)} at the earliest"
     tried = ", ".join(f"{each.seq_len} lags: {each.evidence:.1f}" for each in found.fit.lags)
     if tried:
         yield f"the number of lags is by log evidence on the rows that all can use ({tried})"
+    coefficients = seq_len * train.x.shape[1] - sum(found.delays)
     for channel, degrees in zip(train.outputs, found.fit.degrees_of_freedom, strict=True):
         yield (
-            f"{channel.name}: the data determine {degrees:.1f} of "
-            f"{seq_len * train.x.shape[1]} numbers of the response; the kernel does the rest"
+            f"{channel.name}: {degrees:.1f} effective degrees of freedom of {coefficients} "
+            "coefficients of the impulse response: so many the data determine, and the kernel the "
+            "rest"
         )
     for channel, offset in zip(train.outputs, found.fit.offset, strict=True):
-        yield f"{channel.name} while all inputs are 0: {_quantity(offset, channel)}"
+        yield f"{channel.name}: offset {_quantity(offset, channel)}, its value at inputs of 0"
 
 
 def _pieces(recording) -> str:
