@@ -2,9 +2,9 @@
 
 With the kernel ``"flat"`` the evidence is that of Bayesian ridge regression, which scikit-learn
 maximizes too, by the singular values of all lagged inputs. Ridge regression with a given penalty,
-one solve with no tuning at all, is the floor. Of few samples the singular values are found at once,
-and scikit-learn is faster; ``fit`` then spends its time on steps of a search that serves all kernels
-and on the uncertainty of what it tunes, which BayesianRidge leaves out.
+one solve with no tuning at all, is the floor. Of few samples the singular values are found at
+once, and scikit-learn is faster; ``fit`` then spends its time on steps of a search that serves all
+kernels and on the uncertainty of what it tunes, which BayesianRidge leaves out.
 """
 
 from __future__ import annotations

@@ -117,9 +117,10 @@ def posterior_covariance(
 ) -> Float[np.ndarray, "P P"]:
     """Covariance of the response given the data, ``K - K R^T M^-1 R K``, by input and lag."""
     rows, in_dim, seq_len = whitened.shape
-    known = np.matmul(whitened.transpose(1, 0, 2), covariances)
-    known = known.transpose(1, 0, 2).reshape(rows, in_dim * seq_len)
-    result = -(known.T @ known)
+    known = np.empty((rows, in_dim * seq_len), order="F")
+    for block, prior in enumerate(covariances):
+        known[:, block * seq_len : (block + 1) * seq_len] = _gemm(1.0, whitened[:, block], prior)
+    result = _gemm(-1.0, known, known, trans_a=True)
     for block, prior in enumerate(covariances):
         inside = slice(block * seq_len, (block + 1) * seq_len)
         result[inside, inside] += prior

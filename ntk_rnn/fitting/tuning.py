@@ -60,7 +60,10 @@ def fit(
     output, as hyper-parameters must be few beside the samples (``shared`` decides otherwise).
 
     Standard deviations contain the uncertainty that the noise leaves, and that of the
-    hyper-parameters (Laplace's method).
+    hyper-parameters: by Laplace's method where data determine them. Where a response raises the log
+    evidence by less than 50, so that noise may hide it, its mean and standard deviation are those
+    of a mixture over all scales and memories that the data allow. The ``hyperparameters`` of a fit
+    are the most probable ones in any case.
 
     Args:
       data: ``(x, y)`` or ``(x, y, weights)``, with sequences ``x (N, T0, n_x)``, ``y (N, T0, n_y)``
