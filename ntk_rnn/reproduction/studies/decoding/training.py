@@ -161,6 +161,9 @@ def decode(
             learning_rate=config.learning_rate, record_at=records,
         )  # fmt: skip
         check_converged(config.learning_rate, path.diverged_at, f" of the {name}")
+        # Where Ctrl-C interrupts it, ``train`` returns the path so far, which is no finished unit.
+        if path.step[-1] < steps:
+            raise KeyboardInterrupt
         responses = _responses(config, path.impulse_response)
         return {name: test.score(responses), f"{name}_errors": test.errors(responses[-1])}
 
