@@ -28,13 +28,13 @@ _PAIRS = [
 @pytest.mark.parametrize(("comparison", "contender"), _PAIRS)
 def test_contender(benchmark, comparison, contender):
     if contender.needs > machine.available_bytes():
-        # A size that would swap times the disk, or ends the whole run.
-        pytest.skip(f"estimated {contender.needs / 1e9:.3g} GB")
+        # Reason: a size that would swap times the disk, or ends the whole run.
+        pytest.skip(f"takes about {contender.needs / 1e9:.3g} GB, which are not free")
     try:
         work = contender.make()
     except (ImportError, Missing) as missing:
-        # Peers are optional: ours can be timed without them.
-        pytest.skip(f"not installed: {missing}")
+        # Reason: peers are optional, and ours can be timed without them.
+        pytest.skip(f"an optional peer is not installed: {missing}")
     output, _ = timing.once(work.call)
     if contender.role == "peer":
         ours = comparison.contenders[0].make()

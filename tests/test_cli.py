@@ -128,8 +128,8 @@ def test_help_fits_80_columns(capsys, monkeypatch, command, words):
     assert max(map(len, text.splitlines())) <= 80 and len(text.splitlines()) <= 45
 
 
-# Completion happens in the shell itself, which some systems do not have.
-@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
+# Reason: completion happens in the shell itself, which some systems do not have.
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash on this system")
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [

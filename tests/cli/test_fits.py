@@ -342,8 +342,8 @@ def test_interrupted_nothing_is_left(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
 
 
-# A browser is a program of the system, which not every machine that runs the tests has.
-@pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="there is no Chromium")
+# Reason: a browser is a program of the system, which not every machine that runs the tests has.
+@pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="no Chromium on this system")
 def test_a_browser_shows_the_report_without_complaint(fitted, tmp_path):
     browser = next(name for name in BROWSERS if shutil.which(name))
     done = subprocess.run(

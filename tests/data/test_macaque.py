@@ -152,8 +152,8 @@ def test_a_download_that_is_refused_is_not_kept(server, tmp_path, monkeypatch):
 def test_the_recording():
     path = os.environ.get("NTK_RNN_DATA")
     if not path or not Path(path).exists():
-        # The recording is not in the repository, and tests do not download.
-        pytest.skip("NTK_RNN_DATA does not say where s1_data.mat is")
+        # Reason: the recording is not in the repository, and tests do not download.
+        pytest.skip("tests do not download s1_data.mat, and NTK_RNN_DATA does not say where it is")
     found = nr.data.s1()
     assert found.spikes.shape == (35129, 52)
     assert found.velocity.shape == found.position.shape == (35129, 2)

@@ -330,8 +330,8 @@ def test_errors_name_field_value_and_remedy(fields, complaint):
 def test_the_recording_decodes_as_well_as_is_known():
     """By a Wiener filter, about as 0.72 and 0.72 of the full recording."""
     if not os.environ.get("NTK_RNN_DATA"):
-        # The recording is not in the repository, and tests do not download.
-        pytest.skip("NTK_RNN_DATA does not say where s1_data.mat is")
+        # Reason: the recording is not in the repository, and tests do not download.
+        pytest.skip("tests do not download s1_data.mat, and NTK_RNN_DATA does not say where it is")
     config = DecodingConfig(seq_len=5)
     train, test = data.split(config, data.load(config.data), "full")
     assert len(train.x) + len(test.x) > 30_000
