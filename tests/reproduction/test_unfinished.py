@@ -14,6 +14,8 @@ from ntk_rnn.reproduction.registry import find
 from ntk_rnn.reproduction.results import read
 from ntk_rnn.reproduction.unfinished import FOLDER, Unfinished
 
+ARGUMENTS = ["reproduce", "table1", "--smoke", "--seeds", "1", "--out"]
+
 # Of three neurons, as long as a smoke run needs.
 RECORDING = """
 import numpy as np
@@ -56,10 +58,9 @@ def test_a_study_goes_on_where_it_was_interrupted(tmp_path, monkeypatch, capsys)
     names = {}
     exec(RECORDING, names)
     monkeypatch.setattr(nr.data, "s1", names["recorded"])
-    arguments = ["reproduce", "table1", "--smoke", "--seeds", "1", "--out"]
     out = tmp_path / "out"
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, "2", *arguments, str(out)],
+        [sys.executable, "-c", INTERRUPTED, "2", *ARGUMENTS, str(out)],
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 130, done.stderr
@@ -69,19 +70,35 @@ def test_a_study_goes_on_where_it_was_interrupted(tmp_path, monkeypatch, capsys)
 
     trained, train = [], nr.train
     monkeypatch.setattr(nr, "train", lambda *args, **how: trained.append(1) or train(*args, **how))
-    assert cli.main([*arguments, str(out)]) == 0
+    assert cli.main([*ARGUMENTS, str(out)]) == 0
     assert len(trained) == 5
     assert "2 units of work that were finished before are taken up" in capsys.readouterr().err
     assert sorted(path.name for path in out.iterdir()) == ["report.html", "report.md", "table1"]
 
     trained.clear()
-    assert cli.main([*arguments, str(tmp_path / "undisturbed")]) == 0
+    assert cli.main([*ARGUMENTS, str(tmp_path / "undisturbed")]) == 0
     assert len(trained) == 6 and "taken up" not in capsys.readouterr().err
     expected = read(tmp_path / "undisturbed" / "table1")[1]
     found = read(out / "table1")[1]
     assert found.keys() == expected.keys()
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, rtol=1e-5, err_msg=name)
+
+
+def test_a_training_that_is_interrupted_is_not_kept(tmp_path, monkeypatch):
+    """Its path ends early, as that of half of the steps does."""
+    names = {}
+    exec(RECORDING, names)
+    monkeypatch.setattr(nr.data, "s1", names["recorded"])
+    train = nr.train
+
+    def half(*args, steps, record_at, **how):
+        return train(*args, steps=steps // 2, record_at=[0, steps // 2], **how)
+
+    monkeypatch.setattr(nr, "train", half)
+    assert cli.main([*ARGUMENTS, str(tmp_path / "out")]) == 130
+    kept = [path.name for path in (tmp_path / "out" / FOLDER).glob("*/*")]
+    assert kept == ["full_closed.npz"]
 
 
 def finish(unfinished, work, value):
