@@ -17,6 +17,7 @@ from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
 from ntk_rnn.compression.batches import host_array, host_rows, raw_batches
 from ntk_rnn.compression.blocks import Block, factor_of, rows_at_once
+from ntk_rnn.compression.gram import rows_for_gram, triangle_by_gram
 from ntk_rnn.compression.triangle import CompressedData, centred
 
 
@@ -33,7 +34,8 @@ def compress_recording(
     The model is ``y_t = sum_{j < T} L_j x_{t-j}`` (eq. 5), which needs ``T`` rows of inputs: the
     first ``T - 1`` targets of each continuous piece are left out, and all others are used once.
     Rows are gone through once and some at a time, so their overlapping windows are never in memory
-    together.
+    together. Many rows are compressed through their Gram matrix, which overlapping windows make
+    cheap, where that leaves nine digits; where it does not, they are factorized.
 
     Args:
       x: inputs, one row a time step, shape ``(rows, n_x)``, or ``(rows,)`` for one input, all
@@ -131,19 +133,41 @@ def recording_blocks(
         x = np.concatenate([before, x])
         before = x[len(y) :].copy()
         explained = rows_since_start(pieces, first, first + len(y)) >= seq_len - 1
-        kept = np.flatnonzero(explained & (weights > 0))
+        weights = np.where(explained, weights, 0)
         _checks.finite(
-            f"y{where}", y[kept], "remove or impute them, or give their rows a weight of 0"
-        )
-        size = rows_at_once(*sizes)
-        for start in range(0, max(len(kept), 1), size):
-            some = kept[start : start + size]
-            rows = _rows(x, y, some, seq_len, offset)
-            rows *= np.sqrt(weights[some])[:, None]
-            yield Block(rows, sizes, float(np.sum(weights[some])), dtype)
+            f"y{where}", y[weights > 0],
+            "remove or impute them, or give their rows a weight of 0",
+        )  # fmt: skip
+        size = rows_for_gram(seq_len * x.shape[1] + y.shape[1], x.shape[1] + y.shape[1])
+        for start in range(0, len(y), size):
+            end = min(start + size, len(y))
+            part = x[start : end + seq_len - 1], y[start:end], weights[start:end]
+            for rows, weight in _reduced(*part, seq_len, offset):
+                yield Block(rows, sizes, weight, dtype)
         first += len(y)
     if sizes is not None:
         piece_rows(pieces, first)
+
+
+def _reduced(
+    x: Float[np.ndarray, "before_and_rows n_x"],
+    y: Float[np.ndarray, "rows n_y"],
+    weights: Float[np.ndarray, " rows"],
+    seq_len: int,
+    offset: bool,
+) -> Iterator[tuple[Float[np.ndarray, "R columns"], float]]:
+    """Rows with the least-squares problem of all that are given, some at a time, and weights."""
+    triangle = triangle_by_gram(x, y, weights, seq_len, offset)
+    if triangle is not None:
+        yield triangle, float(np.sum(weights))
+        return
+    kept = np.flatnonzero(weights)
+    size = rows_at_once(seq_len, x.shape[1], y.shape[1])
+    for start in range(0, max(len(kept), 1), size):
+        some = kept[start : start + size]
+        rows = _rows(x, y, some, seq_len, offset)
+        rows *= np.sqrt(weights[some])[:, None]
+        yield rows, float(np.sum(weights[some]))
 
 
 def _rows(

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from ntk_rnn import _checks
 from ntk_rnn.compression.batches import host_array
 from ntk_rnn.compression.blocks import factor_of
-from ntk_rnn.compression.recordings import recording_blocks
+from ntk_rnn.compression.recordings import recording_blocks, rows_since_start
 from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.data.recordings import Recording
 from ntk_rnn.fitting.evidence import Output
@@ -131,7 +131,13 @@ def triangle_of(data: Samples | CompressedData, seq_len: int, offset: bool) -> T
     if isinstance(data, CompressedData):
         return _triangle_of_compressed(data).narrowed(seq_len)
     padded = data.padded(seq_len)
-    chunks = [("", (padded.x, padded.y, padded.weights))]
+    explained = rows_since_start(padded.pieces, 0, len(padded.x)) >= seq_len - 1
+    used = explained & (padded.weights > 0)
+    x_shift, y_shift = np.zeros(padded.x.shape[1]), np.zeros(padded.y.shape[1])
+    if offset and used.any():
+        # Far from 0, the columns of lagged inputs are alike to rounding.
+        x_shift, y_shift = padded.x.mean(axis=0), padded.y[used].mean(axis=0)
+    chunks = [("", (padded.x - x_shift, padded.y - y_shift, padded.weights))]
     factor = factor_of(recording_blocks(chunks, seq_len, padded.pieces, offset=offset))
     if factor is None or factor.weight <= 1 + offset:
         raise ValueError(
@@ -142,7 +148,8 @@ def triangle_of(data: Samples | CompressedData, seq_len: int, offset: bool) -> T
     rows, targets = np.split(factor.rows, [first + columns], axis=1)
     x_mean, y_mean = np.zeros(columns), np.zeros(targets.shape[1])
     if offset:
-        x_mean, y_mean = rows[0, 1:] / rows[0, 0], targets[0] / rows[0, 0]
+        x_mean = rows[0, 1:] / rows[0, 0] + np.tile(x_shift, seq_len)
+        y_mean = targets[0] / rows[0, 0] + y_shift
     end = first + columns
     # What rounding leaves of an input that never changes would be explained by the output.
     squares = np.sum(rows[first:end, first:] ** 2, axis=0)

@@ -5,8 +5,12 @@ import itertools
 import jax
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 import ntk_rnn as nr
+from ntk_rnn.compression import gram
+from ntk_rnn.compression.blocks import factor_of
+from ntk_rnn.compression.recordings import recording_blocks
 
 T, PIECES, ROWS = 6, [0, 40, 43, 70], 100
 
@@ -83,6 +87,59 @@ def test_many_rows_are_windows_some_at_a_time(monkeypatch):
     exact = np.zeros((50, 1, 2))
     exact[0, 0, 0] = exact[3, 0, 1] = 1
     np.testing.assert_allclose(data.loss(exact), 0, atol=1e-6)
+
+
+# Long enough for the Gram matrix: 8000 rows with 200 columns.
+LONG, LAGS = 8000, 100
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.95])
+@pytest.mark.parametrize("weights_of", ["ones", "pieces", "gaps", "levels"])
+def test_a_long_recording_is_its_rows(monkeypatch, memory, weights_of):
+    """The Gram matrix by its diagonals against factorized rows, also as two chunks."""
+    rng = np.random.default_rng(3)
+    x = lfilter([1.0], [1.0, -memory], rng.normal(size=(LONG, 2)), axis=0)
+    y = x + rng.normal(size=(LONG, 2)) + 5
+    weights = np.ones(LONG)
+    pieces = [0, 150, 200, 4100] if weights_of == "pieces" else [0]
+    if weights_of == "gaps":
+        weights[rng.integers(LONG, size=60)] = 0
+        y[weights == 0] = np.nan
+    elif weights_of == "levels":
+        weights = np.repeat(rng.random(20) * 3, LONG // 20)
+    by_rows = triangle(monkeypatch, 2**60, x, y, weights, pieces)
+    for bounds in ([0, LONG], [0, 3900, LONG]):
+        fast = triangle(monkeypatch, 0, x, y, weights, pieces, bounds)
+        # Both have the condition number of the lagged inputs, of which there are 200.
+        norms = np.linalg.norm(by_rows, axis=0)
+        np.testing.assert_allclose(fast / norms, by_rows / norms, rtol=0, atol=1e-12)
+
+
+def triangle(monkeypatch, worth, x, y, weights, pieces, bounds=(0, LONG)):
+    """The triangle, with a positive diagonal, which is unique."""
+    monkeypatch.setattr(gram, "_WORTH", worth)
+    chunks = [("", (x[i:j], y[i:j], weights[i:j])) for i, j in itertools.pairwise(bounds)]
+    factor = factor_of(recording_blocks(chunks, LAGS, np.array(pieces), offset=True))
+    rows = np.asarray(factor.rows)
+    return rows * np.sign(np.diag(rows))[:, None]
+
+
+@pytest.mark.parametrize("what", ["equal", "exact", "late", "masked"])
+def test_rows_are_factorized_where_a_gram_matrix_loses_digits(what):
+    """Inputs that are nearly equal, outputs without noise, and a burst that most lags miss."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(LONG, 2))
+    y, weights = x[:, :1] + rng.normal(size=(LONG, 1)), np.ones(LONG)
+    assert gram.triangle_by_gram(x, y[LAGS - 1 :], weights[LAGS - 1 :], LAGS, False) is not None
+    if what == "equal":
+        x[:, 1] = x[:, 0] + 1e-5 * x[:, 1]
+    elif what == "exact":
+        y = x[:, :1]
+    elif what == "late":
+        x[-5] = 1e5
+    else:  # no row has it
+        x[4000], weights[4000 : 4000 + LAGS] = 1e6, 0
+    assert gram.triangle_by_gram(x, y[LAGS - 1 :], weights[LAGS - 1 :], LAGS, False) is None
 
 
 @pytest.mark.usefixtures("unannotated")
