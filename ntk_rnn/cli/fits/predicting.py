@@ -104,7 +104,8 @@ def _check_steps(recording: nr.data.Recording, fit: nr.ImpulseFit, file: str) ->
     found = f"{recording.interval:.6g} {recording.time_unit}".strip()
     raise ValueError(
         f"time must go on in the steps of the fit, {steps}, got {found} in {file}; resample the "
-        "file to these steps, or leave --time out if they are the same in other units"
+        "file to these steps, or leave --time out if they are the same in other units, or if the "
+        "fit was made without --time"
     )
 
 
