@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray, Scalar
 from ntk_rnn.kernels.layout import refuse_too_large
 from ntk_rnn.sequences import lagged
+
+# A kernel of more bytes than a cache holds is computed by some sequences at a time, of about so
+# many rows together.
+_CACHE, _ROWS = 2**25, 64
 
 
 def lag_weights(seq_len: int, nu_w: Scalar, nu_f: Scalar, nu_c: Scalar) -> Float[Array, " T"]:
@@ -145,7 +151,10 @@ def analytic_ntk(
     _checks.same_devices(x1=x1, rho=rho)
     lengths = x1.shape[1], x2.shape[1]
     weights = jnp.asarray(_checks.weight_per_lag("rho", rho), x1.dtype)[: min(lengths)]
-    refuse_too_large((len(x1), len(x2), *lengths), x1.dtype)
+    shape = len(x1), len(x2), *lengths
+    refuse_too_large(shape, x1.dtype)
+    if math.prod(shape) * x1.dtype.itemsize > _CACHE and _on_one_cpu(x1, x2):
+        return _by_sequences(x1, x2, weights)
     return weighted_products(x1, x2, weights)
 
 
@@ -155,15 +164,43 @@ def weighted_products(x1: Array, x2: Array, weights: Array) -> Float[Array, "N1 
 
     It is one matrix product, which takes half the time of a contraction of four axes.
     """
-    (num1, seq_len1, _), (num2, seq_len2, _), lags = x1.shape, x2.shape, len(weights)
+    left, right = _factors(x1, x2, weights)
+    return _products(left, right, len(x2))
+
+
+@jax.jit
+def _by_sequences(x1: Array, x2: Array, weights: Array) -> Float[Array, "N1 N2 T T2"]:
+    """The same for some sequences of ``x1`` at a time, whose products are in a cache.
+
+    There their axes are put in order, so that memory is written once and holds one kernel.
+    """
+    left, right = _factors(x1, x2, weights)
+    return lax.map(
+        lambda rows: _products(rows[None], right, len(x2))[0], left,
+        batch_size=max(1, _ROWS // x1.shape[1]),
+    )  # fmt: skip
+
+
+def _factors(x1: Array, x2: Array, weights: Array) -> tuple[Array, Array]:
+    """Weighted lagged inputs ``(N1, T, lags n_x)``, and lagged inputs ``(lags n_x, N2 T2)``."""
+    lags = len(weights)
     left = lagged(x1, lags) * weights.reshape(1, 1, -1, 1)
-    right = lagged(x2, lags)
-    kernel = jnp.matmul(  # (eq. 20)
-        left.reshape(num1 * seq_len1, -1),
-        right.reshape(num2 * seq_len2, -1).T,
-        precision="highest",
-    )
-    return kernel.reshape(num1, seq_len1, num2, seq_len2).transpose(0, 2, 1, 3)
+    right = lagged(x2, lags).reshape(len(x2) * x2.shape[1], -1).T
+    return left.reshape(*x1.shape[:2], -1), right
+
+
+def _products(left: Array, right: Array, num2: int) -> Float[Array, "N1 N2 T T2"]:
+    num1, seq_len1, columns = left.shape
+    kernel = jnp.matmul(left.reshape(-1, columns), right, precision="highest")  # (eq. 20)
+    return kernel.reshape(num1, seq_len1, num2, -1).transpose(0, 2, 1, 3)
+
+
+def _on_one_cpu(*arrays: Array) -> bool:
+    """Whether a loop over sequences is within one CPU, and known to be so before compiling."""
+    if _checks.is_traced(arrays):
+        return False
+    devices = {device for array in arrays for device in array.devices()}
+    return {device.platform for device in devices} == {"cpu"} and len(devices) == 1
 
 
 def variances(nu_w: Any, nu_f: Any, nu_c: Any) -> tuple[Array, Array, Array]:

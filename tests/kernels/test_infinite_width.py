@@ -82,6 +82,18 @@ def test_kernel_is_its_definition(dtype, tol, in_dim):
         assert np.linalg.norm(kernel - expected) <= tol * np.linalg.norm(expected)
 
 
+def test_a_kernel_beyond_a_cache_is_that_of_its_sequences(dtype, tol):
+    """40 MB and more, by some sequences at a time, of which the last are fewer, in two lengths."""
+    x1 = jax.random.normal(jax.random.key(0), (101, 20, 2), dtype)
+    x2 = jax.random.normal(jax.random.key(1), (130, 40, 2), dtype)
+    rho = nr.lag_weights(30, 0.3, 1.0, 1.0)
+    kernel = nr.analytic_ntk(x1, x2, rho)
+    few = np.array([0, 1, 57, 99, 100])  # together they are 2 MB
+    parts = nr.analytic_ntk(x1[few], x2, rho)
+    assert kernel.dtype == dtype
+    np.testing.assert_allclose(kernel[few], parts, rtol=tol, atol=tol * np.abs(parts).max())
+
+
 def test_kernel_is_symmetric_and_positive_semi_definite(dtype, tol):
     x = jax.random.normal(jax.random.key(0), (4, 6, 2), dtype)
     kernel = np.asarray(nr.analytic_ntk(x, None, nr.lag_weights(6, 0.3, 1.0, 1.0)))
