@@ -42,15 +42,17 @@ class Benchmarks:
     names: Annotated[
         tuple[str, ...],
         tyro.conf.Positional,
-        tyro.conf.arg(metavar="[CASES ...]", help_behavior_hint="(default: all)"),
-    ] = ()
-    """Cases to run: exact_ntk, analytic_kernel, training_step, predictor, scaling, startup."""
+        tyro.conf.arg(
+            metavar="[CASES ...]", help=f"Cases to run: {', '.join(cases.CASES)}.",
+            help_behavior_hint="(default: all)",
+        ),
+    ] = ()  # fmt: skip
     quick: Annotated[bool, *_FLAG] = False
     """Fewer sizes, within 2 minutes on 2 cores."""
     check: Annotated[bool, *_FLAG] = False
     """Compare ratios with those of baseline.json, allowing a factor of 2."""
     record: Annotated[bool, *_FLAG] = False
-    """Write RESULTS.md and baseline.json beside this code; for the full sweep."""
+    """Write RESULTS.md, ratios.png and baseline.json beside this code; for the full sweep."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results/benchmarks")
     """Folder of the tables and plots."""
     device: Annotated[str, tyro.conf.arg(metavar="{auto,cpu,gpu,tpu}")] = "auto"
@@ -64,7 +66,7 @@ class Benchmarks:
         if self.record and (self.quick or set(names) != set(cases.CASES)):
             raise UserError("--record is for the full sweep; leave out --quick and CASES")
         _choose(self.device)
-        from benchmarks import baseline, fits, machine, plots, report
+        from benchmarks import baseline, fits, machine, plots, report, summary
 
         description = machine.describe()
         saved = baseline.read(description["device"]["platform"]) if self.check else {}
@@ -77,6 +79,7 @@ class Benchmarks:
         if self.record and not interrupted:
             text = report.markdown(rows, exponents, description, date)
             baseline.PATH.with_name("RESULTS.md").write_text(text, encoding="utf-8")
+            summary.draw(summary.tasks(summary.lines(rows)), baseline.PATH.with_name("ratios.png"))
             baseline.write(rows, description)
         _print(rows, self.out)
         if interrupted:

@@ -77,7 +77,8 @@ def _row(comparison: Comparison, contender: Contender, **more: Any) -> Row:
     return Row(
         comparison.case, comparison.variant, comparison.label, dict(comparison.sizes),
         contender.name, contender.role, at_least=contender.at_least,
-        tolerance=None if contender.role == "floor" else comparison.tolerance, **more,
+        tolerance=None if contender.role == "floor" else comparison.tolerance,
+        behind=comparison.behind, **more,
     )  # fmt: skip
 
 

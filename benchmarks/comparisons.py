@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-Role = Literal["ours", "peer", "floor"]
+Role = Literal["ours", "own", "peer", "floor"]
 Status = Literal[
     "timed", "not installed", "too large", "failed", "differs", "left out", "not compared"
 ]
@@ -41,8 +41,9 @@ class Contender:
     Attributes:
       name: what tables call it.
       make: makes it ready; raises ``ImportError`` or ``Missing`` where it is not installed.
-      role: ``"ours"``, ``"peer"``, or ``"floor"``: the time of something that all must do, whose
-        result is not compared.
+      role: ``"ours"``; ``"own"``, another way that this library has; ``"peer"``, what a user would
+        otherwise run; or ``"floor"``: the time of something that all must do, whose result is not
+        compared.
       needs: bytes that it takes, estimated; it is left out where they are not free.
       at_least: what its time divided by ours is meant to be at least, if anything is.
       quick: whether ``--quick`` has it.
@@ -73,6 +74,7 @@ class Comparison:
       working_set: bytes among which they are, which decides whether a cache holds them.
       quick: whether ``--quick`` has it.
       memory: whether the full sweep measures memory.
+      behind: why another may be faster, where one may.
     """
 
     case: str
@@ -86,6 +88,7 @@ class Comparison:
     working_set: float = 0
     quick: bool = False
     memory: bool = False
+    behind: str = ""
 
     @property
     def label(self) -> str:
@@ -122,6 +125,7 @@ class Row:
       xla_flops: operations as XLA counts them, loops once.
       xla_bytes: bytes as XLA counts them, loops once.
       floor_share: seconds that ``flops`` and ``moved`` must take here, divided by ``seconds``.
+      behind: why another may be faster, where one may.
     """
 
     case: str
@@ -147,6 +151,7 @@ class Row:
     xla_flops: float | None = None
     xla_bytes: float | None = None
     floor_share: float | None = None
+    behind: str = ""
 
     @property
     def key(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import summary
 from benchmarks.cases import CASES
 from benchmarks.comparisons import Row
 from benchmarks.fits import Fit
@@ -34,25 +35,32 @@ its own overhead it says little.
 def markdown(
     rows: Sequence[Row], fits: Sequence[Fit], description: dict[str, Any], date: str
 ) -> str:
-    """The tables, below what they were measured on."""
+    """A line for each task and a picture, and folded below it all that was measured."""
     device = description["device"]
     versions = ", ".join(f"{k} {v or 'not installed'}" for k, v in description["versions"].items())
     rates = "; ".join(f"{name} {value:.3g}" for name, value in description["rates"].items())
     parts = [
         "# Benchmarks",
-        f"{date}. {device['count']} x {device['platform']} ({device['kind']}), "
-        f"{description['machine']}. {versions}. Measured: {rates}.",
+        f"{device['count']} x {device['platform']} ({device['kind']}), "
+        f"{description['machine']}, {date}. How much longer others take for the same result, which "
+        "is checked before a time counts; all in float32.",
+        *_in_short(rows),
+        "## Details",
+        f"{versions}. Measured: {rates}.",
         _READING.strip(),
-        # Which are about CPUs, where what others do is slower than memory.
-        *(_promises(rows) if device["platform"] == "cpu" else []),
     ]
-    for (case, label), group in itertools.groupby(rows, lambda row: (row.case, row.label)):
-        if case == "scaling" and "devices" not in label:
-            continue  # below, as exponents
-        title = f"{CASES.get(case, case)}: {label}" if label else CASES.get(case, case)
-        parts += [f"## {title[0].upper()}{title[1:]}", _table(_COLUMNS, map(_cells, group))]
-    if fits:
-        parts += ["## Exponents", _exponents(fits)]
+    # Which are about CPUs, where what others do is slower than memory.
+    if device["platform"] == "cpu":
+        parts += _promises(rows)
+    for case, of_case in itertools.groupby(rows, lambda row: row.case):
+        parts += [f"<details><summary>{_capital(CASES.get(case, case))}</summary>"]
+        for label, group in itertools.groupby(of_case, lambda row: row.label):
+            if case == "scaling" and "devices" not in label:
+                continue  # as exponents
+            parts += [*([f"**{label}**"] if label else []), _table(_COLUMNS, map(_cells, group))]
+        if case == "scaling" and fits:
+            parts += [_exponents(fits)]
+        parts += ["</details>"]
     return "\n\n".join(parts) + "\n"
 
 
@@ -95,6 +103,35 @@ def time_text(seconds: float | None) -> str:
     return f"{seconds / 1e-6:.3g} us"
 
 
+def _in_short(rows: Sequence[Row]) -> list[str]:
+    """The table and the picture of tasks, and all comparisons in which another is faster."""
+    found = summary.lines(rows)
+    if not found:
+        return []
+    columns = ("task", "sizes", "ntk_rnn", "fastest other", "its time", "ratio")
+    table = [
+        [
+            line.task, line.sizes, time_text(line.ours.seconds), line.fastest.contender,
+            time_text(line.fastest.seconds), f"**{_ratio(line.fastest)}**",
+        ]
+        for line in summary.tasks(found)
+    ]  # fmt: skip
+    behind = [line for line in found if not line.ahead]
+    ahead = f"ntk_rnn is ahead in {len(found) - len(behind)} of {len(found)} comparisons"
+    told = [ahead + (". It is not in:" if behind else ".")]
+    told += [""] * bool(behind) + [
+        f"- {line.task}, {line.sizes}: {line.fastest.contender} takes {_ratio(line.fastest)} of "
+        f"its time. {line.fastest.behind}".strip()
+        for line in behind
+    ]
+    picture = "![Ratio to the fastest other, by task](ratios.png)"
+    return [_table(columns, table), picture, "\n".join(told)]
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
 def _cells(row: Row) -> Sequence[str]:
     name = row.contender
     if row.status != "timed":
@@ -121,7 +158,7 @@ def _promises(rows: Sequence[Row]) -> list[str]:
         for row in rows if row.at_least is not None
     ]  # fmt: skip
     columns = ("comparison", "contender", "at least", "measured", "holds")
-    return ["## What ratios are meant to be", _table(columns, table)] if table else []
+    return ["What ratios are meant to be:", _table(columns, table)] if table else []
 
 
 def _exponents(fits: Sequence[Fit]) -> str:

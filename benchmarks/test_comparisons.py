@@ -36,7 +36,7 @@ def test_contender(benchmark, comparison, contender):
         # Reason: peers are optional, and ours can be timed without them.
         pytest.skip(f"an optional peer is not installed: {missing}")
     output, _ = timing.once(work.call)
-    if contender.role == "peer":
+    if contender.role in ("own", "peer"):
         ours = comparison.contenders[0].make()
         expected = np.asarray(ours.result(timing.once(ours.call)[0]))
         assert comparing.distance(work.result(output), expected) <= comparison.tolerance

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import __main__ as command, baseline, cases, fits, plots, report
+from benchmarks import __main__ as command, baseline, cases, fits, plots, report, summary
 from benchmarks.cases import scaling
 from benchmarks.comparing import compare, distance
 from benchmarks.comparisons import Comparison, Contender, Missing, Row, Work
@@ -176,6 +176,33 @@ def test_report_and_plots(tmp_path):
     written = plots.save(tmp_path, rows)
     assert [path.name for path in written] == ["toy.png", "toy.pdf"]
     assert all(path.stat().st_size > 1000 for path in written)
+
+
+def test_the_fastest_other_of_each_task_is_told(tmp_path):
+    """Floors and other ways of ours are no others, and only the first sizes are in the table."""
+    ours = Row(
+        "fit", "flat", "flat, n=1", {"n": 1}, "ours", "ours", "timed", seconds=2.0, ratio=1.0
+    )
+    later = {"label": "flat, n=2", "sizes": {"n": 2}}
+    rows = [
+        dataclasses.replace(ours, contender=name, role=role, ratio=ratio, seconds=2 * ratio, **more)
+        for name, role, ratio, more in (
+            ("ours", "ours", 1.0, {}), ("quick", "peer", 3.0, {}), ("slow", "peer", 8.0, {}),
+            ("other way", "own", 2.0, {}), ("writing", "floor", 0.5, {}),
+            ("ours", "ours", 1.0, later), ("quick", "peer", 0.25, {**later, "behind": "Small."}),
+        )
+    ]  # fmt: skip
+    first, second = summary.lines(rows)
+    assert (first.fastest.contender, first.fastest.ratio, first.ahead) == ("quick", 3.0, True)
+    assert not second.ahead and summary.tasks([first, second]) == [first]
+    description = {"device": {"platform": "cpu", "kind": "cpu", "count": 1}, "machine": "2 cores",
+                   "versions": {}, "rates": {}}  # fmt: skip
+    text = report.markdown(rows, [], description, "2000-01-01")
+    assert "| n = 1 | 2 s | quick | 6 s | **3** |" in text
+    assert "ahead in 1 of 2 comparisons. It is not in:" in text
+    assert "n = 2: quick takes 0.25 of its time. Small." in text
+    summary.draw([first], tmp_path / "ratios.png")
+    assert (tmp_path / "ratios.png").stat().st_size > 1000
 
 
 def test_exponents_are_fitted_along_each_axis():

@@ -31,7 +31,7 @@ def comparison() -> Comparison:
     """One device against several, on which the rows of ``W`` are spread."""
     contenders = tuple(
         Contender(
-            name(number), functools.partial(_make, number), "ours" if number == 1 else "peer",
+            name(number), functools.partial(_make, number), "ours" if number == 1 else "own",
             needs=6 * 4.0 * _SIZES["n"] ** 2,
         )
         for number in _COUNTS

@@ -57,7 +57,9 @@ def _last() -> Comparison:
         (
             Contender("ntk_rnn", _ours_last, "ours", needs=kernel / 100),
             # One diagonal of the kernel takes a twentieth of the time of all of it.
-            Contender("ntk_rnn, from all outputs", _last_of_all, needs=3 * kernel, at_least=20.0),
+            Contender(
+                "ntk_rnn, from all outputs", _last_of_all, "own", needs=3 * kernel, at_least=20.0
+            ),
         ),
         tolerance=1e-4, quick=False,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.comparisons import Comparison, Contender, Missing, Work
+from benchmarks.comparisons import Comparison, Contender, Missing, Role, Work
 
 _INPUTS = """
 import jax, ntk_rnn as nr
@@ -36,9 +36,9 @@ def comparisons() -> list[Comparison]:
             "startup", "import", {},
             (
                 _process("ntk_rnn, every name", "from ntk_rnn import *", "ours"),
-                _process(_NEEDED, _NEEDED),
-                _process("import ntk_rnn", "import ntk_rnn"),
-                _process("python", "pass"),
+                _process("ntk_rnn, no name yet", "import ntk_rnn", "own"),
+                _process(f"floor: {_NEEDED}", _NEEDED, "floor"),
+                _process("floor: python", "pass", "floor"),
             ),
             tolerance=None, quick=True,
         ),
@@ -58,8 +58,8 @@ def comparisons() -> list[Comparison]:
     ]  # fmt: skip
 
 
-def _process(name: str, code: str, role: str = "peer") -> Contender:
-    return Contender(name, functools.partial(_python, code), "ours" if role == "ours" else "peer")
+def _process(name: str, code: str, role: Role = "peer") -> Contender:
+    return Contender(name, functools.partial(_python, code), role)
 
 
 def _python(code: str) -> Work:

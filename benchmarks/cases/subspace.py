@@ -17,14 +17,22 @@ from benchmarks.comparisons import Comparison, Contender, Work
 from benchmarks.peers import flax_rnn
 
 _STEPS, _NUM, _SEQ_LEN = 1000, 50, 10
+# The learning rate of Fig. 1, and the variances of the entries of W, F and C.
+_RATE, _VARIANCES = 1e-4, (0.3, 1.0, 1.0)
 # The parts of the time of W that a subspace is to save.
 _AT_LEAST = {1000: 10.0, 4000: 50.0}
 _FLAX_AT_LEAST = 250.0
 
+# Widths at which training all of ``W`` takes too long to wait for, and at which it fits in no
+# memory. They are checked against the limit of infinite width, from which they are less than .001
+# away, after as many steps.
+_LONG, _WIDE, _FEW_STEPS = 16_000, 1_000_000, 100
+_NEAR = 0.01
+
 
 def comparisons() -> list[Comparison]:
-    """The problem of Fig. 1, at two widths."""
-    return [_comparison(n) for n in _AT_LEAST]
+    """The problem of Fig. 1, at two widths against all of W, and at two larger ones."""
+    return [*map(_comparison, _AT_LEAST), *map(_wide_comparison, (_LONG, _WIDE))]
 
 
 def _comparison(n: int) -> Comparison:
@@ -32,8 +40,8 @@ def _comparison(n: int) -> Comparison:
     contenders = [
         Contender("ntk_rnn, subspace", make(_subspace, n), "ours", needs=3 * w_bytes),
         Contender(
-            "ntk_rnn, all of W", make(_in_full, n), needs=5 * w_bytes, at_least=_AT_LEAST[n],
-            quick=n == min(_AT_LEAST),
+            "ntk_rnn, all of W", make(_in_full, n), "own", needs=5 * w_bytes,
+            at_least=_AT_LEAST[n], quick=n == min(_AT_LEAST),
         ),
     ]  # fmt: skip
     if n == min(_AT_LEAST):
@@ -44,9 +52,58 @@ def _comparison(n: int) -> Comparison:
             )
         )  # fmt: skip
     return Comparison(
-        "subspace", "1000 steps, whole call", {"n": n, "N": _NUM, "T": _SEQ_LEN},
+        "subspace", f"{_STEPS} steps, whole call", {"n": n, "N": _NUM, "T": _SEQ_LEN},
         tuple(contenders), tolerance=1e-3, steps=_STEPS, quick=n == min(_AT_LEAST),
     )  # fmt: skip
+
+
+def _wide_comparison(n: int) -> Comparison:
+    return Comparison(
+        "subspace", f"{_FEW_STEPS} steps, whole call", {"n": n, "N": _NUM, "T": _SEQ_LEN},
+        (
+            Contender(
+                "ntk_rnn, subspace", functools.partial(_wide_subspace, n), "ours",
+                needs=12.0 * n**2 if n == _LONG else 2**31,
+            ),
+            Contender("ntk_rnn, limit of infinite width", functools.partial(_limit, n), "own"),
+        ),
+        tolerance=_NEAR, steps=_FEW_STEPS,
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=1)
+def _wide_problem(n: int) -> tuple[Any, tuple[jax.Array, jax.Array]]:
+    """Parameters, whose ``W`` is not formed at the largest width, and data."""
+    data = nr.data.teacher(jax.random.key(0), _NUM, _SEQ_LEN)
+    if n == _LONG:
+        return nr.LinearRNN(n, 1, *_VARIANCES).init(jax.random.key(1), data[0]), data
+    nu_w, nu_f, nu_c = _VARIANCES
+    wide = nr.wide_rnn(
+        jax.random.key(1), width=n, in_dim=1, out_dim=1, nu_w=nu_w, nu_f=nu_f, nu_c=nu_c
+    )
+    return wide, data
+
+
+def _wide_subspace(n: int) -> Work:
+    params, data = _wide_problem(n)
+    settings = _settings(_FEW_STEPS, [0, _FEW_STEPS])
+    return Work(
+        lambda: nr.subspace_descent(params, data, **settings).impulse_response,
+        lambda responses: np.asarray(responses[-1] - responses[0], float),
+    )
+
+
+def _limit(n: int) -> Work:
+    """The change by the kernel of infinite width from the same start."""
+    params, data = _wide_problem(n)
+    start = nr.subspace_descent(params, data, **_settings(1, [0])).impulse_response[0]
+    rho = nr.lag_weights(_SEQ_LEN, *_VARIANCES)
+
+    def change() -> jax.Array:
+        kernel = nr.kernel_regression(rho, data, initial=start)
+        return kernel.impulse_response(_FEW_STEPS, _RATE) - start
+
+    return Work(change, lambda found: np.asarray(found, float))
 
 
 class _Problem(NamedTuple):
@@ -55,22 +112,18 @@ class _Problem(NamedTuple):
     data: tuple[jax.Array, jax.Array]
 
 
-# The learning rate of Fig. 1.
-_RATE = 1e-4
-
-
 @functools.lru_cache(maxsize=1)
 def _problem(n: int) -> _Problem:
     key_data, key_params = jax.random.split(jax.random.key(0))
     data = nr.data.teacher(key_data, _NUM, _SEQ_LEN)
-    model = nr.LinearRNN(n, 1)
+    model = nr.LinearRNN(n, 1, *_VARIANCES)
     return _Problem(model, model.init(key_params, data[0]), data)
 
 
 def _subspace(n: int) -> Work:
     _, params, data = _problem(n)
     return Work(
-        lambda: nr.subspace_descent(params, data, **_settings()).impulse_response,
+        lambda: nr.subspace_descent(params, data, **_settings(_STEPS, [_STEPS])).impulse_response,
         functools.partial(_change, n),
     )
 
@@ -78,7 +131,9 @@ def _subspace(n: int) -> Work:
 def _in_full(n: int) -> Work:
     model, params, data = _problem(n)
     return Work(
-        lambda: nr.gradient_descent(model, params, data, **_settings()).impulse_response,
+        lambda: (
+            nr.gradient_descent(model, params, data, **_settings(_STEPS, [_STEPS])).impulse_response
+        ),
         functools.partial(_change, n),
     )
 
@@ -96,11 +151,10 @@ def _flax(n: int) -> Work:
                 response)  # fmt: skip
 
 
-def _settings() -> dict[str, Any]:
+def _settings(steps: int, record_at: list[int]) -> dict[str, Any]:
+    # The search for an unstable rate is not part of training with all of W.
     return {
-        "steps": _STEPS, "learning_rate": _RATE, "record_at": [_STEPS],
-        # The search for an unstable rate is not part of training with all of W.
-        "allow_unstable": True,
+        "steps": steps, "learning_rate": _RATE, "record_at": record_at, "allow_unstable": True,
     }  # fmt: skip
 
 

@@ -62,7 +62,9 @@ def _comparison(size: Size) -> Comparison:
     contenders = [
         Contender("ntk_rnn, impulse response", make(_ours, size, "impulse"), "ours", needs=needs),
         Contender("floor: 2 T reads of W", make(_reads, size), "floor"),
-        Contender("ntk_rnn, step by step", make(_ours, size, "scan"), needs=needs, quick=False),
+        Contender(
+            "ntk_rnn, step by step", make(_ours, size, "scan"), "own", needs=needs, quick=False
+        ),
         Contender("JAX, lax.scan", make(_plain, size), needs=needs),
         Contender("flax.linen.RNN", make(_flax, size), needs=needs, at_least=flax_bar),
         Contender("PyTorch, unrolled", make(_torch, size, False), needs=needs, at_least=torch_bar),
