@@ -26,6 +26,10 @@ _UNROLLED = 32
 # Rows times a matrix, and rows times its transpose.
 _PRODUCT = {"left": "...n,nk->...k", "right": "...n,kn->...k"}
 
+# Up to so many rows, chains from the right take half of the time on a CPU if each row has a loop of
+# its own: its product reads the matrix once, as it lies in memory, and loops run side by side.
+_FEW_ROWS = 3
+
 
 def impulse_response(params: Params | WideRNN, seq_len: int) -> Float[Array, "T n_y n_x"]:
     """Impulse response of a linear RNN (eq. 9): ``L_j = n^{-(j+1)/2} C W^j F``.
@@ -97,7 +101,7 @@ def chain(
     of rank ``T m`` for ``matrix``, where differentiating the loop would add ``T`` outer products
     of the size of ``matrix``, one after the other.
     """
-    return _lags(jnp.asarray(start), None, matrix, seq_len, side)
+    return _lags(jnp.asarray(start), None, matrix, seq_len, side, apart=side == "right")
 
 
 @chain.defjvp
@@ -113,8 +117,9 @@ def _chain_jvp(
     forcing = jnp.einsum(_PRODUCT[side], rows[:-1], d_matrix, precision="highest")
     forcing *= matrix.shape[0] ** -0.5
     # The recursion is linear, so it is its own derivative everywhere. Written as a derivative, it
-    # transposes on every JAX; some do not recognize a bare loop over tangents as linear.
-    recursion = partial(_lags, matrix=matrix, seq_len=seq_len, side=side)
+    # transposes on every JAX; some do not recognize a bare loop over tangents as linear. A chain
+    # from the left is one from the right once transposed, as it is where a loss is differentiated.
+    recursion = partial(_lags, matrix=matrix, seq_len=seq_len, side=side, apart=side == "left")
     change = d_start, forcing
     return rows, jax.jvp(recursion, jax.tree.map(jnp.zeros_like, change), change)[1]
 
@@ -125,10 +130,24 @@ def _lags(
     matrix: Float[AnyArray, "n n"],
     seq_len: int,
     side: Literal["left", "right"],
+    *,
+    apart: bool,
 ) -> Float[Array, "T m n"]:
-    """``A_0 = start``, ``A_{j+1} = A_j matrix / sqrt(n) + forcing_j``."""
+    """``A_0 = start``, ``A_{j+1} = A_j matrix / sqrt(n) + forcing_j``.
+
+    Few rows may be taken apart, with a loop for each.
+    """
     if seq_len == 1:
         return start[None]
+    on_gpu = jax.default_backend() == "gpu"
+    if apart and not on_gpu and 1 < len(start) <= _FEW_ROWS:
+        rows = [slice(i, i + 1) for i in range(len(start))]
+        forces = [None if forcing is None else forcing[:, row] for row in rows]
+        chains = [
+            _lags(start[row], force, matrix, seq_len, side, apart=False)
+            for row, force in zip(rows, forces, strict=True)
+        ]
+        return jnp.concatenate(chains, axis=1)
     scale = matrix.shape[0] ** -0.5
 
     def step(row: Array, force: Array | None) -> tuple[Array, Array]:
@@ -139,7 +158,7 @@ def _lags(
 
     # On a GPU the host starts each turn of a loop, which outlasts a product of few rows: unrolled,
     # a kernel of width 1000 takes a third of the time. On a CPU a loop is the faster one.
-    unroll = _UNROLLED if jax.default_backend() == "gpu" else 1
+    unroll = _UNROLLED if on_gpu else 1
     _, rows = lax.scan(step, start, forcing, length=seq_len - 1, unroll=unroll)
     return jnp.concatenate([start[None], rows])
 

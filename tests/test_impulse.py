@@ -10,7 +10,7 @@ import pytest
 import ntk_rnn as nr
 from ntk_rnn.impulse import chain
 
-SHAPES = [(1, 1, 1, 1), (6, 3, 1, 5), (5, 2, 3, 9)]  # n, n_x, n_y, T
+SHAPES = [(1, 1, 1, 1), (6, 3, 2, 5), (5, 2, 3, 9)]  # n, n_x, n_y, T
 
 
 def draw_params(dtype, n, in_dim, out_dim):

@@ -17,6 +17,10 @@ from ntk_rnn.objective import DataSet, Sequences
 from ntk_rnn.sequences import unit_impulses
 from ntk_rnn.training.method import Method, Problem
 
+# Sets of more numbers than this are evaluated apart, for to copy them into one takes longer than to
+# evaluate a wide model on unit impulses again.
+_MANY_NUMBERS = 2**20
+
 
 class TrainingPath(NamedTuple):
     """A path of training, from ``gradient_descent`` or ``train``, recorded at ``R`` steps.
@@ -80,7 +84,7 @@ def observe(
 
     The model is evaluated on the training inputs, the test inputs and the unit impulses, on those
     of one length at once, since by its impulse response a model takes as long for one set of
-    sequences as for all of them.
+    sequences as for all of them, unless a set is so large that copying it would outlast that.
 
     Args:
       method: the model and its loss.
@@ -100,11 +104,12 @@ def observe(
     if isinstance(data, Sequences):
         _, seq_len, in_dim = inputs[0].shape
         inputs.append(unit_impulses(seq_len, in_dim, inputs[0].dtype))
-    groups: dict[Any, list[int]] = {}
+    groups: dict[Any, list[int]] = {}  # by what sets that are evaluated at once have in common
     linear = isinstance(getattr(method.apply_fn.function, "owner", None), LinearRNN | ScaledConv)
     for i, x in enumerate(inputs):
         apart = with_gradient and i > 0 and (len(x) > len(inputs[0]) or not linear)
-        groups.setdefault((x.shape[1:], x.dtype, apart), []).append(i)
+        alone = i if x.size > _MANY_NUMBERS else None
+        groups.setdefault((x.shape[1:], x.dtype, apart, alone), []).append(i)
     outputs: dict[int, Array] = {}
     for members in groups.values():
         sets = list(map(inputs.__getitem__, members))

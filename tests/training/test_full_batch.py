@@ -10,6 +10,7 @@ import pytest
 
 import ntk_rnn as nr
 from ntk_rnn._functions import as_apply_fn
+from ntk_rnn.training import records
 
 
 @functools.cache
@@ -97,6 +98,29 @@ def test_records_where_asked(dtype, tol):
         some.impulse_response, every.impulse_response[some.step], rtol=100 * tol, atol=10 * tol
     )
     assert some.test_loss is None
+
+
+def test_records_of_large_sets_are_evaluated_apart(monkeypatch):
+    _, params, (x, y), _ = problem(np.float32)
+    start, data = params["params"]["F"][:5].reshape(5, 1, 2), (x[:5], y[:5])
+    test, sizes = (x[:4] + 1, y[:4]), set()
+
+    def model(response, inputs):
+        sizes.add(len(inputs))
+        return nr.causal_conv(response, inputs)
+
+    monkeypatch.setattr(records, "_MANY_NUMBERS", 45)  # the training data are 50, the test data 40
+    path = nr.gradient_descent(
+        model, start, data, steps=3, learning_rate=1e-3, test=test, record_at=[0, 3]
+    )
+    assert {5, 4 + 2} <= sizes and 5 + 4 + 2 not in sizes
+    np.testing.assert_array_equal(path.impulse_response, [start, path.params])
+    for losses, (inputs, targets) in ((path.train_loss, data), (path.test_loss, test)):
+        expected = [
+            0.5 * jnp.sum((nr.causal_conv(response, inputs) - targets) ** 2)
+            for response in path.impulse_response
+        ]
+        np.testing.assert_allclose(losses, expected, rtol=1e-5)
 
 
 def test_kernel_drift_is_that_of_the_parameters(dtype, tol):

@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -219,18 +218,24 @@ def _closed_form(
 class _LastStep:
     """A causal linear model's last output alone, of windows as one row each, ``(N, 1, T n_x)``.
 
-    Its response to unit impulses is the impulse response of the model, last lag first. Where only
-    the last output counts, all ``T`` of them would take as many times as long.
+    It is a product with the impulse response, last lag first. Where only the last output counts,
+    all ``T`` of them would take as many times as long.
     """
 
-    model: nn.Module
+    model: nr.LinearRNN | nr.ScaledConv
     seq_len: int
 
     def __call__(self, params: Any, x: Float[AnyArray, "N 1 K"]) -> Float[Array, "N 1 n_y"]:
-        impulses = nr.unit_impulses(self.seq_len, x.shape[2] // self.seq_len, x.dtype)
-        response: Any = self.model.apply(params, impulses)
-        rows = response.swapaxes(0, 1)[::-1].reshape(x.shape[2], -1)
-        return jnp.einsum("ntk,kp->ntp", x, rows, precision="highest")
+        rows = self._response(params)[::-1].swapaxes(0, 1).reshape(-1, x.shape[2])
+        return jnp.einsum("ntk,pk->ntp", x, rows, precision="highest")
+
+    def _response(self, params: Any) -> Float[Array, "T n_y n_x"]:
+        """The impulse response, whose evaluation on unit impulses would outlast the product."""
+        if isinstance(self.model, nr.LinearRNN):
+            return nr.impulse_response(params, self.seq_len)
+        theta = params["params"]["theta"]
+        weights = jnp.asarray(self.model.lag_weights, theta.dtype)
+        return jnp.sqrt(weights)[:, None, None] * theta  # (eq. 8)
 
 
 def _as_model_input(config: DecodingConfig, windows: Windows) -> tuple[Array, Array]:
