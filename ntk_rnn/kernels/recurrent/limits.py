@@ -197,7 +197,7 @@ def _side(
     number: str, x: Float[Array, "N T n_x"], lengths: Any, found: Dual, nu: Variances
 ) -> Sequences:
     """One side of a kernel, with the variances of its states, which must be finite."""
-    steps = _lengths(f"lengths{number}", x, lengths)
+    steps = _checks.lengths(f"lengths{number}", lengths, x)
     is_step = within(steps, x.shape[1])
     # Padding that is 0 cannot make the variances of anything overflow.
     q = state_variances(found, nu, jnp.where(is_step[..., None], x, 0))
@@ -210,22 +210,3 @@ def _side(
             f"{x.shape[1]}; take a smaller nu_w, smaller inputs or shorter sequences"
         )
     return Sequences(x, q, steps)
-
-
-def _lengths(name: str, x: Float[Array, "N T n_x"], lengths: Any) -> Int[Array, " N"]:
-    num, seq_len, _ = x.shape
-    if lengths is None:
-        return jnp.full(num, seq_len, jnp.int32)
-    array = _checks.numbers(name, lengths)
-    if array.shape != (num,) or not jnp.issubdtype(array.dtype, jnp.integer):
-        raise ValueError(
-            f"{name} must be whole numbers of steps, one for each of {num} sequences, got shape "
-            f"{array.shape} of {array.dtype}"
-        )
-    if not _checks.is_traced(array):
-        bad = np.asarray(array)[(np.asarray(array) < 1) | (np.asarray(array) > seq_len)]
-        if bad.size:
-            raise ValueError(
-                f"{name} must be from 1 to {seq_len}, the number of steps of x, got {bad[0]}"
-            )
-    return jnp.asarray(array).astype(jnp.int32)
