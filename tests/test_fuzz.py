@@ -108,7 +108,9 @@ def calls() -> dict[str, Call]:
     stationary = {"activation": "tanh", "nu_w": 0.3, "nu_f": 1.0, "input_power": 1.0}
     tuned = nr.fit((rows, rows + np.roll(rows, 1)), seq_len=3, kernel="tc")
     of_pair = {"x": "x|data", "y": "y|x|data"}
-    functions = nr.kernel_regression(lambda x1, x2: nr.analytic_ntk(x1, x2, rho), (x, y))
+    erf = functools.partial(nr.recurrent_ntk, activation="erf", **nu)
+    padded = {"data": (x, y), "lengths": np.array([1, 2, 3, 3])}
+    functions = nr.kernel_regression(erf, **padded)
     path_at = {"step": [0, 3], "learning_rate": 1e-3, "momentum": 0.0, "time": None}
     training = {
         "apply_fn": model, "params": params, "data": (x, y), "learning_rate": 1e-3,
@@ -246,6 +248,7 @@ def calls() -> dict[str, Call]:
             {
                 "kernel": rho, "data": (x, y), "initial": response, "loss": "sum",
                 "on_host": True, "method": "auto", "tolerance": 1e-6, "max_rank": 10,
+                "lengths": None,
             },
         ),
         "KernelRegression.impulse_response": Call(solved.impulse_response, path_at),
@@ -253,8 +256,10 @@ def calls() -> dict[str, Call]:
         "KernelRegression.predict": Call(solved.predict, {"x": x, **path_at}),
         "KernelRegression.test_loss": Call(solved.test_loss, {"data": (x, y), **path_at}),
         "FunctionRegression.train_loss": Call(functions.train_loss, path_at),
-        "FunctionRegression.predict": Call(functions.predict, {"x": x, **path_at}),
-        "FunctionRegression.test_loss": Call(functions.test_loss, {"data": (x, y), **path_at}),
+        "FunctionRegression.predict": Call(
+            functions.predict, {"x": x, **path_at, "lengths": padded["lengths"]}
+        ),
+        "FunctionRegression.test_loss": Call(functions.test_loss, {**padded, **path_at}),
         "gradient_descent": Call(
             nr.gradient_descent, {**training, "steps": 3, "kernel_drift": False},
             examples=10, also={"data": "x", "test": "x"},

@@ -19,7 +19,14 @@ from ntk_rnn._checks.arrays import (
     real,
     unmasked,
 )
-from ntk_rnn._checks.data_sets import both_sequences, data_set, inputs_and_targets, pair, sequences
+from ntk_rnn._checks.data_sets import (
+    both_sequences,
+    data_set,
+    inputs_and_targets,
+    lengths,
+    pair,
+    sequences,
+)
 from ntk_rnn._checks.entries import finite, finite_leaves
 from ntk_rnn._checks.inspection import is_traced, shown
 from ntk_rnn._checks.matrices import semidefinite_error, symmetric_semidefinite
@@ -44,6 +51,7 @@ __all__ = [
     "inputs_and_targets",
     "integer",
     "is_traced",
+    "lengths",
     "nonnegative",
     "not_empty",
     "number",

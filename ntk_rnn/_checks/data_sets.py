@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from ntk_rnn._checks.agreement import common_type, same, same_devices
 from ntk_rnn._checks.arrays import computed, not_empty, numbers, real
+from ntk_rnn._checks.inspection import is_traced
 
 
 def sequences(name: str, x: Any) -> jax.Array:
@@ -36,6 +39,30 @@ def both_sequences(x1: Any, x2: Any) -> tuple[jax.Array, ...]:
     same("x1.shape[2]", x1.shape[2], "x2.shape[2]", x2.shape[2], "number of inputs")
     same_devices(x1=x1, x2=x2)
     return common_type(computed(x1), computed(x2))
+
+
+def lengths(name: str, value: Any, x: jax.Array) -> jax.Array:
+    """Numbers of steps of the sequences ``x (N, T, n_x)``, shape ``(N,)``; ``T`` for ``None``.
+
+    Raises:
+      ValueError: if they are not ``N`` whole numbers from 1 to ``T``.
+    """
+    num, seq_len, _ = x.shape
+    if value is None:
+        return jnp.full(num, seq_len, jnp.int32)
+    array = numbers(name, value)
+    if array.shape != (num,) or not jnp.issubdtype(array.dtype, jnp.integer):
+        raise ValueError(
+            f"{name} must be whole numbers of steps, one for each of {num} sequences, got shape "
+            f"{array.shape} of {array.dtype}"
+        )
+    if not is_traced(array):
+        bad = np.asarray(array)[(np.asarray(array) < 1) | (np.asarray(array) > seq_len)]
+        if bad.size:
+            raise ValueError(
+                f"{name} must be from 1 to {seq_len}, the number of steps of x, got {bad[0]}"
+            )
+    return jnp.asarray(array).astype(jnp.int32)
 
 
 def pair(name: str, data: Any) -> tuple[Any, Any]:

@@ -1,7 +1,8 @@
 """Expectations over pairs of Gaussians in closed form.
 
-``(u, v)`` have mean 0, variances ``a`` and ``b`` and covariance ``c``. For variables that coincide,
-rounding may make ``a b - c^2`` negative; it counts as 0 then.
+``(u, v)`` have mean 0, variances ``a`` and ``b`` and covariance ``c``. Where ``a b - c^2`` is
+within rounding of 0, or below it, the variables count as coinciding. A network beyond the edge of
+chaos would take what rounding sets them apart by for a difference, and have it grow at each step.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from ntk_rnn.activations.arc_tangent import angle
 from ntk_rnn.activations.moments import Dual, Moments
 
 Pairs = Float[Array, "*#pairs"]
+
+#: How far apart rounding sets what is equal, in units of the type's precision, at the most.
+ROUNDING = 8
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ def _sine_and_obtuse(a: Pairs, b: Pairs, c: Pairs) -> tuple[Array, Array]:
     """
     product = a * b
     excess = product - c**2
-    apart = excess > 8 * jnp.finfo(excess.dtype).eps * product
+    # So that variances that are no numbers do not count as coinciding ones.
+    apart = ~(excess <= ROUNDING * jnp.finfo(excess.dtype).eps * product)
     sine = jnp.where(apart, jnp.sqrt(jnp.where(apart, excess, 1)), 0)
     return sine, jnp.where(
         apart, angle(jnp.where(apart, sine, 1), -c), jnp.where(c > 0, math.pi, 0)
@@ -86,9 +91,11 @@ def _relu_value_jvp(
 
 
 def excess(a: Pairs, b: Pairs, c: Pairs) -> Array:
-    """``a b - c^2``, at least 0, with the derivative that it has without rounding."""
-    excess = a * b - c**2
-    return excess - lax.stop_gradient(jnp.minimum(excess, 0))
+    """``a b - c^2``, 0 within rounding of it, with the derivative that it has without rounding."""
+    product = a * b
+    excess = product - c**2
+    least = ROUNDING * jnp.finfo(excess.dtype).eps * product
+    return excess - lax.stop_gradient(jnp.where(excess <= least, excess, 0))
 
 
 @dataclass(frozen=True)
@@ -123,10 +130,11 @@ class Gelu(Dual):
         q = 1 + a + b + excess(a, b, c)
         root = jnp.sqrt(q)
         both = 1 / 4 + angle(c, root) / (2 * math.pi)  # P(both are above N(0, 1))
-        scale = 1 / (2 * math.pi * p * root)
+        tangent = c / root
+        # No product of more than two variances, which would overflow.
         return Moments(
-            c * both + scale * (a * b * q + c**2),
-            both + scale * c * (3 + a + b + c**2 / q),
+            c * both + (a * b / p * root + c / p * tangent) / (2 * math.pi),
+            both + tangent * ((3 + a + b + tangent**2) / p) / (2 * math.pi),
         )
 
 
@@ -154,6 +162,8 @@ def _hyperbolic(mean: Pairs, c: Pairs) -> tuple[Array, Array]:
     """``exp(-m) sinh(c)`` and ``exp(-m) cosh(c)`` for ``m >= |c|``, where nothing overflows."""
     mean, c = jnp.broadcast_arrays(mean, c)
     size = jnp.where(c < 0, -c, c)
-    larger = jnp.exp(size - mean) / 2
+    below = size - mean
+    least = ROUNDING / 2 * jnp.finfo(below.dtype).eps * mean
+    larger = jnp.exp(below - lax.stop_gradient(jnp.where(below >= -least, below, 0))) / 2
     odd = larger * -jnp.expm1(-2 * size)
     return jnp.where(c < 0, -odd, odd), larger * (1 + jnp.exp(-2 * size))

@@ -22,6 +22,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from ntk_rnn.activations.closed_forms import ROUNDING
 from ntk_rnn.activations.functions import Function, derivative
 from ntk_rnn.activations.moments import Dual, Moments, root
 
@@ -65,6 +66,10 @@ class Expansion(Dual):
         """``V`` and ``D`` of pairs, as this class has them."""
         size = first.deviation * second.deviation
         correlation = covariance / jnp.where(size > 0, size, 1)
+        # Within rounding of it, variables coincide (see the closed forms).
+        least = 1 - ROUNDING / 2 * jnp.finfo(correlation.dtype).eps
+        beyond = jnp.where(jnp.abs(correlation) >= least, correlation - jnp.sign(correlation), 0)
+        correlation = correlation - lax.stop_gradient(beyond)
         zero = jnp.zeros_like(correlation)
 
         def add(sums: tuple[Array, Array], terms: Any) -> tuple[tuple[Array, Array], None]:

@@ -76,9 +76,10 @@ alone. `lengths1` and `lengths2` say how many steps of each sequence count; padd
 >>> K_last.shape
 (6, 6)
 
-Where a function passes on the sequences alone, as those below do, put the padding *before* each
-sequence instead. If $\phi(0) = 0$, as for all names above but `"cos"`, the state of a network stays
-0 as long as its inputs are 0, that of the bias included, and adds nothing to the kernel:
+`kernel_regression` takes `lengths` as well (see below). Where a function passes on the sequences
+alone, as `write_ntk` does, put the padding *before* each sequence instead. If $\phi(0) = 0$, as for
+all names above but `"cos"`, the state of a network stays 0 as long as its inputs are 0, that of the
+bias included, and adds nothing to the kernel:
 
 >>> padded = jnp.stack([jnp.roll(a.at[k:].set(0), 5 - k, axis=0) for a, k in zip(x, lengths)])
 >>> bool(jnp.allclose(nr.recurrent_ntk(padded, **network, output="last"), K_last, rtol=1e-5))
@@ -103,6 +104,13 @@ For one output a sequence they are `(N, n_y)`, and classes are one-hot:
 >>> classifier = nr.kernel_regression(kernel_fn, (x, jax.nn.one_hot(labels, 3)))
 >>> bool((classifier.predict(x, time=jnp.inf).argmax(axis=-1) == labels).all())
 True
+
+Sequences of different lengths are padded, and `lengths` go to the kernel function as `lengths1` and
+`lengths2`. With outputs at all times, targets in the padding do not count:
+
+>>> classifier = nr.kernel_regression(kernel_fn, (x, jax.nn.one_hot(labels, 3)), lengths=lengths)
+>>> classifier.predict(x[:2], time=jnp.inf, lengths=jnp.array([4, 2])).shape
+(2, 3)
 
 Stopping early regularizes: pick the time on validation data, as
 [notebook 7](../../notebooks/07_nonlinear.html) does. A network starts from outputs that are not 0,

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from jax import lax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from ntk_rnn import _checks
 from ntk_rnn._types import AnyArray
@@ -23,6 +22,12 @@ from ntk_rnn.kernels.layout import as_matrix
 from ntk_rnn.loss import Loss, loss_scale
 from ntk_rnn.regression.durations import Duration, duration
 from ntk_rnn.regression.eigenmodes import exceeds_rounding, gain, remaining
+from ntk_rnn.regression.evaluation import (
+    kernel_between,
+    num_targets,
+    outputs_at_start,
+    without_padding,
+)
 from ntk_rnn.regression.symmetric import eigen_of_diagonal, function_times
 
 
@@ -50,6 +55,7 @@ class FunctionRegression:
       curvature: ``U^T K U`` in the scale of the loss, of value ``diag(lambda)``, through which
         derivatives go, shape ``(m, m)``.
       scale: what the sum loss is multiplied by, shape ``()``.
+      lengths: numbers of steps of the training sequences, shape ``(N,)``, or ``None`` for ``T``.
       kernel_fn: ``K(x, x')``.
       initial: ``f^0``, or ``None`` for 0.
       loss: ``"sum"`` or ``"mean"``.
@@ -75,8 +81,9 @@ class FunctionRegression:
     targets: Float[Array, "m n_y"]
     curvature: Float[Array, "m m"]
     scale: Float[Array, ""]
-    kernel_fn: Callable[[Any, Any], Any] = struct.field(pytree_node=False)
-    initial: Callable[[Any], Any] | None = struct.field(pytree_node=False)
+    lengths: Int[Array, " N"] | None
+    kernel_fn: Callable[..., Any] = struct.field(pytree_node=False)
+    initial: Callable[..., Any] | None = struct.field(pytree_node=False)
     loss: Loss = struct.field(pytree_node=False)
 
     @property
@@ -95,6 +102,7 @@ class FunctionRegression:
         *,
         momentum: Any = 0.0,
         time: Any = None,
+        lengths: Int[AnyArray, " N2"] | None = None,
     ) -> Float[Array, "*steps N2 ..."]:
         """Outputs for any sequences, at a step of gradient descent or a time of gradient flow.
 
@@ -104,13 +112,16 @@ class FunctionRegression:
           learning_rate: ``eta``, below ``1 + momentum`` times ``max_learning_rate``.
           momentum: ``beta``, at least 0 and below 1.
           time: time of gradient flow.
+          lengths: numbers of steps of the sequences, from 1 to ``T2``, shape ``(N2,)``; what
+            follows them is padding. ``T2`` for all if ``None``.
 
         Returns:
-          Shape ``(N2, T2, n_y)``, or ``(N2, n_y)`` for one output a sequence, led by the shape of
-          ``step`` or ``time``.
+          Shape ``(N2, T2, n_y)``, 0 in the padding, or ``(N2, n_y)`` for one output a sequence, led
+          by the shape of ``step`` or ``time``.
 
         Raises:
-          ValueError: as ``KernelRegression.impulse_response``; or if ``x`` does not fit.
+          ValueError: as ``KernelRegression.impulse_response``; if ``x`` or its lengths do not fit;
+            or if there are lengths that the kernel function does not take.
         """
         inputs = _checks.sequences("x", x).astype(self.inputs.dtype)
         _checks.same(
@@ -118,7 +129,9 @@ class FunctionRegression:
             "number of inputs",
         )  # fmt: skip
         _checks.same_devices(**{"this regression": self, "x": inputs})
-        kernel = evaluated(self.kernel_fn, inputs, self.inputs)
+        if lengths is not None or self.lengths is not None:
+            lengths = _checks.lengths("lengths", lengths, inputs)
+        kernel = kernel_between(self.kernel_fn, inputs, self.inputs, lengths, self.lengths)
         given = self._until(step, learning_rate, momentum, time)
         goals = function_times(gain, self.curvature, self.targets, given)
         images = jnp.matmul(_matrix(kernel), self.eigenvectors, precision="highest")
@@ -127,7 +140,8 @@ class FunctionRegression:
         change = change.reshape(*change.shape[:-2], *shape)
         if self.initial is None:
             return change
-        return jnp.broadcast_to(start_outputs(self.initial, inputs, shape), change.shape) + change
+        start = outputs_at_start(self.initial, inputs, shape, lengths)
+        return jnp.broadcast_to(start, change.shape) + change
 
     def train_loss(
         self, step: Any = None, learning_rate: Any = None, *, momentum: Any = 0.0, time: Any = None
@@ -145,14 +159,22 @@ class FunctionRegression:
         *,
         momentum: Any = 0.0,
         time: Any = None,
+        lengths: Int[AnyArray, " N2"] | None = None,
     ) -> Float[Array, "*steps"]:
-        """Loss on other data ``(x, y)``, in the shape of ``step`` or ``time``."""
+        """Loss on other data ``(x, y)``, in the shape of ``step`` or ``time``.
+
+        Targets in the padding do not count where there are ``lengths``, as in ``predict``.
+        """
         x, y = _checks.inputs_and_targets("data", data)
-        found = self.predict(x, step, learning_rate, momentum=momentum, time=time)
+        if lengths is not None:
+            lengths = _checks.lengths("lengths", lengths, x)
+        found = self.predict(x, step, learning_rate, momentum=momentum, time=time, lengths=lengths)
         ndim = found.ndim - y.ndim
         _checks.same("data[1].shape", y.shape, "that of outputs", found.shape[ndim:], "shape")
         missed = found - jnp.broadcast_to(y.astype(found.dtype), found.shape)
-        scale = loss_scale(self.loss, y.size)
+        if y.ndim == 3:
+            missed = without_padding(missed, lengths)
+        scale = loss_scale(self.loss, num_targets(y, lengths))
         return scale * jnp.sum(missed**2, axis=tuple(range(ndim, found.ndim))) / 2
 
     def _until(
@@ -164,12 +186,14 @@ class FunctionRegression:
 
 
 def regress(
-    kernel_fn: Callable[[Any, Any], Any], data: Any, initial: Any, loss: Loss
+    kernel_fn: Callable[..., Any], data: Any, initial: Any, loss: Loss, lengths: Any
 ) -> FunctionRegression:
     """The path of gradient descent on a kernel between sequences; see ``kernel_regression``."""
     x, y = _checks.inputs_and_targets("data", data)
     x, y = _checks.computed(x), _checks.computed(y)
-    kernel = evaluated(kernel_fn, x, x)
+    if lengths is not None:
+        lengths = _checks.lengths("lengths", lengths, x)
+    kernel = kernel_between(kernel_fn, x, x, lengths, lengths)
     dtype = jnp.promote_types(kernel.dtype, y.dtype)
     matrix, shape = _matrix(kernel).astype(dtype), (len(x), *kernel.shape[2:3])
     if y.shape[:-1] != shape:
@@ -179,8 +203,10 @@ def regress(
             f"{y.shape}; pass y[..., None] for one output, jax.nn.one_hot(y, classes) for classes"
         )
     if initial is not None:
-        y = y - start_outputs(initial, x, y.shape).astype(y.dtype)
-    scale = jnp.asarray(loss_scale(loss, y.size), dtype)
+        y = y - outputs_at_start(initial, x, y.shape, lengths).astype(y.dtype)
+    if kernel.ndim == 4:
+        y = without_padding(y, lengths)
+    scale = jnp.asarray(loss_scale(loss, num_targets(y, lengths)), dtype)
     matrix = matrix * scale
     values, vectors = jnp.linalg.eigh(lax.stop_gradient((matrix + matrix.T) / 2))
     if not _checks.is_traced(matrix):
@@ -194,38 +220,9 @@ def regress(
         values = eigen_of_diagonal(curvature)[0]
     targets = jnp.matmul(vectors.T, y.reshape(len(vectors), -1).astype(dtype), precision="highest")
     return FunctionRegression(
-        x.astype(dtype), values, vectors, targets, curvature, scale, kernel_fn, initial, loss
-    )
-
-
-def evaluated(
-    kernel_fn: Callable[[Any, Any], Any],
-    x1: Float[Array, "N1 T n_x"],
-    x2: Float[Array, "N2 T2 n_x"],
-) -> Float[Array, "N1 N2 ..."]:
-    """The kernel of two batches, checked."""
-    kernel = kernel_fn(x1, x2)
-    shape = np.shape(kernel)
-    sizes = len(x1), len(x2)
-    if shape not in ((*sizes, x1.shape[1], x2.shape[1]), sizes):
-        raise ValueError(
-            f"kernel must return the shape (N1, N2, T, T2) = {(*sizes, x1.shape[1], x2.shape[1])}, "
-            f"or (N1, N2) = {sizes} for one output a sequence, got {shape}"
-        )
-    return _checks.computed(_checks.real("what kernel returns", kernel))
-
-
-def start_outputs(
-    initial: Callable[[Any], Any], x: Float[Array, "N T n_x"], shape: tuple[int, ...]
-) -> Float[Array, "N ..."]:
-    """``f^0(x)``, checked."""
-    outputs = _checks.real("what initial returns", initial(x))
-    if outputs.shape != shape:
-        raise ValueError(
-            f"initial must return outputs of the shape {shape}, that of the targets, got "
-            f"{outputs.shape}"
-        )
-    return outputs
+        x.astype(dtype), values, vectors, targets, curvature, scale, lengths, kernel_fn, initial,
+        loss,
+    )  # fmt: skip
 
 
 def _matrix(kernel: Float[Array, "N1 N2 ..."]) -> Float[Array, "rows columns"]:

@@ -1,4 +1,4 @@
-"""Solves kernel regressions: chooses the method and the precision."""
+"""Solves kernel regressions, by the method and in the precision that suit them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ from typing import Any, Literal, overload
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ntk_rnn import _checks
 from ntk_rnn._namespace import float64, namespace
 from ntk_rnn._types import AnyArray
-from ntk_rnn.compression.triangle import CompressedData, compress
+from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.loss import Loss, check_loss
-from ntk_rnn.objective import DataSet, Impulses, Sequences, as_data_set, host_data_set
+from ntk_rnn.objective import Sequences, as_data_set, host_data_set
 from ntk_rnn.regression.dense import Decomposition, decompose
 from ntk_rnn.regression.functions import FunctionRegression, regress
-from ntk_rnn.regression.prediction import KernelRegression, Method
+from ntk_rnn.regression.methods import choose_method
+from ntk_rnn.regression.prediction import KernelRegression
 from ntk_rnn.regression.roots import check_kernel, kernel_root
-
-# Numbers in a matrix of lagged inputs (1 GiB in float64), and columns of one whose singular values
-# take about a minute on two cores; operations of a factorization that takes about a second.
-_MOST_ENTRIES, _MOST_COLUMNS, _SECOND = 2**27, 2**12, 2**31
 
 
 @overload
@@ -39,11 +36,12 @@ def kernel_regression(
 ) -> KernelRegression: ...
 @overload
 def kernel_regression(
-    kernel: Callable[[Any, Any], Any],
+    kernel: Callable[..., Any],
     data: tuple[Float[AnyArray, "N T n_x"], Float[AnyArray, "N ..."]],
     *,
-    initial: Callable[[Any], Any] | None = None,
+    initial: Callable[..., Any] | None = None,
     loss: Loss = "sum",
+    lengths: Int[AnyArray, " N"] | None = None,
 ) -> FunctionRegression: ...
 def kernel_regression(
     kernel: Any,
@@ -55,6 +53,7 @@ def kernel_regression(
     method: Literal["auto", "dense", "matrix_free"] = "auto",
     tolerance: float = 1e-6,
     max_rank: int = 500,
+    lengths: Int[AnyArray, " N"] | None = None,
 ) -> KernelRegression | FunctionRegression:
     """Kernel regression by gradient descent, solved for every step (Proposition 3.1, eq. 20).
 
@@ -95,6 +94,10 @@ def kernel_regression(
       tolerance: if matrix-free, directions are added until ``KernelRegression.change`` is below it.
       max_rank: if matrix-free, the largest number of directions; a warning says if they do not
         suffice.
+      lengths: with a kernel function, numbers of steps of the sequences, from 1 to ``T``, shape
+        ``(N,)``; targets in what follows them do not count. The function is then called as
+        ``kernel(x1, x2, lengths1=..., lengths2=...)``, which ``recurrent_ntk`` takes, and
+        ``initial`` as ``initial(x, lengths=...)``. ``None`` if all have ``T`` steps.
 
     Returns:
       The whole path: its methods give impulse responses, outputs and losses at any step or time.
@@ -102,7 +105,7 @@ def kernel_regression(
 
     Raises:
       ValueError: if shapes do not match, an entry is not finite, a lag weight is negative, ``G`` is
-        not symmetric, or a method is unknown or not possible.
+        not symmetric, a method is unknown or not possible, or lengths do not fit or are not taken.
 
     Example:
       >>> import jax
@@ -116,7 +119,12 @@ def kernel_regression(
     loss, on_host = check_loss(loss), _checks.flag("on_host", on_host)
     if callable(kernel):
         _refuse_host_and_products(on_host, method)
-        return regress(kernel, data, initial, loss)
+        return regress(kernel, data, initial, loss, lengths)
+    if lengths is not None:
+        raise ValueError(
+            "lengths must be None for lag weights and Gram matrices, got lengths; pass data "
+            "compress(x, y, weights=weights), whose weights are 0 in the padding"
+        )
     checked = as_data_set("data", data)
     check_kernel(kernel)
     max_rank = _checks.integer("max_rank", max_rank)
@@ -168,81 +176,6 @@ def _refuse_host_and_products(on_host: bool, method: str) -> None:
         )
 
 
-def choose_method(
-    choice: str, kernel: Any, data: DataSet, on_host: bool = False, max_rank: int = 500
-) -> tuple[Method, DataSet]:
-    """The method for a kernel and data, and the data, compressed if that is better for them.
-
-    Dense methods are primal where there are at least as many data points as columns, and dual
-    elsewhere. Gram matrices, compressed data and what JAX traces are never matrix-free.
-
-    Args:
-      choice: ``"auto"``, ``"dense"`` or ``"matrix_free"``.
-      kernel: lag weights or a Gram matrix.
-      data: what is trained on.
-      on_host: whether factorizations are in float64: data are then never compressed, but
-        factorized in chunks of rows as they are.
-      max_rank: matrix-free, the most directions.
-
-    Raises:
-      ValueError: if the choice is unknown, or is matrix-free or on the host where that is not
-        possible.
-    """
-    _checks.one_of("method", choice, "auto", "dense", "matrix_free")
-    traced = _checks.is_traced((kernel, data))
-    if on_host and traced:
-        raise ValueError("on_host must be False for what JAX is tracing, got True")
-    only_dense = ""
-    if isinstance(data, Impulses):
-        only_dense = "compressed data"
-    elif traced or np.ndim(kernel) > 1:
-        only_dense = "what JAX is tracing" if traced else "a Gram matrix"
-    if choice == "matrix_free" and only_dense:
-        raise ValueError(
-            f"method must be dense for {only_dense}, got 'matrix_free', which takes lag weights "
-            "and concrete data (x, y)"
-        )
-    seq_len, out_dim, in_dim = data.shape
-    rows, columns = data.num_rows, seq_len * in_dim
-    dense: Method = "primal" if rows >= columns else "dual"
-    if choice == "auto" and isinstance(data, Sequences) and not traced:
-        few = (
-            None
-            if np.ndim(kernel) > 1
-            else _directions(kernel, (seq_len, out_dim, in_dim), max_rank)
-        )
-        choice = method_by_size(rows, columns, few)
-        if choice == "compress" and not on_host:
-            return dense, as_data_set("data", compress(data.inputs, data.targets))
-    return ("matrix_free" if choice == "matrix_free" and not only_dense else dense), data
-
-
-def method_by_size(
-    rows: int, columns: int, directions: int | None = None
-) -> Literal["dense", "compress", "matrix_free"]:
-    """How to treat a matrix of lagged inputs of ``N T`` rows and ``T n_x`` columns.
-
-    Dense up to 2^27 numbers and 4096 singular values, unless that takes more than about a second
-    and products less than a quarter of it. Larger data of no more than 4096 columns are compressed
-    first, in chunks of rows. For all others there are only products.
-
-    Args:
-      rows: number of rows.
-      columns: number of columns.
-      directions: how many directions products need to find; ``None`` if they would be too many.
-    """
-    entries, size = rows * columns, min(rows, columns)
-    if entries <= _MOST_ENTRIES and size <= _MOST_COLUMNS:
-        # Multiplications and additions: two factorizations; or two orthogonalizations of each
-        # direction against the others on both sides, and some factorizations of what is found.
-        dense = 2 * entries * size + 22 * size**3
-        if directions is None or dense < _SECOND:
-            return "dense"
-        products = 8 * directions**2 * (rows + columns) + 55 * directions**3
-        return "matrix_free" if 4 * products < dense else "dense"
-    return "compress" if columns <= _MOST_COLUMNS else "matrix_free"
-
-
 def _lags_reached(kernel: Any, dtype: np.dtype) -> int | None:
     """Up to which lag directions are found to 1 % or so; ``None`` if that is all that weigh."""
     if np.ndim(kernel) > 1:
@@ -250,14 +183,3 @@ def _lags_reached(kernel: Any, dtype: np.dtype) -> int | None:
     rho = np.asarray(kernel, float)
     lost = (rho > 0) & (rho < (100 * np.finfo(dtype).eps) ** 2 * rho.max())
     return int(np.argmax(lost)) if lost.any() else None
-
-
-def _directions(kernel: Any, shape: tuple[int, int, int], max_rank: int) -> int | None:
-    """How many directions of lag weights exceed rounding, or ``None`` for more than are allowed.
-
-    Singular values fall at least as ``sqrt(rho)`` does, and one of a lag below 1e-15 of the largest
-    is rounding.
-    """
-    rho = np.sort(_checks.weight_per_lag("kernel", kernel))[::-1]
-    reached = int(np.sum(rho > 1e-30 * rho[0])) * max(shape[1:])
-    return reached if reached <= max_rank else None

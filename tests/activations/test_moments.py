@@ -202,3 +202,10 @@ def test_functions_of_the_user(function):
     moments = found.moments(side, side, 0.5 * variance)
     expected = by_sums(function, 1.0, 1.0, 0.5)
     np.testing.assert_allclose(np.ravel(moments), expected, rtol=1e-9)
+
+
+def test_rounding_of_large_covariances_does_not_count():
+    """``sin`` of equal variables of any large variance has ``V = D = 1/2``."""
+    a = jnp.float32(1e7)
+    found = dual("sin", None).moments(a, a, a * jnp.float32(1 + 2e-7))
+    np.testing.assert_allclose(found, (0.5, 0.5), rtol=1e-6)

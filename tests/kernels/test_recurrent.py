@@ -254,6 +254,22 @@ def test_equal_sequences_have_the_slope_of_equal_variables():
         np.testing.assert_allclose(diagonal[t], value + passed, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("activation", "nu_w"), [("tanh", 40.0), ("softsign", 20.0)])
+def test_a_sequence_coincides_with_itself_beyond_the_edge_of_chaos(activation, nu_w):
+    """Where a difference of rounding would grow by chi = 3 a step, until nothing coincides."""
+    x = sequences(0, (1, 40, 3), np.float32)
+    phi = {"tanh": jnp.tanh, "softsign": jax.nn.soft_sign}[activation]
+    given = {"activation": phi, "nu_w": nu_w, "nu_f": 1.0, "nu_c": 1.0, "output": "last"}
+    found = nr.recurrent_nngp(x, **given, tolerance=1e-3)
+    z = np.linspace(-8, 8, 4001)
+    density = np.exp(-(z**2) / 2) / np.sum(np.exp(-(z**2) / 2))
+    value = 0.0
+    for x_t in np.asarray(x[0], float):
+        deviation = np.sqrt(x_t @ x_t + nu_w * value)
+        value = density @ np.asarray(phi(deviation * z), float) ** 2
+    np.testing.assert_allclose(found, value, rtol=2e-3)
+
+
 def test_under_jit_and_vmap(dtype, tol):
     x = sequences(0, (2, 4, 1), dtype)
     variances = jnp.asarray([0.5, 1.5], dtype)
@@ -303,7 +319,8 @@ BAD = [
     ({"activation": jnp.sign}, "activation must be Lipschitz"),
     ({"activation": "step"}, 'activation must be "identity"'),
     ({"tolerance": -1.0}, "tolerance must be positive"),
-    ({"nu_w": 1e30, "activation": "relu"}, "nu_w must let the variances .* exceed it at step 2 of"),
+    ({"nu_w": 1e30, "activation": "relu"}, "nu_w must let the variances .* exceed it at step 1 of"),
+    ({"nu_w": 1e10, "activation": "erf", "x1": np.full((3, 4, 2), 1e12)}, "nu_w must let the"),
 ]
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 
 import ntk_rnn as nr
 
@@ -128,6 +129,96 @@ def test_derivatives_by_the_kernel():
     np.testing.assert_allclose(derivative, difference, rtol=1e-6)
 
 
+def truncated(x1, lengths1, x2, lengths2):
+    """For each pair, the kernel with erf of what is before the padding, by its recursion."""
+    nu_w, nu_f, nu_c = NU.values()
+
+    def moments(a, b, c):
+        product = (1 + 2 * a) * (1 + 2 * b)
+        value = 2 / np.pi * np.arcsin(2 * c / np.sqrt(product))
+        return value, 4 / np.pi / np.sqrt(product - 4 * c**2)
+
+    def variances(x):
+        q = [nu_f * x[0] @ x[0]]
+        for x_t in x[1:]:
+            q.append(nu_f * x_t @ x_t + nu_w * moments(q[-1], q[-1], q[-1])[0])
+        return q
+
+    def block(x, z):
+        q, r = variances(x), variances(z)
+        kernel, before = np.zeros((len(x), len(z))), {}
+        for t, s in np.ndindex(kernel.shape):
+            value, passed = before.get((t - 1, s - 1), (0, 0))
+            gram = x[t] @ z[s]
+            theta = gram + value + nu_w * passed
+            value, slope = moments(q[t], r[s], nu_f * gram + nu_w * value)
+            before[t, s] = value, slope * theta
+            kernel[t, s] = value + nu_c * slope * theta
+        return kernel
+
+    def cut(x, lengths):
+        return [each[:length] for each, length in zip(np.asarray(x, float), lengths, strict=True)]
+
+    return [[block(x, z) for z in cut(x2, lengths2)] for x in cut(x1, lengths1)]
+
+
+def last(array, lengths):
+    return np.asarray(array)[np.arange(len(array)), np.asarray(lengths) - 1]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "output"), [("float64", "all"), ("float32", "last")], indirect=["dtype"]
+)
+def test_sequences_of_different_lengths(output, dtype, tol):
+    """It is the regression on what is before the padding, which does not count."""
+    x, new = np.random.default_rng(0).normal(size=(2, 4, 4, 2)).astype(dtype)
+    lengths, lengths_new = np.array([4, 2, 3, 1]), np.array([2, 4, 3, 3])
+    targets, other = np.sin(3 * x[..., :1]), np.cos(new[..., :1])
+
+    def start(x, lengths):
+        outputs = np.asarray(x)[..., :1] / 3
+        return last(outputs, lengths) if output == "last" else outputs
+
+    def kept(array, lengths):
+        """Outputs of all sequences, those before their padding or the last ones."""
+        if output == "last":
+            return np.asarray(array)
+        pairs = zip(np.asarray(array), lengths, strict=True)
+        return np.concatenate([each[:length] for each, length in pairs])
+
+    def matrix(blocks):
+        if output == "last":
+            return np.array([[block[-1, -1] for block in row] for row in blocks])
+        return np.block(blocks)
+
+    def causal(x1, x2, lengths1, lengths2):
+        """Wrong in the padding, which must not count whatever it is."""
+        return kernel_fn("erf")(x1, x2)
+
+    kernel = causal
+    if output == "last":
+        kernel = kernel_fn("erf", output="last")
+        targets, other = last(targets, lengths), last(other, lengths_new)
+    found = nr.kernel_regression(kernel, (x, targets), initial=start, loss="mean", lengths=lengths)
+    inner = matrix(truncated(x, lengths, x, lengths))
+    cross = matrix(truncated(new, lengths_new, x, lengths))
+    time, scale = 0.7, 2 / len(inner)
+    left = scipy.linalg.expm(-time * scale * inner)
+    missed = kept(targets - start(x, lengths), lengths)
+    outputs = kept(start(new, lengths_new), lengths_new)
+    outputs = outputs + cross @ np.linalg.solve(inner, missed - left @ missed)
+    bound = {"rtol": 1e3 * tol, "atol": 1e3 * tol}
+    predicted = found.predict(new, time=time, lengths=lengths_new)
+    np.testing.assert_allclose(kept(predicted, lengths_new), outputs, **bound)
+    np.testing.assert_allclose(found.train_loss(time=time), np.mean((left @ missed) ** 2), **bound)
+    np.testing.assert_allclose(
+        found.test_loss((new, other), time=time, lengths=lengths_new),
+        np.mean((outputs - kept(other, lengths_new)) ** 2), **bound,
+    )  # fmt: skip
+    if output == "all":
+        assert not np.any(predicted[0, 2:])
+
+
 def short(x1, x2):
     return jnp.ones((len(x1), len(x2), 2))
 
@@ -145,6 +236,11 @@ def indefinite(x1, x2):
         ({"initial": lambda x: x[:, 0]}, "initial must return outputs of the shape"),
         ({"on_host": True}, "on_host must be False for a kernel function"),
         ({"method": "matrix_free"}, "method must be dense for a kernel function"),
+        ({"lengths": [1, 2]}, "lengths must be whole numbers of steps, one for each of 12"),
+        ({"lengths": [9] * 12}, "lengths must be from 1 to 5"),
+        ({"kernel": short, "lengths": [5] * 12}, "kernel must take lengths1 and lengths2"),
+        ({"initial": jnp.sin, "lengths": [5] * 12}, "initial must take lengths by keyword"),
+        ({"kernel": np.ones(5), "lengths": [5] * 12}, "lengths must be None for lag weights"),
     ],
 )
 def test_bad_arguments(changed, message, unannotated):
@@ -161,3 +257,5 @@ def test_bad_steps_and_sequences(unannotated):
         found.train_loss(step=3, learning_rate=2 * found.max_learning_rate)
     with pytest.raises(ValueError, match=r"x.shape\[2\]"):
         found.predict(np.ones((2, SEQ_LEN, 3)), time=1.0)
+    with pytest.raises(ValueError, match="lengths must be from 1 to"):
+        found.predict(new_sequences(np.float32), time=1.0, lengths=[1, 2, 3, 6])

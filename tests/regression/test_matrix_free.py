@@ -12,9 +12,9 @@ from scipy.sparse.linalg import aslinearoperator, lsmr
 import ntk_rnn as nr
 from ntk_rnn.compression import least_squares
 from ntk_rnn.objective import Sequences
-from ntk_rnn.regression import solver
+from ntk_rnn.regression import methods
 from ntk_rnn.regression.matrix_free import LaggedInputs
-from ntk_rnn.regression.solver import choose_method, method_by_size as by_size
+from ntk_rnn.regression.methods import choose_method, method_by_size as by_size
 
 STEPS = np.asarray([0, 1, 10, 1000, np.inf])
 
@@ -94,7 +94,7 @@ def test_on_host_in_chunks(monkeypatch):
     data, rho, initial = problem(*SHAPES[0])
     whole = nr.kernel_regression(rho, data, initial=initial, on_host=True)
     with monkeypatch.context() as patch:
-        patch.setattr(solver, "_MOST_ENTRIES", 1000)
+        patch.setattr(methods, "_MOST_ENTRIES", 1000)
         patch.setattr(least_squares, "_CHUNK_ROWS", 1)
         parts = nr.kernel_regression(rho, data, initial=initial, on_host=True)
     time = np.asarray([1.0, 1e3]) / whole.eigenvalues[0]

@@ -185,47 +185,37 @@ def _kernel(
     held = {"all": (*sizes, *times), "mean": (*sizes, times[1]), "last": sizes}
     refuse_too_large(held[output], inputs[0].dtype)
     nu = Variances(*(jnp.asarray(variance, inputs[0].dtype) for variance in variances))
+
+    def sides(found: Dual) -> tuple[Sequences, Sequences]:
+        first = _side("1", inputs[0], lengths[0], found, nu)
+        return first, first if x2 is None else _side("2", inputs[1], lengths[1], found, nu)
+
     found = dual(activation, tolerance)
-    first = _side("1", inputs[0], lengths[0], found, nu)
-    second = first if x2 is None else _side("2", inputs[1], lengths[1], found, nu)
-    found = fitted(found, [first.variances, second.variances], tolerance)
+    first, second = sides(found)
+    chosen = fitted(found, [first.variances, second.variances], tolerance)
+    if chosen != found:
+        first, second = sides(chosen)
     between = {"all": between_all_times, "mean": between_means, "last": between_ends}[output]
-    return between(found, kind, nu, first, second)
+    return between(chosen, kind, nu, first, second)
 
 
 def _side(
     number: str, x: Float[Array, "N T n_x"], lengths: Any, found: Dual, nu: Variances
 ) -> Sequences:
     """One side of a kernel, with the variances of its states, which must be finite."""
-    steps = _lengths(f"lengths{number}", x, lengths)
+    steps = _checks.lengths(f"lengths{number}", lengths, x)
     is_step = within(steps, x.shape[1])
     # Padding that is 0 cannot make the variances of anything overflow.
     q = state_variances(found, nu, jnp.where(is_step[..., None], x, 0))
+    # Expectations of a pair have products of its variances, some of them four times.
+    largest = float(jnp.finfo(q.dtype).max) ** 0.5 / 4
+    q = jnp.where(q < largest, q, jnp.nan)
     if not _checks.is_traced(q) and not np.isfinite(np.asarray(q)).all():
         t = int(np.argmin(np.isfinite(np.asarray(q)).all(axis=0)))
         raise ValueError(
-            f"nu_w must let the variances of states stay below "
-            f"{float(jnp.finfo(q.dtype).max):.2g}, the largest number of {q.dtype}, got nu_w = "
-            f"{float(nu.w):g}, with which those of x{number} exceed it at step {t} of "
-            f"{x.shape[1]}; take a smaller nu_w, smaller inputs or shorter sequences"
+            f"nu_w must let the variances of states stay below {largest:.2g}, whose products "
+            f"{q.dtype} can hold, got nu_w = {float(nu.w):g}, with which those of x{number} exceed "
+            f"it at step {t} of {x.shape[1]}; take a smaller nu_w, smaller inputs, shorter "
+            "sequences or float64"
         )
     return Sequences(x, q, steps)
-
-
-def _lengths(name: str, x: Float[Array, "N T n_x"], lengths: Any) -> Int[Array, " N"]:
-    num, seq_len, _ = x.shape
-    if lengths is None:
-        return jnp.full(num, seq_len, jnp.int32)
-    array = _checks.numbers(name, lengths)
-    if array.shape != (num,) or not jnp.issubdtype(array.dtype, jnp.integer):
-        raise ValueError(
-            f"{name} must be whole numbers of steps, one for each of {num} sequences, got shape "
-            f"{array.shape} of {array.dtype}"
-        )
-    if not _checks.is_traced(array):
-        bad = np.asarray(array)[(np.asarray(array) < 1) | (np.asarray(array) > seq_len)]
-        if bad.size:
-            raise ValueError(
-                f"{name} must be from 1 to {seq_len}, the number of steps of x, got {bad[0]}"
-            )
-    return jnp.asarray(array).astype(jnp.int32)

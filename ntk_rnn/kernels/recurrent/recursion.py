@@ -36,7 +36,9 @@ def state_variances(dual: Dual, nu: Variances, x: Float[Array, "N T n_x"]) -> Fl
         before: Float[Array, " N"], power: Float[Array, " N"]
     ) -> tuple[Float[Array, " N"], Float[Array, " N"]]:
         variance = nu.f * power + nu.w * before
-        return dual.own(variance).value, variance
+        # As for pairs, so that a sequence coincides with itself: an expansion leaves out as much.
+        side = dual.side(variance)
+        return dual.moments(side, side, variance).value, variance
 
     powers = jnp.sum(x**2, axis=2).T
     return lax.scan(step, jnp.zeros_like(powers[0]), powers)[1].T
