@@ -34,6 +34,7 @@ def compare(
     ready: dict[str, Work] = {}
     expected: Any = None
     ours = comparison.contenders[0].name
+    contenders = {contender.name: contender for contender in comparison.contenders}
     for contender in comparison.contenders:
         tell(f"{comparison.case}, {comparison.label}: {contender.name}")
         if quick and not contender.quick:
@@ -67,7 +68,9 @@ def compare(
             rows[name] = row = replace(row, ratio=row.seconds / unit)
         if row.status == "timed" and row.role != "floor":
             rows[name] = row = _counted(row, comparison, None if quick else ready[name].lowered)
-            if comparison.memory and not quick and machine.memory_is_resident():
+            # A process each: of those that ``--quick`` has.
+            asked = comparison.memory and contenders[name].quick and not quick
+            if asked and machine.memory_is_resident():
                 tell(f"{comparison.case}, {comparison.label}: memory of {name}")
                 rows[name] = replace(row, peak_bytes=memory.of_a_process(comparison, name))
     return list(rows.values())

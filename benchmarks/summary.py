@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.cases import CASES
+from benchmarks.cases import TASKS
 from benchmarks.comparisons import Row
 from ntk_rnn.plotting import panels
 
@@ -42,10 +42,10 @@ def lines(rows: Sequence[Row]) -> list[Line]:
         if not timed or case == "scaling":
             continue
         first = group[0]
-        task = CASES.get(case, case) + (f": {first.variant}" if first.variant else "")
+        task = TASKS.get(case, case) + (f": {first.variant}" if first.variant else "")
         sizes = ", ".join(f"{name} = {value:,}" for name, value in first.sizes.items())
         fastest = min(timed, key=lambda row: row.ratio or 0)
-        found.append(Line(task[0].upper() + task[1:], sizes, first, fastest))
+        found.append(Line(task, sizes, first, fastest))
     return found
 
 
@@ -75,7 +75,7 @@ def draw(found: Sequence[Line], path: Path) -> None:
     for place, line, ratio in zip(places, found, ratios, strict=True):
         text = f" {ratio:.3g} x  {line.fastest.contender}"
         panel.text(max(ratio, 1), place, text, va="center", fontsize=8)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
 def _wrapped(task: str) -> str:

@@ -22,6 +22,19 @@ CASES = {
     "startup": "import, first kernel, first figure, each in a fresh process",
 }
 
+#: Each case in a table of all of them, before the variant that is computed.
+TASKS = {
+    "exact_ntk": "NTK of an RNN of finite width",
+    "analytic_kernel": "NTK of infinite width",
+    "training_step": "Training step",
+    "subspace": "Training in the subspace",
+    "recurrent": "NTK with an activation",
+    "layer_gram": "Gram matrix of a layer",
+    "fit": "Fit of an impulse response",
+    "predictor": "Kernel predictor",
+    "startup": "Fresh process",
+}
+
 
 def find(name: str) -> str:
     """The name of a case, if there is one.
