@@ -141,12 +141,13 @@ def _lags(
         return start[None]
     on_gpu = jax.default_backend() == "gpu"
     if apart and not on_gpu and 1 < len(start) <= _FEW_ROWS:
-        rows = [slice(i, i + 1) for i in range(len(start))]
-        forces = [None if forcing is None else forcing[:, row] for row in rows]
         chains = [
-            _lags(start[row], force, matrix, seq_len, side, apart=False)
-            for row, force in zip(rows, forces, strict=True)
-        ]
+            _lags(
+                _only(start, i), None if forcing is None else _only(forcing, i), matrix, seq_len,
+                side, apart=False,
+            )
+            for i in range(len(start))
+        ]  # fmt: skip
         return jnp.concatenate(chains, axis=1)
     scale = matrix.shape[0] ** -0.5
 
@@ -190,3 +191,13 @@ def rnn_matrices(params: Params) -> tuple[Array, Array, Array]:
     _checks.one_dtype("params", W=w, F=f, C=c)
     _checks.finite_leaves("params", {"params": {"W": w, "F": f, "C": c}})
     return w, f, c
+
+
+def _only(rows: Float[Array, "*lags m n"], index: int) -> Float[Array, "*lags 1 n"]:
+    """One of the rows, by padding that takes away the others.
+
+    neural-tangents' structured derivatives have a rule for padding, and none for slices.
+    """
+    none = (0, 0, 0)
+    taken = (-index, index + 1 - rows.shape[-2], 0)
+    return lax.pad(rows, jnp.zeros((), rows.dtype), [*[none] * (rows.ndim - 2), taken, none])
