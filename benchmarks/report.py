@@ -43,7 +43,7 @@ def markdown(
         "# Benchmarks",
         f"{device['count']} x {device['platform']} ({device['kind']}), "
         f"{description['machine']}, {date}. How much longer others take for the same result, which "
-        "is checked before a time counts; all in float32.",
+        "is checked before a time counts; in float32, but for fits, which are in float64.",
         *_in_short(rows),
         "## Details",
         f"{versions}. Measured: {rates}.",

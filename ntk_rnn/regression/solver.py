@@ -122,8 +122,9 @@ def kernel_regression(
         return regress(kernel, data, initial, loss, lengths)
     if lengths is not None:
         raise ValueError(
-            "lengths must be None for lag weights and Gram matrices, got lengths; pass data "
-            "compress(x, y, weights=weights), whose weights are 0 in the padding"
+            "lengths must be None for lag weights and Gram matrices, got "
+            f"{_checks.shown(lengths)}; pass data compress(x, y, weights=weights), whose weights "
+            "are 0 in the padding"
         )
     checked = as_data_set("data", data)
     check_kernel(kernel)
