@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _DEVICES = ("auto", "cpu", "gpu", "tpu")
 
 # Seconds that a comparison is timed for, in equal shares; one slow sample may take longer.
-_BUDGET, _QUICK_BUDGET = 8.0, 1.0
+_BUDGET, _QUICK_BUDGET = 4.0, 1.0
 
 _FLAG = (tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint=""))
 
@@ -48,7 +48,7 @@ class Benchmarks:
         ),
     ] = ()  # fmt: skip
     quick: Annotated[bool, *_FLAG] = False
-    """Fewer sizes, within 2 minutes on 2 cores."""
+    """Fewer sizes and contenders: 2 minutes on 2 cores, not 20."""
     check: Annotated[bool, *_FLAG] = False
     """Compare ratios with those of baseline.json, allowing a factor of 2."""
     record: Annotated[bool, *_FLAG] = False

@@ -79,7 +79,7 @@ def check(rows: Sequence[Row], saved: dict[str, float]) -> Verdict:
     lost = [
         f"{row.key}: {row.status}, {row.note}, {saved[row.key]:.3g} in the baseline"
         for row in rows
-        if row.key in saved and row.key not in now
+        if row.key in saved and row.key not in now and row.status != "left out"
     ]
     return Verdict(fallen, lost, sum(key in saved for key in now) - len(fallen))
 

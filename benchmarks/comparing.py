@@ -53,7 +53,7 @@ def compare(
     first: dict[str, float] = {}
     for name, work in ready.items():
         begun = rows[name].compile_seconds
-        if work.fresh and begun is not None:
+        if work.warm and begun is not None:
             first[name] = begun
             rows[name] = replace(rows[name], compile_seconds=None)
     measured = timing.interleaved(
@@ -68,11 +68,14 @@ def compare(
             rows[name] = row = replace(row, ratio=row.seconds / unit)
         if row.status == "timed" and row.role != "floor":
             rows[name] = row = _counted(row, comparison, None if quick else ready[name].lowered)
-            # A process each: of those that ``--quick`` has.
-            asked = comparison.memory and contenders[name].quick and not quick
-            if asked and machine.memory_is_resident():
-                tell(f"{comparison.case}, {comparison.label}: memory of {name}")
-                rows[name] = replace(row, peak_bytes=memory.of_a_process(comparison, name))
+    if comparison.memory and not quick and machine.memory_is_resident():
+        tell(f"{comparison.case}, {comparison.label}: memory")
+        asked = [
+            name for name, row in rows.items()
+            if row.status == "timed" and row.role != "floor" and contenders[name].quick
+        ]  # fmt: skip
+        for name, peak in memory.of_a_process(comparison, asked).items():
+            rows[name] = replace(rows[name], peak_bytes=peak)
     return list(rows.values())
 
 

@@ -25,13 +25,14 @@ class Work(NamedTuple):
       call: what is timed. JAX's arrays are waited for; anything else waits for itself.
       result: what it returns as the numbers to compare.
       lowered: the program to ask XLA for its operations and bytes; ``None`` where there is none.
-      fresh: whether every call is a process of its own, so that the first is like any other.
+      warm: whether the first call is like any other: nothing is left to compile, or every call is a
+        process of its own.
     """
 
     call: Callable[[], Any]
     result: Callable[[Any], Any] = np.asarray
     lowered: Callable[[], Any] | None = None
-    fresh: bool = False
+    warm: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Memory of one call, as the resident set of a process that does nothing else.
 
-``python -m benchmarks.memory CASE LABEL CONTENDER`` is that process, and prints bytes.
+``python -m benchmarks.memory CASE LABEL CONTENDERS ...`` is that process. It makes the contenders
+ready one after the other, and prints a line of bytes for each.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import cases, timing
@@ -20,15 +22,15 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _SECONDS = 300.0
 
 
-def of_a_process(comparison: Comparison, contender: str) -> float | None:
-    """Bytes at the peak of a second call beyond those before it; ``None`` if not to be had."""
+def of_a_process(comparison: Comparison, contenders: Sequence[str]) -> dict[str, float]:
+    """Bytes at the peak of a second call beyond those before it, of contenders that have them."""
     command = [
         sys.executable,
         "-m",
         "benchmarks.memory",
         comparison.case,
         comparison.label,
-        contender,
+        *contenders,
     ]
     # Freed memory goes back to the system at once, or the next call would seem to need none.
     returned = {"MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}
@@ -37,9 +39,10 @@ def of_a_process(comparison: Comparison, contender: str) -> float | None:
             command, env={**os.environ, **returned}, capture_output=True, text=True,
             timeout=_SECONDS, check=True, cwd=Path(__file__).parents[1],
         )  # fmt: skip
-        return float(done.stdout.splitlines()[-1])
-    except (subprocess.SubprocessError, ValueError, IndexError):
-        return None
+    except subprocess.SubprocessError:
+        return {}
+    peaks = map(float, done.stdout.splitlines()[-len(contenders) :])
+    return dict(zip(contenders, peaks, strict=True))
 
 
 def peak_of_second_call(comparison: Comparison, name: str) -> float:
@@ -64,6 +67,7 @@ def _kilobytes(field: str) -> int:
 
 
 if __name__ == "__main__":
-    case, label, contender_name = sys.argv[1:]
+    case, label, *names = sys.argv[1:]
     (chosen,) = (c for c in cases.load(case).comparisons() if c.label == label)
-    print(peak_of_second_call(chosen, contender_name))
+    for contender_name in names:
+        print(peak_of_second_call(chosen, contender_name))

@@ -36,7 +36,7 @@ def interleaved(
     Args:
       calls: what to time, each called before, so that nothing is left to compile.
       budget: seconds for all, of which each has an equal share.
-      least: rounds that each takes part in beyond its share, until it has taken twice the budget.
+      least: rounds that each takes part in beyond its share, until it has taken the whole budget.
       most: rounds at most.
       first: samples that there are already.
 
@@ -50,7 +50,7 @@ def interleaved(
     failures: dict[str, Exception] = {}
     for number in range(most):
         for name, call in calls.items():
-            allowed = share if len(samples[name]) >= least else 2 * budget
+            allowed = share if len(samples[name]) >= least else budget
             if name in failures or spent[name] > allowed:
                 continue
             begun = time.perf_counter()

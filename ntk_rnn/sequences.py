@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -215,5 +216,10 @@ def unit_impulses(
     seq_len = _checks.integer("seq_len", seq_len)
     in_dim = _checks.integer("in_dim", in_dim)
     dtype = None if dtype is None else _checks.number_type("dtype", dtype)
+    return _unit_impulses(seq_len, in_dim, dtype)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _unit_impulses(seq_len: int, in_dim: int, dtype: np.dtype | None) -> Float[Array, "n_x T n_x"]:
     impulses = jnp.zeros((in_dim, seq_len, in_dim), dtype)
     return impulses.at[:, 0, :].set(jnp.eye(in_dim, dtype=dtype))

@@ -106,11 +106,11 @@ def test_quick_says_what_it_leaves_out():
     assert statuses == [["timed", "left out"], ["timed", "timed"]]
 
 
-def test_the_first_call_is_a_sample_where_every_call_is_fresh():
+def test_the_first_call_is_a_sample_where_it_is_like_any_other():
     calls = []
 
     def process():
-        return Work(lambda: calls.append(1) or RESULT, fresh=True)
+        return Work(lambda: calls.append(1) or RESULT, warm=True)
 
     pair = comparison(Contender("process", process))
     _, row = compare(pair, budget=0.0, quick=True)

@@ -36,9 +36,9 @@ def comparisons() -> list[Comparison]:
             "startup", "import", {},
             (
                 _process("ntk_rnn, every name", "from ntk_rnn import *", "ours"),
-                _process("ntk_rnn, no name yet", "import ntk_rnn", "own"),
+                _process("ntk_rnn, no name yet", "import ntk_rnn", "own", quick=False),
                 _process(f"floor: {_NEEDED}", _NEEDED, "floor"),
-                _process("floor: python", "pass", "floor"),
+                _process("floor: python", "pass", "floor", quick=False),
             ),
             tolerance=None, quick=True,
         ),
@@ -58,12 +58,12 @@ def comparisons() -> list[Comparison]:
     ]  # fmt: skip
 
 
-def _process(name: str, code: str, role: Role = "peer") -> Contender:
-    return Contender(name, functools.partial(_python, code), role)
+def _process(name: str, code: str, role: Role = "peer", quick: bool = True) -> Contender:
+    return Contender(name, functools.partial(_python, code), role, quick=quick)
 
 
 def _python(code: str) -> Work:
-    return Work(lambda: _output("-c", code), lambda text: np.asarray(float(text)), fresh=True)
+    return Work(lambda: _output("-c", code), lambda text: np.asarray(float(text)), warm=True)
 
 
 def _figure() -> Work:
@@ -71,7 +71,7 @@ def _figure() -> Work:
         with tempfile.TemporaryDirectory() as folder:
             _output("-m", "ntk_rnn", "reproduce", "fig2", "--smoke", "--out", folder)
 
-    return Work(draw, fresh=True)
+    return Work(draw, warm=True)
 
 
 def _output(*arguments: str) -> str:

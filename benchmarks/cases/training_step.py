@@ -34,8 +34,8 @@ class Size(NamedTuple):
 
 # The paper's synthetic data, some that differ in one size, and batches of the size of its real.
 _BASE = Size(1000, 50, 10, 1, 1, 0, 50)
-_BATCHES = _BASE._replace(batch=10, steps=100)
-_REAL = Size(1000, 512, 15, 52, 2, 128, 24)
+_BATCHES = _BASE._replace(batch=10)
+_REAL = Size(1000, 512, 15, 52, 2, 128, 8)
 _SIZES = (
     _BASE, _BASE._replace(n=500), _BASE._replace(n=2000, steps=10),
     _BASE._replace(num=200, steps=10), _BASE._replace(seq_len=20, steps=20), _BATCHES, _REAL,
@@ -65,7 +65,7 @@ def _comparison(size: Size) -> Comparison:
         Contender(
             "ntk_rnn, step by step", make(_ours, size, "scan"), "own", needs=needs, quick=False
         ),
-        Contender("JAX, lax.scan", make(_plain, size), needs=needs),
+        Contender("JAX, lax.scan", make(_plain, size), needs=needs, quick=False),
         Contender("flax.linen.RNN", make(_flax, size), needs=needs, at_least=flax_bar),
         Contender("PyTorch, unrolled", make(_torch, size, False), needs=needs, at_least=torch_bar),
     ]

@@ -71,22 +71,7 @@ class DiagonalLayer(nn.Module):
         Raises:
           ValueError: if ``seq_len`` is not positive.
         """
-        seq_len = _checks.integer("seq_len", seq_len)
-        parts = {
-            name: _real_parts(jnp.moveaxis(jnp.asarray(array), _unit_axis(name), 0))
-            for name, array in params["params"].items()
-        }
-        leaves = jax.tree.leaves(parts)
-        units = len(leaves[0])
-        states = self.width // units
-        outputs = jax.eval_shape(_response_of, self, params["params"], seq_len)
-        entries = seq_len * max(states, outputs.size // seq_len)
-        together = max(1, _TOGETHER * units // (entries * sum(leaf.size for leaf in leaves)))
-        gram = jnp.zeros((outputs.size, outputs.size), outputs.dtype)
-        for start in range(0, units, together):
-            some = jax.tree.map(lambda leaf, at=start: leaf[at : at + together], parts)
-            gram = gram + _gram_of_units(self, some, seq_len)
-        return gram.reshape(outputs.shape + outputs.shape)
+        return _gram(self, dict(params["params"]), _checks.integer("seq_len", seq_len))
 
     def _declare(self, x: Array) -> dict[str, Array]:
         """Declares the parameters, for inputs like ``x``."""
@@ -159,11 +144,34 @@ def _real_parts(array: Array) -> tuple[Array, ...]:
 
 
 @partial(jax.jit, static_argnums=(0, 2))
-def _response_of(layer: DiagonalLayer, params: Any, seq_len: int) -> Float[Array, "T n_y n_x"]:
-    return layer._response(params, seq_len)
+def _gram(
+    layer: DiagonalLayer, params: dict[str, Array], seq_len: int
+) -> Float[Array, "T n_y n_x T n_y n_x"]:
+    """The sum over units, as many at a time as ``_TOGETHER`` allows."""
+    parts = {
+        name: _real_parts(jnp.moveaxis(array, _unit_axis(name), 0))
+        for name, array in params.items()
+    }
+    leaves = jax.tree.leaves(parts)
+    units = len(leaves[0])
+    outputs = jax.eval_shape(partial(layer._response, seq_len=seq_len), params)
+    entries = seq_len * max(layer.width // units, outputs.size // seq_len)
+    most = _TOGETHER * units // (entries * sum(leaf.size for leaf in leaves))
+    together = min(units, max(1, most))
+    blocks, left = divmod(units, together)
+
+    def with_block(gram: Float[Array, "R R"], start: Array) -> tuple[Float[Array, "R R"], None]:
+        some = jax.tree.map(lambda leaf: lax.dynamic_slice_in_dim(leaf, start, together), parts)
+        return gram + _gram_of_units(layer, some, seq_len), None
+
+    gram = jnp.zeros((outputs.size, outputs.size), outputs.dtype)
+    gram, _ = lax.scan(with_block, gram, together * jnp.arange(blocks))
+    if left:
+        last = jax.tree.map(lambda leaf: leaf[units - left :], parts)
+        gram = gram + _gram_of_units(layer, last, seq_len)
+    return gram.reshape(outputs.shape + outputs.shape)
 
 
-@partial(jax.jit, static_argnums=(0, 2))
 def _gram_of_units(layer: DiagonalLayer, parts: Any, seq_len: int) -> Float[Array, "R R"]:
     def response(parts: Any) -> Float[Array, "T n_y n_x"]:
         """What one unit contributes."""
