@@ -101,7 +101,10 @@ def chain(
     of rank ``T m`` for ``matrix``, where differentiating the loop would add ``T`` outer products
     of the size of ``matrix``, one after the other.
     """
-    return _lags(jnp.asarray(start), None, matrix, seq_len, side, apart=side == "right")
+    start = jnp.asarray(start)
+    if side == "right" and len(start) > _FEW_ROWS and jax.default_backend() != "gpu":
+        return _by_columns(start, matrix, seq_len)
+    return _lags(start, None, matrix, seq_len, side, apart=side == "right")
 
 
 @chain.defjvp
@@ -161,6 +164,24 @@ def _lags(
     # a kernel of width 1000 takes a third of the time. On a CPU a loop is the faster one.
     unroll = _UNROLLED if on_gpu else 1
     _, rows = lax.scan(step, start, forcing, length=seq_len - 1, unroll=unroll)
+    return jnp.concatenate([start[None], rows])
+
+
+def _by_columns(
+    start: Float[Array, "m n"], matrix: Float[AnyArray, "n n"], seq_len: int
+) -> Float[Array, "T m n"]:
+    """``chain`` from the right, as products of the matrix with columns.
+
+    On a CPU four to sixteen of them take half to two thirds of the time of as many rows times the
+    transpose, and more the same. Transposed, as for a derivative, they would take three times it.
+    """
+    scale = matrix.shape[0] ** -0.5
+
+    def step(columns: Array, _: None) -> tuple[Array, Array]:
+        following = jnp.einsum("kn,nm->km", matrix, columns, precision="highest") * scale
+        return following, following.T
+
+    _, rows = lax.scan(step, start.T, None, length=seq_len - 1)
     return jnp.concatenate([start[None], rows])
 
 

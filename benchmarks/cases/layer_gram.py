@@ -49,8 +49,8 @@ def _comparison(n: int, seq_len: int) -> Comparison:
     return Comparison(
         "layer_gram", "LRU", {"n": n, "T": seq_len}, tuple(contenders), tolerance=1e-4,
         flops=2.0 * derivatives * seq_len**2, quick=(n, seq_len) == _SMALL,
-        behind="A call first finds out whether the layer is linear, causal and stationary, which "
-        "takes 10 ms; a compiled Jacobian takes that for granted." if n == _SMALL[0] else "",
+        behind="Half of its time goes into looking at the parameters before it computes; a "
+        "compiled Jacobian takes them as they are." if n == _SMALL[0] else "",
     )  # fmt: skip
 
 

@@ -74,6 +74,11 @@ left. With `XLA_PYTHON_CLIENT_PREALLOCATE=false` it takes memory as it needs it.
   several thousand, an accelerator is faster by about the ratio of the memory bandwidths. At widths
   of some hundred it gains less, because a lag takes less time than the few microseconds that it
   takes to start a computation. There, run many networks at once with `ntk_rnn.ensemble`.
+- On a CPU half of the time of a large kernel goes into memory that the system hands out anew at
+  every call, in pages of 4 kB. Under Linux with glibc 2.35 or later,
+  `GLIBC_TUNABLES=glibc.malloc.hugetlb=1`, set before Python starts, asks for large pages, as NumPy
+  does by itself: the analytic kernel of $N = 200$, $T = 50$, 400 MB, then takes 0.22 s instead of
+  0.42 s on two cores.
 - On GPUs a chain of up to 32 lags is unrolled, because a loop waits for the host at every turn.
   It then takes half as long to run, and longer to compile.
 
