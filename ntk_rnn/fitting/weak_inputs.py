@@ -17,7 +17,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.linalg import LinAlgError
-from scipy.stats import qmc
 
 from ntk_rnn.fitting.evidence import posterior_covariance
 from ntk_rnn.fitting.optimization import Point, Problem
@@ -97,6 +96,8 @@ def _candidates(
 
     They are in the order of the variance, so that neighbours are alike.
     """
+    from scipy.stats import qmc  # takes longer to import than all else in this room
+
     names, (_, _, seq_len) = PRIORS[problem.kernel].names, problem.output.triangle.shape
     power, num_samples = problem.output.power, problem.output.num_samples
     # From what is far below the noise of one coefficient. For scales it is the variance in all.
