@@ -35,7 +35,7 @@ def distance(cov1, cov2):
 def test_moments_of_the_impulse_response_are_those_of_the_theorem():
     """Mean, variance, correlation and kurtosis, each within 4 standard errors at every lag."""
     found = impulse_response_moments(
-        jax.random.key(0), 250, LAGS, 2, 2, nu_w=0.3, nu_f=0.5, nu_c=2.0, num_seeds=SEEDS
+        jax.random.key(0), 500, LAGS, 2, 2, nu_w=0.3, nu_f=0.5, nu_c=2.0, num_seeds=SEEDS
     )
     limit = gaussian_limit(LAGS, 0.3, 0.5, 2.0)
     np.testing.assert_allclose(limit, 0.3 ** np.arange(LAGS), rtol=1e-6)
