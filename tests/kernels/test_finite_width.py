@@ -99,7 +99,7 @@ def test_diagonal_tends_to_the_lag_weights():
     rho = np.asarray(nr.lag_weights(seq_len, 0.3, 1.0, 1.0))
     x = jnp.zeros((1, seq_len, 1))
     beside = []
-    widths = np.array([50, 200, 800])
+    widths = np.array([40, 120, 360])
     for width in widths.tolist():
         model = nr.LinearRNN(width, 1)
 

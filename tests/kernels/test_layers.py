@@ -210,7 +210,7 @@ def test_what_has_no_gram_is_refused(change, message):
 @pytest.mark.parametrize("dtype", ["float64"], indirect=True)
 def test_another_method_of_a_layer_is_another_layer(dtype, tol):
     layer = Doubled(16, 1)
-    params = layer.init(jax.random.key(1), X.astype(dtype))
+    params = jax.jit(layer.init)(jax.random.key(1), X.astype(dtype))
     expected = 4 * nr.layer_gram(nr.LRU(16, 1), params, 5, 2)
     assert relative_error(nr.layer_gram(layer.double, params, 5, 2), expected) <= 10 * tol
 

@@ -105,25 +105,7 @@ def test_standard_error_is_that_of_products_of_gaussians():
     np.testing.assert_allclose(error, np.sqrt(variance / 10_000), rtol=0.15)
 
 
-def test_error_falls_as_one_over_the_root_of_the_samples():
-    model = nr.LinearRNN(20, 1)
-    params, x1, x2 = draw(np.float32, model, num=6)
-    expected = nr.finite_width_gram(params, 4).ntk(x1, x2)
-    counts = [32, 1024]
-    errors = []
-    for count in counts:
-        # Few entries are independent of each other, so each count is repeated.
-        keys = jax.random.split(jax.random.key(count), 16)
-        estimates = jax.vmap(
-            lambda k, count=count: (
-                monte_carlo_ntk(model, params, x1, x2, k, count, batch_size=32).kernel
-            )
-        )(keys)
-        errors.append(np.sqrt(np.mean((estimates - expected[None]) ** 2)))
-    slope = np.polyfit(np.log(counts), np.log(errors), 1)[0]
-    assert abs(slope + 0.5) <= 0.1
-
-
+@pytest.mark.parametrize("dtype", ["float32"], indirect=True)
 def test_x2_defaults_to_x1_and_the_kernel_is_symmetric_and_positive_semi_definite(dtype, tol):
     model = Tanh()
     params, x, _ = draw(dtype, model)
@@ -163,9 +145,11 @@ def test_samples_do_not_depend_on_how_many_are_taken_at_once(dtype, tol, batch_s
     )
 
 
-@pytest.mark.parametrize("batch_size", [1, 10])
-def test_standard_error_keeps_its_digits_where_samples_hardly_differ(batch_size):
-    """Many parameters in one sum of squares: the mean square less the squared mean is noise."""
+def test_standard_error_keeps_its_digits_where_samples_hardly_differ():
+    """Many parameters in one sum of squares: the mean square less the squared mean is noise.
+
+    Within batches and between them alike.
+    """
 
     def apply_fn(params, x):
         return x * params["w"][None]
@@ -173,7 +157,7 @@ def test_standard_error_keeps_its_digits_where_samples_hardly_differ(batch_size)
     width = 200_000
     params = {"w": jnp.ones(width)}
     kernel, error = monte_carlo_ntk(
-        apply_fn, params, jnp.ones((1, width)), None, KEY, 200, batch_size=batch_size
+        apply_fn, params, jnp.ones((1, width)), None, KEY, 200, batch_size=10
     )
     np.testing.assert_allclose(kernel, 1, atol=5 * np.sqrt(2 / width / 200))
     np.testing.assert_allclose(error, np.sqrt(2 / width / 200), rtol=0.25)

@@ -55,8 +55,9 @@ def by_loop(moments, x1, x2):
         return q
 
     kernel = np.zeros((len(x1), len(x2), x1.shape[1], x2.shape[1]))
+    all1, all2 = [variances(x) for x in x1], [variances(x) for x in x2]
     for i, k, t, s in np.ndindex(kernel.shape):
-        q1, q2 = variances(x1[i]), variances(x2[k])
+        q1, q2 = all1[i], all2[k]
         value = passed = 0.0
         for back in range(min(t, s), -1, -1):
             a, b = t - back, s - back
@@ -88,7 +89,11 @@ def test_the_identity_is_the_linear_rnn(dtype, tol):
     np.testing.assert_allclose(kernel, expected, rtol=10 * tol, atol=10 * tol)
 
 
-@pytest.mark.parametrize("activation", ["relu", "erf", "gelu", "sin"])
+@pytest.mark.parametrize(
+    ("activation", "dtype"),
+    [("relu", "float32"), *((name, "float64") for name in ("relu", "erf", "gelu", "sin"))],
+    indirect=["dtype"],
+)
 def test_one_step_is_a_dense_network(activation, dtype, tol):
     """``C phi(F x) / sqrt(n)`` of neural-tangents, whose NTK counts the entries of ``F`` by nu_F.
 
@@ -141,7 +146,7 @@ def test_state_evolution_has_the_same_covariances(activation, dtype, tol):
 
 
 @pytest.mark.parametrize("dtype", ["float64"], indirect=True)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", ["relu", "tanh"])  # in closed form, and by an expansion
 def test_one_output_a_sequence(activation, dtype, tol):
     x1, x2 = sequences(0, (4, 6, 2), dtype), sequences(1, (3, 5, 2), dtype)
     ends1, ends2 = np.array([6, 3, 1, 2]), np.array([5, 2, 4])
@@ -172,10 +177,13 @@ def test_symmetric_semidefinite_and_causal(activation, dtype, tol):
     size = float(jnp.max(jnp.abs(found)))
     np.testing.assert_allclose(found, found.transpose(1, 0, 3, 2), atol=10 * tol * size)
     assert np.linalg.eigvalsh(nr.as_matrix(found))[0] > -10 * tol * size
-    np.testing.assert_allclose(kernel(x[:, :3]), found[:, :, :3, :3], rtol=10 * tol, atol=tol)
-    np.testing.assert_allclose(
-        jax.jit(kernel)(x[:2], x[1:]), found[:2, 1:], rtol=1e-4, atol=1e-5 * size
-    )
+    later = kernel(x.at[:, 3:].multiply(0.5))  # of the same shape, which takes no compilation
+    assert jnp.max(jnp.abs(later - found)) > 0.01 * size
+    np.testing.assert_allclose(later[:, :, :3, :3], found[:, :, :3, :3], rtol=10 * tol, atol=tol)
+    if dtype == np.float32:
+        np.testing.assert_allclose(
+            jax.jit(kernel)(x[:2], x[1:]), found[:2, 1:], rtol=1e-4, atol=1e-5 * size
+        )
 
 
 @pytest.mark.parametrize("activation", ["relu", "erf", "tanh"])
@@ -191,17 +199,16 @@ def test_the_empirical_kernel_tends_to_it(activation):
 
 
 @pytest.mark.parametrize(
-    ("activation", "output"),
-    [
-        ("relu", "all"), ("abs", "last"), ("erf", "mean"), ("gelu", "all"),
-    ],
-)  # fmt: skip
+    ("activation", "output"), [("relu", "all"), ("abs", "last"), ("erf", "mean")]
+)
 def test_derivatives(activation, output):
     """By the variances, against differences; and finite where sequences coincide or vanish."""
     jax.config.update("jax_enable_x64", True)
     x = sequences(0, (3, 4, 2), float)
     x = x.at[1].set(x[0]).at[2, :2].set(0)
 
+    @jax.jit
+    @jax.value_and_grad
     def total(nu):
         kernel = nr.recurrent_ntk(
             x, activation=activation, nu_w=nu[0], nu_f=nu[1], nu_c=nu[2], output=output
@@ -210,16 +217,20 @@ def test_derivatives(activation, output):
 
     nu, step = jnp.asarray([1.3, 0.7, 1.2]), 1e-6
     differences = [
-        (total(nu.at[i].add(step)) - total(nu.at[i].add(-step))) / (2 * step) for i in range(3)
+        (total(nu.at[i].add(step))[0] - total(nu.at[i].add(-step))[0]) / (2 * step)
+        for i in range(3)
     ]
-    np.testing.assert_allclose(jax.grad(total)(nu), differences, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(total(nu)[1], differences, rtol=1e-6, atol=1e-6)
     jax.config.update("jax_enable_x64", False)
 
+    @jax.jit
+    @jax.grad
     def of_inputs(x):
         return jnp.sum(nr.recurrent_ntk(x, activation=activation, output=output, **NU))
 
-    assert np.isfinite(jax.grad(of_inputs)(x.astype(np.float32))).all()
-    assert np.isfinite(jax.grad(of_inputs)(jnp.zeros((2, 3, 1), np.float32))).all()
+    x = x.astype(np.float32)
+    assert np.isfinite(of_inputs(x)).all()
+    assert np.isfinite(of_inputs(jnp.zeros_like(x))).all()
 
 
 @pytest.mark.parametrize("activation", ["gelu", "sin"])
@@ -227,14 +238,16 @@ def test_derivatives_by_the_inputs(activation):
     jax.config.update("jax_enable_x64", True)
     x = sequences(0, (2, 3, 1), float)
 
+    @jax.jit
+    @jax.value_and_grad
     def total(x):
         return jnp.sum(jnp.sin(nr.recurrent_ntk(x, activation=activation, **NU)))
 
     step = 1e-6
-    found = jax.grad(total)(x)
+    _, found = total(x)
     for where in np.ndindex(x.shape):
-        ends = total(x.at[where].add(step)), total(x.at[where].add(-step))
-        np.testing.assert_allclose(found[where], (ends[0] - ends[1]) / (2 * step), rtol=1e-5)
+        (ahead, _), (behind, _) = total(x.at[where].add(step)), total(x.at[where].add(-step))
+        np.testing.assert_allclose(found[where], (ahead - behind) / (2 * step), rtol=1e-5)
     jax.config.update("jax_enable_x64", False)
 
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 ROOT = Path(__file__).parents[2]
+DEVICES = "--xla_force_host_platform_device_count=2"
 
 
 def test_two_devices_give_what_one_does():
@@ -17,7 +18,7 @@ def test_two_devices_give_what_one_does():
     settings = {
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": str(ROOT),
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {DEVICES}",  # with those of the suite
     }
     process = subprocess.run(
         [sys.executable, "-W", "error", __file__],
@@ -38,12 +39,13 @@ def check():
     for activation, output in (("relu", "all"), ("erf", "last"), ("tanh", "mean")):
         kernel = partial(nr.recurrent_ntk, activation=activation, output=output, **network)
         expected = np.asarray(kernel(x))
-        found = kernel(split)
+        program = jax.jit(kernel).lower(split).compile()
+        # What is in closed form is the same program compiled as a whole; tanh is an expansion here.
+        found = kernel(split) if activation == "tanh" else program(split)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * expected.max())
         assert found.addressable_shards[0].data.size == expected.size // 2
-        program = jax.jit(kernel).lower(split).compile().as_text()
         # No device holds the whole kernel, not even on the way.
-        assert f"f32[{','.join(map(str, expected.shape))}]" not in program, activation
+        assert f"f32[{','.join(map(str, expected.shape))}]" not in program.as_text(), activation
 
 
 if __name__ == "__main__":

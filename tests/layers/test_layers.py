@@ -186,7 +186,7 @@ def test_training_is_the_regression_with_the_gram():
         (lambda: nr.DiagonalRNN(8, 1, real=True).lag_weights(3), "real must be False for lag"),
         (lambda: nr.LRU(8, 1).lag_weights(0), "seq_len must be a positive integer, got 0"),
         (
-            lambda: nr.LRU(9, 1).apply(nr.LRU(8, 1).init(jax.random.key(0), X), X),
+            lambda: nr.LRU(9, 1).apply(jax.jit(nr.LRU(8, 1).init)(jax.random.key(0), X), X),
             r"params must hold nu of shape \(9,\) for this LRU .* got \(8,\)",
         ),
     ],

@@ -16,7 +16,7 @@ from ntk_rnn.theory.evolution.problem import GaussianRows
 from ntk_rnn.theory.evolution.recursions import evolve_affine
 from ntk_rnn.theory.evolution.simulation import simulate_evolution
 
-HORIZON, NARROW, WIDE, SEEDS = 3, 500, 2000, 32
+HORIZON, NARROW, WIDE, SEEDS = 3, 350, 1400, 32
 NUM_SAMPLES = 2**15
 
 
