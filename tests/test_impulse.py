@@ -49,7 +49,12 @@ def test_is_equation_9(dtype, tol, shape):
 
 @pytest.mark.parametrize(
     ("dtype", "shape"),
-    [("float64", SHAPES[0]), ("float64", SHAPES[1]), ("float32", SHAPES[2])],
+    [
+        ("float64", SHAPES[0]),
+        ("float64", SHAPES[1]),
+        ("float32", SHAPES[2]),
+        ("float64", SHAPES[3]),
+    ],
     indirect=["dtype"],
 )
 def test_first_derivatives_in_both_modes(dtype, tol, shape):
