@@ -231,6 +231,8 @@ def test_arrays_of_programs_are_fitted(tmp_path, capsys, monkeypatch):
     assert "units of the time column" in told
     fit = nr.load("r-fit/model.npz")
     assert [channel.name for channel in fit.inputs] == ["u 1", "u 2"]
+    assert cli.main(["predict", "r-fit/model.npz", "r.npz", "--time", "t", "--out", "p.csv"]) == 0
+    capsys.readouterr()
     np.savez("new.npz", v=x[:50])
     # Of an array with several columns, the name is that of the array.
     assert cli.main(["predict", "r-fit/model.npz", "new.npz", "--inputs", "v"]) == 0
@@ -429,18 +431,12 @@ def test_inputs_that_differ_in_the_unit_alone_are_predicted_from(tmp_path, monke
     x, y = recorded(1, rows=100)
     table = np.concatenate([x, y[:, :1]], axis=1)
     np.savetxt("r.csv", table, delimiter=",", header="f [N],f [V],y", comments="")
-    asked = ["--inputs", "f [N]", "f [V]", "--outputs", "y", *QUICK]
-    assert cli.main(["fit", "r.csv", *asked, "--out", "m"]) == 0
-    assert cli.main(["predict", "m/model.npz", "r.csv", "--out", "p.csv"]) == 0
-
-
-def test_inputs_of_one_array_are_predicted_from_as_fitted(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    x, y = recorded(1, rows=100)
-    np.savez("r.npz", x=x, y=y[:, 0])
-    asked = ["--inputs", "x", "--outputs", "y", *QUICK]
-    assert cli.main(["fit", "r.npz", *asked, "--out", "m"]) == 0
-    assert cli.main(["predict", "m/model.npz", "r.npz", "--out", "p.csv"]) == 0
+    recording = fitting.read("r.csv", ["f [N]", "f [V]"], ["y"], time=None, trial=None)
+    fit = fitting.fitted(
+        recording, "r.csv", lags=LAGS, delay=(0,), kernel="tc", test_fraction=0.2, tell=print
+    ).fit
+    fit.save("model.npz")
+    assert cli.main(["predict", "model.npz", "r.csv", "--out", "p.csv"]) == 0
 
 
 def test_inputs_have_no_effect_before_their_delays(tmp_path, capsys, monkeypatch):
