@@ -24,7 +24,8 @@ def run(code):
     return result.stdout
 
 
-def test_importing_the_library_loads_no_neural_tangents_and_loading_leaves_jax_as_it_was():
+def test_it_is_loaded_late_leaves_jax_as_it_was_and_experimental_says_what_to_install():
+    # In the end tensorflow is a module of two lines, found by Python's own import system.
     run("""
         import sys
         import jax, jax.core, jax.extend.core, jax.interpreters.ad, jax.numpy
@@ -52,40 +53,8 @@ def test_importing_the_library_loads_no_neural_tangents_and_loading_leaves_jax_a
         for module in ("jax.core", "jax.interpreters.ad"):
             assert after[module].keys() == before[module].keys(), module
         assert ("jax.util" in sys.modules) == had_util
-    """)
 
-
-def test_only_missing_names_are_added():
-    with loading._names_restored():
-        import jax.core
-        import jax.extend.core
-
-        assert jax.core.Jaxpr is jax.extend.core.Jaxpr  # missing on every supported JAX
-        from jax.util import safe_map, safe_zip
-
-        assert safe_map(lambda a, b: a + b, [1, 2], [3, 4]) == [4, 6]
-        assert safe_zip([1], [2]) == [(1, 2)]
-        with pytest.raises(ValueError):
-            safe_zip([1, 2], [3])
-    assert not hasattr(jax.core, "Jaxpr")
-
-
-def test_a_name_that_exists_is_not_replaced(monkeypatch):
-    moved = {"jax.core": {"Tracer": "ours", "NoSuchName": "ours"}}
-    monkeypatch.setattr(loading, "_MOVED_NAMES", moved)
-    tracer = jax.core.Tracer
-    with loading._names_restored():
-        assert jax.core.Tracer is tracer
-        assert jax.core.NoSuchName == "ours"
-    assert jax.core.Tracer is tracer and not hasattr(jax.core, "NoSuchName")
-
-
-def test_experimental_is_loaded_when_used_and_says_what_to_install():
-    # In the end tensorflow is a module of two lines, found by Python's own import system.
-    run("""
-        import pathlib, sys, tempfile
-        from ntk_rnn import _neural_tangents
-        nt = _neural_tangents.load()
+        import pathlib, tempfile
         assert "tensorflow" not in sys.modules
         assert not hasattr(nt.experimental, "__warningregistry__")  # asking this loads nothing
         assert not hasattr(nt.experimental, "no_such_name")  # nor what pickle asks of all modules
@@ -113,6 +82,31 @@ def test_experimental_is_loaded_when_used_and_says_what_to_install():
                 assert "tensorflow" in str(error), error
             assert sys.modules["tensorflow"].loaded
     """)
+
+
+def test_only_missing_names_are_added():
+    with loading._names_restored():
+        import jax.core
+        import jax.extend.core
+
+        assert jax.core.Jaxpr is jax.extend.core.Jaxpr  # missing on every supported JAX
+        from jax.util import safe_map, safe_zip
+
+        assert safe_map(lambda a, b: a + b, [1, 2], [3, 4]) == [4, 6]
+        assert safe_zip([1], [2]) == [(1, 2)]
+        with pytest.raises(ValueError):
+            safe_zip([1, 2], [3])
+    assert not hasattr(jax.core, "Jaxpr")
+
+
+def test_a_name_that_exists_is_not_replaced(monkeypatch):
+    moved = {"jax.core": {"Tracer": "ours", "NoSuchName": "ours"}}
+    monkeypatch.setattr(loading, "_MOVED_NAMES", moved)
+    tracer = jax.core.Tracer
+    with loading._names_restored():
+        assert jax.core.Tracer is tracer
+        assert jax.core.NoSuchName == "ours"
+    assert jax.core.Tracer is tracer and not hasattr(jax.core, "NoSuchName")
 
 
 def test_library_works_without_neural_tangents():

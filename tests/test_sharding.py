@@ -17,13 +17,13 @@ SCRIPT = Path(__file__).with_name("sharded_problem.py")
 
 
 def start(devices, *args, **others):
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    count = f"--xla_force_host_platform_device_count={devices}"
     settings = {
         "JAX_PLATFORMS": "cpu",
         "JAX_NUMPY_RANK_PROMOTION": "raise",
         "JAX_NUMPY_DTYPE_PROMOTION": "strict",
         "PYTHONPATH": str(SCRIPT.parents[1]),
-        "XLA_FLAGS": flags,
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {count}",
     }
     return subprocess.Popen(
         [sys.executable, "-W", "error", str(SCRIPT), *map(str, args)],

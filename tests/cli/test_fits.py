@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -156,17 +157,18 @@ def test_the_score_is_that_of_held_out_rows(fitted):
     assert told == pytest.approx(r_squared, abs=1e-3) and told > 0.9
 
 
-def test_predict_is_the_convolution_with_bands(fitted, tmp_path):
+def test_predict_is_the_convolution_with_bands(fitted, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     _, folder, _, _ = fitted
     x, y = recorded(1, 400)
     new = written(tmp_path / "new.csv", x, y, trials=2)
     model, out = folder / "rig 3-fit" / "model.npz", tmp_path / "predictions.csv"
-    done = subprocess.run(
-        [*COMMAND, "predict", str(model), str(new), "--trial", "trial", "--time", "t"],
-        capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT,
-    )  # fmt: skip
-    assert done.returncode == 0 and not done.stderr, done.stderr
-    assert done.stdout.startswith("predictions of 400 rows: predictions.csv (22 are empty: the fir")
+    monkeypatch.delenv("COLUMNS", raising=False)
+    args = ["predict", str(model), str(new), "--trial", "trial", "--time", "t"]
+    assert cli.main(args) == 0
+    printed, told = capsys.readouterr()
+    assert not told
+    assert printed.startswith("predictions of 400 rows: predictions.csv (22 are empty: the fir")
     with out.open() as file:
         header, *rows = csv.reader(file)
     assert header[:4] == ["row", "trial", "t [s]", "rate [spikes/s]"]
@@ -229,6 +231,8 @@ def test_arrays_of_programs_are_fitted(tmp_path, capsys, monkeypatch):
     assert "units of the time column" in told
     fit = nr.load("r-fit/model.npz")
     assert [channel.name for channel in fit.inputs] == ["u 1", "u 2"]
+    assert cli.main(["predict", "r-fit/model.npz", "r.npz", "--time", "t", "--out", "p.csv"]) == 0
+    capsys.readouterr()
     np.savez("new.npz", v=x[:50])
     # Of an array with several columns, the name is that of the array.
     assert cli.main(["predict", "r-fit/model.npz", "new.npz", "--inputs", "v"]) == 0
@@ -313,33 +317,23 @@ def test_predictions_are_refused_for_other_inputs(fitted, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_interrupted_nothing_is_left(tmp_path):
+def test_interrupted_nothing_is_left(tmp_path, capsys, monkeypatch):
     """While it fits: the folder that it has begun vanishes, and there is no traceback."""
+    monkeypatch.chdir(tmp_path)
     written(tmp_path / "r.csv", *recorded(5))
-    code = (
-        "import sys, time\n"
-        "from ntk_rnn.__main__ import run\n"
-        "import ntk_rnn.cli.fits.fitting as fitting\n"
-        "def stop(*args, **options):\n"
-        "    print('fitting', file=sys.stderr, flush=True)\n"
-        "    time.sleep(1000)\n"
-        "fitting.fitted = stop\n"
-        "run()\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, "fit", "r.csv", *ASKED],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=ENVIRONMENT,
-    ) as process:  # fmt: skip
-        try:
-            assert process.stderr.readline() == "fitting\n"
-            assert len(list(tmp_path.iterdir())) == 2
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate()
-        finally:
-            process.kill()
-    assert process.returncode == 130 and out == ""
-    assert err == "ntk-rnn: interrupted; earlier results are as they were\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
+    begun = []
+
+    def stop(*args, **options):
+        begun.extend(os.listdir())
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)  # which Ctrl-C ends
+        raise AssertionError("not interrupted")
+
+    monkeypatch.setattr(fitting, "fitted", stop)
+    assert cli.main(["fit", "r.csv", *ASKED]) == 130
+    assert len(begun) == 2 and os.listdir() == ["r.csv"]
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "ntk-rnn: interrupted; earlier results are as they were\n")
 
 
 # Reason: a browser is a program of the system, which not every machine that runs the tests has.
@@ -437,18 +431,12 @@ def test_inputs_that_differ_in_the_unit_alone_are_predicted_from(tmp_path, monke
     x, y = recorded(1, rows=100)
     table = np.concatenate([x, y[:, :1]], axis=1)
     np.savetxt("r.csv", table, delimiter=",", header="f [N],f [V],y", comments="")
-    asked = ["--inputs", "f [N]", "f [V]", "--outputs", "y", *QUICK]
-    assert cli.main(["fit", "r.csv", *asked, "--out", "m"]) == 0
-    assert cli.main(["predict", "m/model.npz", "r.csv", "--out", "p.csv"]) == 0
-
-
-def test_inputs_of_one_array_are_predicted_from_as_fitted(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    x, y = recorded(1, rows=100)
-    np.savez("r.npz", x=x, y=y[:, 0])
-    asked = ["--inputs", "x", "--outputs", "y", *QUICK]
-    assert cli.main(["fit", "r.npz", *asked, "--out", "m"]) == 0
-    assert cli.main(["predict", "m/model.npz", "r.npz", "--out", "p.csv"]) == 0
+    recording = fitting.read("r.csv", ["f [N]", "f [V]"], ["y"], time=None, trial=None)
+    fit = fitting.fitted(
+        recording, "r.csv", lags=LAGS, delay=(0,), kernel="tc", test_fraction=0.2, tell=print
+    ).fit
+    fit.save("model.npz")
+    assert cli.main(["predict", "model.npz", "r.csv", "--out", "p.csv"]) == 0
 
 
 def test_inputs_have_no_effect_before_their_delays(tmp_path, capsys, monkeypatch):

@@ -42,8 +42,9 @@ def least_squares(x, y, seq_len):
     return 1 - np.sum((b - A @ solution) ** 2, 0) / np.sum((b - b.mean(0)) ** 2, 0)
 
 
-@pytest.mark.parametrize("source", ["csv", "arrays", "stream"])
-@pytest.mark.parametrize("seq_len", [5, 10, 20, 40])
+@pytest.mark.parametrize(
+    ("source", "seq_len"), [("csv", 5), ("arrays", 20), ("stream", 10), ("stream", 40)]
+)
 def test_a_recording_is_fitted_as_least_squares_across_windows(
     dtype, system, tmp_path, source, seq_len
 ):

@@ -11,8 +11,8 @@ import ntk_rnn as nr
 def test_noise_has_the_ratio_asked_for(dtype):
     key = jax.random.key(0)
     shape = {"in_dim": 2, "out_dim": 3}
-    x, clean = nr.data.teacher(key, 500, 20, snr_db=None, **shape)
-    x2, noisy = nr.data.teacher(key, 500, 20, snr_db=10.0, **shape)
+    x, clean = nr.data.teacher(key, 2000, 5, snr_db=None, **shape)
+    x2, noisy = nr.data.teacher(key, 2000, 5, snr_db=10.0, **shape)
     assert x.dtype == noisy.dtype == dtype
     np.testing.assert_array_equal(x, x2)
     noise = np.asarray(noisy - clean, float)
@@ -29,7 +29,7 @@ def test_teacher_is_one_causal_linear_map(dtype, tol):
 
 
 def test_inputs_are_white(dtype):
-    x, _ = nr.data.teacher(jax.random.key(2), 400, 25)
+    x, _ = nr.data.teacher(jax.random.key(2), 2000, 5)
     entries = np.asarray(x, float).ravel()
     assert abs(entries.mean()) < 5 / np.sqrt(entries.size)
     assert abs(entries.var() - 1) < 5 * np.sqrt(2 / entries.size)

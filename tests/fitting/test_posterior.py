@@ -46,11 +46,11 @@ def test_what_is_on_a_bound_is_taken_as_known():
 def test_bands_cover_a_response_that_noise_hides():
     """60 samples, noise of variance 1, ``0.3 0.6^j`` and ``0.05 0.6^j``, with their errors.
 
-    Of 24 draws. Laplace's method alone covers 64 +- 6 % and 44 +- 7 % (of 40 draws).
+    Of 16 draws. Laplace's method alone covers 64 +- 6 % and 44 +- 7 % (of 40 draws).
     """
     for amplitude in (0.3, 0.05):
         true, covered = amplitude * 0.6 ** np.arange(8), []
-        for seed in range(24):
+        for seed in range(16):
             rng = np.random.default_rng(seed)
             x = rng.normal(size=60)
             y = np.convolve(x, true)[:60] + rng.normal(size=60)
@@ -67,7 +67,7 @@ def test_bands_cover_weak_inputs_beside_a_strong_one(kernel):
     """Of three inputs, one has a strong response, one a weak one, and one none."""
     true = np.stack([3 * 0.6 ** np.arange(6), 0.1 * 0.6 ** np.arange(6), np.zeros(6)], axis=1)
     covered = []
-    for seed in range(12):
+    for seed in range(8):
         rng = np.random.default_rng(seed)
         x = rng.normal(size=(80, 3))
         y = sum(np.convolve(x[:, q], true[:, q])[:80] for q in range(3)) + rng.normal(size=80)

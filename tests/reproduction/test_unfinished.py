@@ -1,7 +1,7 @@
 """Studies that were interrupted go on where they stopped, and from nothing else."""
 
-import subprocess
-import sys
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -12,58 +12,41 @@ from ntk_rnn._terminal import UserError
 from ntk_rnn.reproduction import environment
 from ntk_rnn.reproduction.registry import find
 from ntk_rnn.reproduction.results import read
+from ntk_rnn.reproduction.studies import table1
 from ntk_rnn.reproduction.unfinished import FOLDER, Unfinished
 
 ARGUMENTS = ["reproduce", "table1", "--smoke", "--seeds", "1", "--out"]
 
-# Of three neurons, as long as a smoke run needs.
-RECORDING = """
-import numpy as np
-import ntk_rnn as nr
 
 def recorded(path=None):
+    """Of three neurons, as long as a smoke run needs."""
     rng = np.random.default_rng(0)
     spikes = rng.poisson(2.0, (7000, 3))
     velocity = spikes @ rng.standard_normal((3, 2)) + rng.standard_normal((7000, 2))
     return nr.data.S1(spikes, velocity, np.zeros((7000, 2)), np.array([0, 3000]))
-"""
-
-# The command line, in which Ctrl-C is pressed after as many units of work as the first argument.
-INTERRUPTED = f"""
-import os, signal, sys
-{RECORDING}
-from ntk_rnn import _terminal
-from ntk_rnn.__main__ import run
-from ntk_rnn.reproduction.studies import table1
-
-nr.data.s1 = recorded
-last = int(sys.argv.pop(1))
-
-def pressing(config, advance, unfinished, run=table1.run, done=[]):
-    def press():
-        done.append(1)
-        if len(done) == last:
-            os.kill(os.getpid(), signal.SIGINT)
-        advance()
-    return run(config, press, unfinished)
-
-table1.run = pressing
-run()
-"""
 
 
 @pytest.mark.usefixtures("interruptible")
 def test_a_study_goes_on_where_it_was_interrupted(tmp_path, monkeypatch, capsys):
     """The closed form and one model are finished; the other models are trained by the next run."""
-    names = {}
-    exec(RECORDING, names)
-    monkeypatch.setattr(nr.data, "s1", names["recorded"])
+    monkeypatch.setattr(nr.data, "s1", recorded)
     out = tmp_path / "out"
-    done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, "2", *ARGUMENTS, str(out)],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 130, done.stderr
+    done = []
+
+    def pressing(config, advance, unfinished, run=table1.run):
+        """Presses Ctrl-C after two units of work."""
+
+        def press():
+            done.append(1)
+            if len(done) == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            advance()
+
+        return run(config, press, unfinished)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table1, "run", pressing)
+        assert cli.main([*ARGUMENTS, str(out)]) == 130
     assert not (out / "table1").exists()
     kept = sorted(path.name for path in (out / FOLDER).glob("*/*"))
     assert kept == ["full_closed.npz", "full_rnn_0.npz"]
@@ -87,9 +70,7 @@ def test_a_study_goes_on_where_it_was_interrupted(tmp_path, monkeypatch, capsys)
 
 def test_a_training_that_is_interrupted_is_not_kept(tmp_path, monkeypatch):
     """Its path ends early, as that of half of the steps does."""
-    names = {}
-    exec(RECORDING, names)
-    monkeypatch.setattr(nr.data, "s1", names["recorded"])
+    monkeypatch.setattr(nr.data, "s1", recorded)
     train = nr.train
 
     def half(*args, steps, record_at, **how):

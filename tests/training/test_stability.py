@@ -52,8 +52,7 @@ def test_scales_as_one_over_the_square_of_the_inputs(dtype, scale):
 
 
 @pytest.mark.parametrize("dtype", ["float64"], indirect=True)
-@pytest.mark.parametrize("derivative", [jax.grad, jax.jacfwd])
-def test_is_differentiable(dtype, derivative):
+def test_is_differentiable(dtype):
     x = jax.random.normal(jax.random.key(0), (4, 5, 2), dtype)
     model = nr.LinearRNN(6, 1)
     params = jax.jit(model.init)(jax.random.key(1), x)
@@ -63,8 +62,10 @@ def test_is_differentiable(dtype, derivative):
         return nr.max_learning_rate(model, scaled, x)
 
     at, step = jnp.asarray(1.2, dtype), jnp.asarray(1e-2, dtype)
-    expected = (rate(at + step) - rate(at - step)) / (2 * step)
-    np.testing.assert_allclose(derivative(rate)(at), expected, rtol=1e-2)
+    compiled = jax.jit(rate)
+    expected = (compiled(at + step) - compiled(at - step)) / (2 * step)
+    for derivative in (jax.grad, jax.jacfwd):
+        np.testing.assert_allclose(jax.jit(derivative(rate))(at), expected, rtol=1e-2)
 
 
 @pytest.mark.usefixtures("unannotated")

@@ -9,9 +9,10 @@ import pytest
 import ntk_rnn as nr
 
 RECORDS = [0, 50, 200]
+SEQ_LEN = 5  # what is compiled grows with it
 
 
-def problem(width=400, seq_len=8, dim=1, nu_w=0.3):
+def problem(width=400, seq_len=SEQ_LEN, dim=1, nu_w=0.3):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(30, seq_len, dim))
     y = np.cumsum(x, axis=1) / 2 + 0.1 * rng.normal(size=x.shape)
@@ -32,7 +33,7 @@ def distance(path, reference):
 
 @pytest.mark.parametrize(
     ("dtype", "momentum", "batch", "dim"),
-    [("float32", 0.0, None, 1), ("float64", 0.9, None, 1), ("float64", 0.9, 10, 2)],
+    [("float32", 0.9, None, 1), ("float64", 0.9, 10, 2)],
     indirect=["dtype"],
 )
 def test_same_path_as_with_w(dtype, momentum, batch, dim, caplog):
@@ -50,7 +51,7 @@ def test_same_path_as_with_w(dtype, momentum, batch, dim, caplog):
     np.testing.assert_allclose(path.test_loss, path.train_loss, rtol=1e-5)
     assert np.all(np.asarray(path.leak) <= {"float32": 7e-3, "float64": 2.5e-3}[dtype.name])
     # The lifted parameters are those of a network that responds so.
-    response = nr.impulse_response(path.params.dense(), 8)
+    response = nr.impulse_response(path.params.dense(), SEQ_LEN)
     np.testing.assert_allclose(response, path.impulse_response[-1], atol=1e-3)
 
     how["record_at"] = [1, 70, 200]
@@ -72,7 +73,7 @@ def test_certificate_is_the_distance_from_the_lifted_network(dtype):
         params, data, steps=100, learning_rate=3e-4, record_at=steps, certify_at=steps
     )
     whole = path.params.dense()
-    expected = nr.impulse_response(whole, 8)
+    expected = nr.impulse_response(whole, SEQ_LEN)
     gap = np.linalg.norm(path.impulse_response[-1] - expected) / np.linalg.norm(expected)
     certificate = path.certificate
     assert certificate.step.tolist() == steps
@@ -119,12 +120,12 @@ def test_error_falls_as_the_square_of_the_tolerance(dtype):
 def test_wide_network_learns_as_its_limit_predicts():
     """Theorem 3.3(b) at width 20,000: the path of the kernel, to 2 %."""
     _, _, data = problem()
-    wide = nr.wide_rnn(jax.random.key(0), 20_000, 1, 1).with_chains(8)
+    wide = nr.wide_rnn(jax.random.key(0), 20_000, 1, 1).with_chains(SEQ_LEN)
     path = nr.subspace_descent(
         wide, data, steps=200, learning_rate=3e-4, record_at=RECORDS, kernel_drift=True
     )
-    start = nr.impulse_response(wide, 8)
-    kernel = nr.kernel_regression(nr.lag_weights(8, 0.3, 1.0, 1.0), data, initial=start)
+    start = nr.impulse_response(wide, SEQ_LEN)
+    kernel = nr.kernel_regression(nr.lag_weights(SEQ_LEN, 0.3, 1.0, 1.0), data, initial=start)
     expected = kernel.impulse_response(jnp.array(RECORDS), 3e-4)
     moved = np.linalg.norm(expected[-1] - expected[0])
     assert np.linalg.norm(path.impulse_response[-1] - expected[-1]) < 0.02 * moved
