@@ -2,6 +2,7 @@
 
 import csv
 import importlib.metadata
+import itertools
 import json
 import os
 import re
@@ -251,9 +252,10 @@ def test_reproduce_writes_a_results_folder(reproduced):
     assert len(rows) == 2 and float(rows[1]["conv_test"]) == pytest.approx(float(last))
 
 
-# A study that says so when it has done a unit of work, and does no other.
+# The command line, with a study that says so when it has done a unit of work, and does no other.
 STOPS = """
-import time
+import sys, time
+from ntk_rnn.__main__ import run
 from ntk_rnn.reproduction.studies import fig1_2
 
 def stopping(config, advance, run=fig1_2.run):
@@ -265,74 +267,14 @@ def stopping(config, advance, run=fig1_2.run):
     return run(config, stop)
 
 fig1_2.run = stopping
-"""
-
-# Loads all that the studies need once, which takes seconds, and runs each command in a process of
-# its own, which it leaves by fork before JAX has started.
-SERVER = """
-import json, os, signal, sys
-import ntk_rnn.__main__, ntk_rnn.cli
-from ntk_rnn.reproduction import reproducing, runs
-from ntk_rnn.reproduction.studies import fig1_2
-
-signal.signal(signal.SIGINT, signal.default_int_handler)
-for line in sys.stdin:
-    task = json.loads(line)
-    child = os.fork()
-    if not child:
-        for number, name in ((1, task["stdout"]), (2, task["stderr"])):
-            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT), number)
-        sys.argv = ["ntk-rnn", *task["command"]]
-        exec(task["first"])
-        ntk_rnn.__main__.run()
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+run()
 """
 
 
-@pytest.fixture(scope="module")
-def server():
-    # A process that is killed must not leave half an entry in the cache of the suite.
-    environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
-    environment.pop("COLUMNS", None)
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER], env=environment,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        yield process
-        process.stdin.close()
-
-
-@pytest.fixture
-def ended(server, tmp_path_factory):
-    """Runs a command after ``first``, and sends it a signal once it is in the middle of a study.
-
-    Returns its exit code, what it printed and what it told.
-    """
-    folder = tmp_path_factory.mktemp("streams")
-    os.mkfifo(folder / "stderr")
-
-    def run(*command, first="", stdout=folder / "stdout", sent=None):
-        streams = {"stdout": str(stdout), "stderr": str(folder / "stderr")}
-        server.stdin.write(json.dumps({"command": command, "first": first, **streams}) + "\n")
-        server.stdin.flush()
-        child, told = int(server.stdout.readline()), []
-        with open(folder / "stderr") as stderr:
-            for line in stderr:
-                if line == "in the middle\n":
-                    os.kill(child, sent)
-                else:
-                    told.append(line)
-        code = int(server.stdout.readline())
-        printed = folder / "stdout"
-        return code, printed.read_text() if printed.exists() else "", "".join(told)
-
-    return run
-
-
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
 def test_stopped_in_the_middle_what_is_finished_stays(
-    tmp_path, capsys, monkeypatch, reproduced, ended, sent
+    tmp_path, capsys, monkeypatch, reproduced, name
 ):
     """Of two studies, the first one finished and an earlier run's of the second."""
     monkeypatch.delenv("COLUMNS", raising=False)  # as for the undisturbed run
@@ -340,14 +282,27 @@ def test_stopped_in_the_middle_what_is_finished_stays(
     (tmp_path / "fig1").mkdir()
     (tmp_path / "fig1" / "config.json").write_text("old")
     args = ["--smoke", "--seeds", "2", "--out", str(tmp_path)]
-    code, out, err = ended("reproduce", "fig2", "fig1", *args, first=STOPS, sent=sent)
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPS, "reproduce", "fig2", "fig1", *args],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A process that is killed must not leave half an entry in the cache of the suite.
+        env=os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"},
+    ) as process:  # fmt: skip
+        try:
+            told = list(itertools.takewhile(lambda line: line != "in the middle\n", process.stderr))
+            assert process.poll() is None, told
+            process.send_signal(signal.Signals[name])
+            out, err = process.communicate()
+        finally:
+            process.kill()
+    err = "".join([*told, err])
     assert (tmp_path / "fig1" / "config.json").read_text() == "old"
     assert f"fig2: kept, {tmp_path / 'fig2'} (--force runs it again)" in err
-    if sent == signal.SIGINT:
-        assert code == 130, err
+    if name == "SIGINT":
+        assert process.returncode == 130, err
         assert err.splitlines()[-1] == "ntk-rnn: interrupted; earlier results are as they were"
     else:
-        assert code == -signal.SIGKILL and list(tmp_path.glob(".fig1.new-*")) and out == ""
+        assert list(tmp_path.glob(".fig1.new-*")) and out == ""
         # As if it had been killed while it was replacing the results of the first study.
         (tmp_path / "fig2").rename(tmp_path / ".fig2.old-a")
         assert cli.main(["reproduce", "fig2", *args]) == 0
@@ -362,25 +317,28 @@ def test_stopped_in_the_middle_what_is_finished_stays(
         assert (tmp_path / report_name).read_bytes() == expected
 
 
-# A pipe from which nobody reads, as after `| head -1`.
-CLOSED = "reader, writer = os.pipe(); os.close(reader); os.dup2(writer, 1)"
-
-
 @pytest.mark.parametrize("stdout", ["closed", "full"])
-def test_the_report_is_written_even_if_nothing_can_be_printed(tmp_path, reproduced, ended, stdout):
+def test_the_report_is_written_even_if_nothing_can_be_printed(tmp_path, reproduced, stdout):
     shutil.copytree(reproduced[1] / "fig2", tmp_path / "fig2")
     for name in ("report.md", "report.html"):
         assert not (tmp_path / name).exists()
-    args = ["reproduce", "fig2", "--smoke", "--seeds", "2", "--out", str(tmp_path)]
-    given = {"first": CLOSED} if stdout == "closed" else {"stdout": "/dev/full"}
-    code, _, err = ended(*args, **given)
-    kept, *told = err.splitlines()
+    if stdout == "closed":  # a pipe from which nobody reads, as after `| head -1`
+        reader, writer = os.pipe()
+        os.close(reader)
+    else:
+        writer = os.open("/dev/full", os.O_WRONLY)
+    done = subprocess.run(
+        [*COMMAND, "reproduce", "fig2", "--smoke", "--seeds", "2", "--out", str(tmp_path)],
+        stdout=writer, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(writer)
+    kept, *told = done.stderr.splitlines()
     assert kept.startswith("fig2: kept, ")
     if stdout == "closed":
-        assert code == 141 and told == []
+        assert done.returncode == 141 and told == []
     else:
         line = "ntk-rnn: error: stdout cannot be written (No space left on device)"
-        assert code == 2 and told == [line]
+        assert done.returncode == 2 and told == [line]
     for name in ("report.md", "report.html"):
         assert (tmp_path / name).read_bytes() == (reproduced[1] / name).read_bytes()
 
