@@ -13,6 +13,9 @@ import jax
 # What a sample takes at least: quicker calls are repeated within one.
 _SAMPLE_SECONDS = 0.01
 
+# Up to so many seconds, what others left in caches and memory matters to a call.
+_SHORT = 0.5
+
 
 def once(call: Callable[[], Any]) -> tuple[Any, float]:
     """What a call returns, and the seconds until it is there rather than dispatched."""
@@ -31,7 +34,8 @@ def interleaved(
 ) -> dict[str, list[float] | Exception]:
     """Seconds of calls, in rounds in which every one is timed once.
 
-    Quick calls are repeated within a sample, and as often before it, so that all are timed warm.
+    Short calls are made once more before a sample, and quick ones as often as within it, because
+    they would otherwise find caches and memory as the others left them.
 
     Args:
       calls: what to time, each called before, so that nothing is left to compile.
@@ -48,6 +52,7 @@ def interleaved(
     repeats = dict.fromkeys(calls, 1)
     spent = {name: sum(taken) for name, taken in samples.items()}
     failures: dict[str, Exception] = {}
+    short: set[str] = set()
     for number in range(most):
         for name, call in calls.items():
             allowed = share if len(samples[name]) >= least else budget
@@ -55,8 +60,7 @@ def interleaved(
                 continue
             begun = time.perf_counter()
             try:
-                # A quick call finds caches and threads as the others left them.
-                for _ in range(repeats[name] if repeats[name] > 1 else 0):
+                for _ in range(repeats[name] if name in short else 0):
                     jax.block_until_ready(call())
                 start = time.perf_counter()
                 for _ in range(repeats[name]):
@@ -70,4 +74,6 @@ def interleaved(
             samples[name].append(seconds / repeats[name])
             if number == 0:
                 repeats[name] = math.ceil(_SAMPLE_SECONDS / max(seconds, _SAMPLE_SECONDS / 100))
+                if seconds < _SHORT:
+                    short.add(name)
     return {**samples, **failures}

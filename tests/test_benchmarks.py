@@ -221,7 +221,8 @@ def test_exponents_are_fitted_along_each_axis():
 def test_every_case_has_comparisons_that_differ():
     for name in cases.CASES:
         found = cases.load(name).comparisons()
-        assert {c.case for c in found} == {name} and any(c.quick for c in found)
+        assert {c.case for c in found} == {name}
+        assert any(c.quick for c in found) == (name != "startup")
         keys = [(c.label, contender.name) for c in found for contender in c.contenders]
         assert len(set(keys)) == len(keys)
         assert all(c.contenders[0].role == "ours" for c in found)
@@ -263,7 +264,7 @@ def test_what_was_compared_before_an_interrupt_is_kept(tmp_path):
     assert err.endswith("benchmarks: interrupted; these are the comparisons until then\n")
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert rows[0]["status"] == "timed" and rows[0]["label"] in out
-    assert "training step, n=4000" not in out
+    assert "analytic kernel, N=200" not in out
 
 
 @pytest.mark.parametrize(
@@ -272,6 +273,7 @@ def test_what_was_compared_before_an_interrupt_is_kept(tmp_path):
         (["exact_ntq"], ["CASES", "'exact_ntq'", "did you mean 'exact_ntk'?"]),
         (["--device", "abacus"], ["device", "auto, cpu, gpu, tpu", "'abacus'"]),
         (["predictor", "--record"], ["--record", "CASES"]),
+        (["startup", "--quick"], ["--quick", "startup"]),
     ],
 )
 def test_a_mistake_is_told_in_one_line(capsys, monkeypatch, tmp_path, args, parts):

@@ -59,7 +59,7 @@ def _layer(n: int, seq_len: int) -> tuple[nr.LRU, Any, jax.Array]:
     """The layer, its parameters, and the unit impulse."""
     layer = nr.LRU(n, 1, r_min=0.9, r_max=0.999)
     impulse = nr.unit_impulses(seq_len, 1)
-    return layer, layer.init(jax.random.key(0), impulse), impulse
+    return layer, jax.jit(layer.init)(jax.random.key(0), impulse), impulse
 
 
 def _matrix(gram: Any) -> np.ndarray:

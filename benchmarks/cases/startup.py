@@ -36,11 +36,11 @@ def comparisons() -> list[Comparison]:
             "startup", "import", {},
             (
                 _process("ntk_rnn, every name", "from ntk_rnn import *", "ours"),
-                _process("ntk_rnn, no name yet", "import ntk_rnn", "own", quick=False),
+                _process("ntk_rnn, no name yet", "import ntk_rnn", "own"),
                 _process(f"floor: {_NEEDED}", _NEEDED, "floor"),
-                _process("floor: python", "pass", "floor", quick=False),
+                _process("floor: python", "pass", "floor"),
             ),
-            tolerance=None, quick=True,
+            tolerance=None,
         ),
         Comparison(
             "startup", "first kernel", {"n": 200, "N": 10, "T": 10},
@@ -58,8 +58,8 @@ def comparisons() -> list[Comparison]:
     ]  # fmt: skip
 
 
-def _process(name: str, code: str, role: Role = "peer", quick: bool = True) -> Contender:
-    return Contender(name, functools.partial(_python, code), role, quick=quick)
+def _process(name: str, code: str, role: Role = "peer") -> Contender:
+    return Contender(name, functools.partial(_python, code), role)
 
 
 def _python(code: str) -> Work:

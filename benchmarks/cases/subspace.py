@@ -117,7 +117,7 @@ def _problem(n: int) -> _Problem:
     key_data, key_params = jax.random.split(jax.random.key(0))
     data = nr.data.teacher(key_data, _NUM, _SEQ_LEN)
     model = nr.LinearRNN(n, 1, *_VARIANCES)
-    return _Problem(model, model.init(key_params, data[0]), data)
+    return _Problem(model, jax.jit(model.init)(key_params, data[0]), data)
 
 
 def _subspace(n: int) -> Work:
