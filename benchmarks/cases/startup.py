@@ -50,6 +50,7 @@ def comparisons() -> list[Comparison]:
                 _process("jax.jacobian", _JACOBIAN),
             ),
             tolerance=1e-4,
+            behind="All take as long: for importing JAX and Flax, and for drawing the parameters.",
         ),
         Comparison(
             "startup", "first figure", {},
