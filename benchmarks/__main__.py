@@ -48,7 +48,7 @@ class Benchmarks:
         ),
     ] = ()  # fmt: skip
     quick: Annotated[bool, *_FLAG] = False
-    """Fewer sizes and contenders, and no startup: 2 minutes on 2 cores, not 20."""
+    """Fewer sizes and contenders, without startup: 2 minutes on 2 cores, not 20."""
     check: Annotated[bool, *_FLAG] = False
     """Compare ratios with those of baseline.json, allowing a factor of 2."""
     record: Annotated[bool, *_FLAG] = False

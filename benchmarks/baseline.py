@@ -69,7 +69,10 @@ def write(rows: Sequence[Row], description: dict[str, Any], path: Path = PATH) -
 
 
 def check(rows: Sequence[Row], saved: dict[str, float]) -> Verdict:
-    """Compares the ratios of rows with saved ones. What the baseline lacks is left out."""
+    """Compares the ratios of rows with saved ones.
+
+    What the baseline lacks is not compared, and what ``--quick`` leaves out is not missed.
+    """
     now = ratios(rows)
     fallen = [
         f"{key}: {now[key]:.3g} times ours, {saved[key]:.3g} in the baseline"

@@ -1,7 +1,7 @@
 """Memory of one call, as the resident set of a process that does nothing else.
 
-``python -m benchmarks.memory CASE LABEL CONTENDERS ...`` is that process. It makes the contenders
-ready one after the other, and prints a line of bytes for each.
+``python -m benchmarks.memory CASE LABEL CONTENDERS ...`` is that process. It calls one contender
+after the other, and prints bytes for each. What one keeps, the next may use, so ours is the first.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 _SECONDS = 300.0
 
+# What its lines begin with, among those that others may print.
+_MARK = "peak of a call:"
+
 
 def of_a_process(comparison: Comparison, contenders: Sequence[str]) -> dict[str, float]:
-    """Bytes at the peak of a second call beyond those before it, of contenders that have them."""
+    """Bytes at the peak of a second call beyond those before it, of contenders that got so far."""
     command = [
         sys.executable,
         "-m",
@@ -37,12 +40,14 @@ def of_a_process(comparison: Comparison, contenders: Sequence[str]) -> dict[str,
     try:
         done = subprocess.run(
             command, env={**os.environ, **returned}, capture_output=True, text=True,
-            timeout=_SECONDS, check=True, cwd=Path(__file__).parents[1],
+            timeout=_SECONDS, cwd=Path(__file__).parents[1],
         )  # fmt: skip
-    except subprocess.SubprocessError:
+    except subprocess.TimeoutExpired:
         return {}
-    peaks = map(float, done.stdout.splitlines()[-len(contenders) :])
-    return dict(zip(contenders, peaks, strict=True))
+    # One that fails ends the process: there are those before it.
+    lines = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
+    peaks = [float(line.removeprefix(_MARK)) for line in lines]
+    return dict(zip(contenders, peaks, strict=False))
 
 
 def peak_of_second_call(comparison: Comparison, name: str) -> float:
@@ -70,4 +75,4 @@ if __name__ == "__main__":
     case, label, *names = sys.argv[1:]
     (chosen,) = (c for c in cases.load(case).comparisons() if c.label == label)
     for contender_name in names:
-        print(peak_of_second_call(chosen, contender_name))
+        print(_MARK, peak_of_second_call(chosen, contender_name), flush=True)

@@ -24,11 +24,11 @@ _READING = """\
 Times are medians of interleaved runs, of one step where a call takes several. Compiling is what
 the first call took beyond a later one. A time counts only if the result is no further
 from ours than is allowed (relative Frobenius distance); else there is none. Ratios are times
-divided by ours. Memory is what a call needs beyond its inputs: of the resident set of a process of
-its own on a CPU, of the device elsewhere. Operations and bytes are those of a step, of ours counted
-by hand, and by XLA, which counts a loop once. The share of the floor is the time that what was
-counted by hand must take at the rates measured here, divided by ours; where a call is shorter than
-its own overhead it says little.
+divided by ours. Memory is what a call needs beyond its inputs: on a CPU of the resident set of a
+process that calls one contender after the other, of the device elsewhere. Operations and bytes are
+those of a step, of ours counted by hand, and by XLA, which counts a loop once. The share of the
+floor is the time that what was counted by hand must take at the rates measured here, divided by
+ours; where a call is shorter than its own overhead it says little.
 """
 
 

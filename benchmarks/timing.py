@@ -34,8 +34,8 @@ def interleaved(
 ) -> dict[str, list[float] | Exception]:
     """Seconds of calls, in rounds in which every one is timed once.
 
-    Short calls are made once more before a sample, and quick ones as often as within it, because
-    they would otherwise find caches and memory as the others left them.
+    Before a sample of a short call it is made without being timed, because it would otherwise find
+    caches and memory as the others left them.
 
     Args:
       calls: what to time, each called before, so that nothing is left to compile.
@@ -60,20 +60,24 @@ def interleaved(
                 continue
             begun = time.perf_counter()
             try:
-                for _ in range(repeats[name] if name in short else 0):
-                    jax.block_until_ready(call())
-                start = time.perf_counter()
-                for _ in range(repeats[name]):
-                    jax.block_until_ready(call())
+                seconds = _seconds(call, repeats[name])
+                if number == 0 and seconds < _SHORT:
+                    quickest = max(seconds, _SAMPLE_SECONDS / 100)
+                    repeats[name] = math.ceil(_SAMPLE_SECONDS / quickest)
+                    short.add(name)
+                if name in short:  # what was timed has warmed it up
+                    seconds = _seconds(call, repeats[name])
             except Exception as error:
                 failures[name] = error
                 continue
-            end = time.perf_counter()
-            seconds = end - start
-            spent[name] += end - begun
+            spent[name] += time.perf_counter() - begun
             samples[name].append(seconds / repeats[name])
-            if number == 0:
-                repeats[name] = math.ceil(_SAMPLE_SECONDS / max(seconds, _SAMPLE_SECONDS / 100))
-                if seconds < _SHORT:
-                    short.add(name)
     return {**samples, **failures}
+
+
+def _seconds(call: Callable[[], Any], times: int) -> float:
+    """What so many calls take together."""
+    start = time.perf_counter()
+    for _ in range(times):
+        jax.block_until_ready(call())
+    return time.perf_counter() - start

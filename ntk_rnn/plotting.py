@@ -143,7 +143,7 @@ def save(fig: Figure, folder: Path, name: str = "figure") -> None:
     """Writes ``NAME.png`` and ``NAME.pdf``, without dates: equal figures are equal files."""
     fig.savefig(folder / f"{name}.png", dpi=160, metadata={"Software": None})
     layout = fig.get_layout_engine()
-    # Finding the layout takes a third of the time, and it is that of the PNG.
+    # The PDF takes over the layout of the PNG: to find it again would take a third of the time.
     fig.set_layout_engine("none")
     # TrueType, as journals want it; by default matplotlib embeds Type 3 fonts.
     with matplotlib.rc_context({"pdf.fonttype": 42}):

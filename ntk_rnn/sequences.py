@@ -221,5 +221,6 @@ def unit_impulses(
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _unit_impulses(seq_len: int, in_dim: int, dtype: np.dtype | None) -> Float[Array, "n_x T n_x"]:
+    # One program, because one call for each of its operations takes longer than a small kernel.
     impulses = jnp.zeros((in_dim, seq_len, in_dim), dtype)
     return impulses.at[:, 0, :].set(jnp.eye(in_dim, dtype=dtype))

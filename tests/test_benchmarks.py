@@ -9,12 +9,22 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import __main__ as command, baseline, cases, fits, plots, report, summary
+from benchmarks import (
+    __main__ as command,
+    baseline,
+    cases,
+    fits,
+    plots,
+    report,
+    summary,
+    timing,
+)
 from benchmarks.cases import scaling
 from benchmarks.comparing import compare, distance
 from benchmarks.comparisons import Comparison, Contender, Missing, Row, Work
@@ -117,6 +127,17 @@ def test_the_first_call_is_a_sample_where_it_is_like_any_other():
     assert len(calls) == row.samples == 1 and row.seconds > 0 and row.compile_seconds is None
 
 
+def test_a_short_call_is_made_before_it_is_timed():
+    calls = {"short": [], "long": []}
+    samples = timing.interleaved(
+        {"short": lambda: calls["short"].append(1),
+         "long": lambda: calls["long"].append(time.sleep(0.5))},
+        budget=0, least=1,
+    )  # fmt: skip
+    assert len(samples["short"]) == len(samples["long"]) == 1
+    assert len(calls["short"]) > 1 and len(calls["long"]) == 1
+
+
 def test_distance():
     assert distance([3.0, 4.0], [3.0, 0.0]) == pytest.approx(4 / 3)
     assert distance([0.0], [0.0]) == 0 and np.isnan(distance([1.0], None))
@@ -138,13 +159,15 @@ def test_check_allows_a_factor_of_two(tmp_path):
         row("b", ratio=10.0),
         row("c", ratio=10.0),
         row("d", ratio=3.0),
+        row("e", ratio=3.0),
     ]
     baseline.write(measured, description, path)
     baseline.write([row("a", ratio=7.0)], {"device": {"platform": "gpu"}}, path)
     saved = baseline.read("cpu", path)
     assert saved == {r.key: r.ratio for r in measured}  # that of another device changes nothing
     now = [row("a", ratio=5.1), row("b", ratio=4.9), row("c", ratio=99.0), row("new", ratio=0.1),
-           row("d", status="failed", note="why", seconds=None)]  # fmt: skip
+           row("d", status="failed", note="why", seconds=None),
+           row("e", status="left out", seconds=None)]  # fmt: skip
     verdict = baseline.check(now, saved)
     assert not verdict.passed and verdict.held == 2
     (fallen,), (lost,) = verdict.fallen, verdict.lost

@@ -10,7 +10,7 @@ import pytest
 import ntk_rnn as nr
 from ntk_rnn.impulse import chain
 
-# Chains from the right have a way of their own for one row, for two or three, and for more.
+# Chains from the right have a way of their own for two or three rows, and for more.
 SHAPES = [(1, 1, 1, 1), (6, 3, 2, 5), (5, 2, 3, 9), (5, 4, 6, 3)]  # n, n_x, n_y, T
 
 

@@ -137,9 +137,9 @@ def test_training_moves_trainable_parameters_alone(made):
             m, p, (X, Y), epochs=3, batch_size=2, key=jax.random.key(1), learning_rate=1e-3
         ),
     ]
-    # Each call takes parameters apart in one place, and each model is taken apart by one rule, so
-    # models that differ most are trained in every way, and the others in one.
-    for call in calls if made in (linen, of_complex_numbers) else calls[1:2]:
+    # The models that differ most are trained in every way, and each of the others in one of them.
+    some = {linen_function: calls[1:2], of_nnx: calls[:1], with_other_arrays: calls[2:]}
+    for call in some.get(made, calls):
         path, expected = call(model, params), call(alone, trainable)
         assert_close(path.train_loss, expected.train_loss)
         moved = jax.tree.leaves(path.params)

@@ -13,7 +13,7 @@ from benchmarks.comparisons import Comparison, Contender, Work
 
 # Sequences, length, inputs.
 _PROMISED = (200, 50, 1)
-# Memory of so many bytes is handed out anew by the system for every kernel.
+# Memory of more bytes is handed out anew by the system for every kernel.
 _REUSED = 2**25
 _PRODUCT = "Both are one product and a change of its layout. "
 _BLAS = "OpenBLAS, which NumPy has, is faster at the product than XLA."

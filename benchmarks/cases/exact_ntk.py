@@ -2,7 +2,7 @@
 
 At the base size neural-tangents takes part with every implementation, on the RNN as it is usually
 written, step by step, and on this library's, whose impulse response it differentiates faster. At
-other sizes there are those that tell most: the one that it takes unless told, and the fastest.
+other sizes it takes part with its default and with its fastest.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Peers are the ways that take any layer: ``jax.jacobian`` of the impulse response, and
 neural-tangents between unit impulses. At the largest size a Jacobian still fits in memory; it is
-left out there because one call would take minutes.
+left out there because one call would take minutes. There what is compared is the product with one
+vector, which takes one gradient and one derivative along it.
 """
 
 from __future__ import annotations
@@ -46,6 +47,13 @@ def _comparison(n: int, seq_len: int) -> Comparison:
                 needs=8 * jacobian, quick=False,
             ),
         ]  # fmt: skip
+    else:
+        contenders.append(
+            Contender(
+                "one product with a vector, by jax.vjp and jax.jvp",
+                make(_with_a_vector, n, seq_len), "own", needs=4 * 2.0**20 * n / 1000,
+            )
+        )  # fmt: skip
     return Comparison(
         "layer_gram", "LRU", {"n": n, "T": seq_len}, tuple(contenders), tolerance=1e-4,
         flops=2.0 * derivatives * seq_len**2, quick=(n, seq_len) == _SMALL,
@@ -69,13 +77,38 @@ def _matrix(gram: Any) -> np.ndarray:
 
 def _ours(n: int, seq_len: int) -> Work:
     layer, params, _ = _layer(n, seq_len)
-    return Work(lambda: nr.layer_gram(layer, params, seq_len, 1), _matrix)
+
+    def result(gram: Any) -> np.ndarray:
+        matrix = _matrix(gram)
+        return matrix if (n, seq_len) != _LARGE else matrix @ np.asarray(_vector(seq_len))
+
+    return Work(lambda: nr.layer_gram(layer, params, seq_len, 1), result)
 
 
 def _product(n: int, seq_len: int) -> Work:
     rows = jax.random.normal(jax.random.key(1), (seq_len, 7 * n))
     product = jax.jit(lambda rows: jnp.einsum("jm,km->jk", rows, rows, precision="highest"))
     return Work(lambda: product(rows))
+
+
+def _vector(seq_len: int) -> jax.Array:
+    return jax.random.normal(jax.random.key(2), (seq_len,))
+
+
+def _with_a_vector(n: int, seq_len: int) -> Work:
+    layer, params, impulse = _layer(n, seq_len)
+
+    def response(params: Any) -> jax.Array:
+        outputs: Any = layer.apply(params, impulse)
+        return outputs[0, :, 0]
+
+    @jax.jit
+    def product(params: Any, vector: jax.Array) -> jax.Array:
+        (gradient,) = jax.vjp(response, params)[1](vector)
+        # JAX's gradient by a complex number is the conjugate of the direction of steepest ascent.
+        return jax.jvp(response, (params,), (jax.tree.map(jnp.conj, gradient),))[1]
+
+    return Work(lambda: product(params, _vector(seq_len)))
 
 
 def _jacobian(n: int, seq_len: int) -> Work:

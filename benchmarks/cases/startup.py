@@ -50,7 +50,8 @@ def comparisons() -> list[Comparison]:
                 _process("jax.jacobian", _JACOBIAN),
             ),
             tolerance=1e-4,
-            behind="All take as long: for importing JAX and Flax, and for drawing the parameters.",
+            behind="Most of the time of either goes into importing JAX and Flax and into drawing "
+            "the parameters.",
         ),
         Comparison(
             "startup", "first figure", {},

@@ -40,7 +40,8 @@ _SIZES = (
     _BASE, _BASE._replace(n=500), _BASE._replace(n=2000, steps=10),
     _BASE._replace(num=200, steps=10), _BASE._replace(seq_len=20, steps=20), _BATCHES, _REAL,
 )  # fmt: skip
-# At other sizes there are only the usual ways of others: compiling takes long for each size.
+# At other sizes there are only Flax and PyTorch as they are usually run, because the rest takes
+# long to compile for each size.
 _TOLD = (_BASE, _BATCHES, _REAL)
 
 

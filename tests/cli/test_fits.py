@@ -431,12 +431,9 @@ def test_inputs_that_differ_in_the_unit_alone_are_predicted_from(tmp_path, monke
     x, y = recorded(1, rows=100)
     table = np.concatenate([x, y[:, :1]], axis=1)
     np.savetxt("r.csv", table, delimiter=",", header="f [N],f [V],y", comments="")
-    recording = fitting.read("r.csv", ["f [N]", "f [V]"], ["y"], time=None, trial=None)
-    fit = fitting.fitted(
-        recording, "r.csv", lags=LAGS, delay=(0,), kernel="tc", test_fraction=0.2, tell=print
-    ).fit
-    fit.save("model.npz")
-    assert cli.main(["predict", "model.npz", "r.csv", "--out", "p.csv"]) == 0
+    asked = ["--inputs", "f [N]", "f [V]", "--outputs", "y", *QUICK]
+    assert cli.main(["fit", "r.csv", *asked, "--out", "m"]) == 0
+    assert cli.main(["predict", "m/model.npz", "r.csv", "--out", "p.csv"]) == 0
 
 
 def test_inputs_have_no_effect_before_their_delays(tmp_path, capsys, monkeypatch):

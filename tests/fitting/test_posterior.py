@@ -67,7 +67,7 @@ def test_bands_cover_weak_inputs_beside_a_strong_one(kernel):
     """Of three inputs, one has a strong response, one a weak one, and one none."""
     true = np.stack([3 * 0.6 ** np.arange(6), 0.1 * 0.6 ** np.arange(6), np.zeros(6)], axis=1)
     covered = []
-    for seed in range(8):
+    for seed in range(12):
         rng = np.random.default_rng(seed)
         x = rng.normal(size=(80, 3))
         y = sum(np.convolve(x[:, q], true[:, q])[:80] for q in range(3)) + rng.normal(size=80)

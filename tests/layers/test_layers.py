@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import ntk_rnn as nr
+from ntk_rnn.layers import states
 from ntk_rnn.power_law import fit_power_law
 
 LAYERS = {
@@ -78,6 +79,18 @@ def test_gram_is_the_product_of_jacobians(name, dtype):
     expected = (rows @ rows.T).reshape(6, 2, 2, 6, 2, 2)
     gram = nr.layer_gram(model, params, 6, 2)
     np.testing.assert_allclose(gram, expected, rtol=0, atol=1e-10 * expected.max())
+
+
+@IN_DOUBLE
+def test_gram_is_the_same_for_some_units_at_a_time(dtype, monkeypatch):
+    model = LAYERS["lru"](8)
+    params, _ = started(model, dtype)
+    whole = nr.layer_gram(model, params, 6, 2)
+    derivatives = sum(a.size * (1 + jnp.iscomplexobj(a)) for a in params["params"].values())
+    # Each has a gradient of 24 entries, and 3 units have three eighths of them: 3, 3 and 2 units.
+    monkeypatch.setattr(states, "_TOGETHER", 24 * derivatives * 3 // 8)
+    jax.clear_caches()
+    np.testing.assert_allclose(nr.layer_gram(model, params, 6, 2), whole, rtol=1e-12, atol=1e-14)
 
 
 def test_eigenvalues_start_on_the_ring():
