@@ -41,7 +41,6 @@ def _comparison(num: int, seq_len: int) -> Comparison:
     )  # fmt: skip
     return Comparison(
         "fit", "flat prior", {"samples": num, "T": seq_len}, contenders, tolerance=1e-3,
-        # With few samples the time of ours varies fourfold, by how threads of NumPy and SciPy meet.
         quick=(num, seq_len) == _LARGE,
         behind="It also finds how sure the hyper-parameters are, which widens its bands."
         if (num, seq_len) == _SMALL else "",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy import linalg
 from scipy.linalg import lapack
 
 # Most rows that are factorized at once, and most numbers in them, 8 MB: more leave the cache.
@@ -70,10 +71,20 @@ def factorized(triangle: np.ndarray | None, rows: list[np.ndarray]) -> np.ndarra
         return triangle
     if triangle is None or len(triangle) < triangle.shape[1]:
         blocks = rows if triangle is None else [triangle, *rows]
-        return np.asarray(np.linalg.qr(np.concatenate(blocks), mode="r"))
+        return r_factor(np.concatenate(blocks))
     # Made for rows below a triangle, which takes half the time of a factorization of all.
     below = rows[0] if len(rows) == 1 else np.concatenate(rows)
     panel = min(_PANEL, triangle.shape[1])
     (tpqrt,) = lapack.get_lapack_funcs(["tpqrt"], (triangle, below))
     factor, *_ = tpqrt(0, panel, triangle, below, overwrite_b=True)
     return np.triu(factor)
+
+
+def r_factor(rows: np.ndarray) -> np.ndarray:
+    """``R`` of ``rows = Q R``, of at most as many rows as columns; ``rows`` may be overwritten.
+
+    By SciPy, as all that is made of it: the threads of NumPy's BLAS, which is another one, go on
+    waiting for work, and on few cores small fits would take up to five times as long.
+    """
+    factors: Any = linalg.qr(rows, mode="raw", overwrite_a=True, check_finite=False)
+    return factors[1]

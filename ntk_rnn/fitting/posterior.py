@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy import linalg
 
 from ntk_rnn.fitting.evidence import posterior_covariance
 from ntk_rnn.fitting.optimization import Point, Problem, free
@@ -64,5 +65,5 @@ def given_data(problem: Problem, point: Point) -> Posterior:
 
 def _spread(curvature: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "k k"]:
     """Covariance of the logarithms; a direction in which the evidence rises has the prior's."""
-    values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
+    values, vectors = linalg.eigh((curvature + curvature.T) / 2, check_finite=False)
     return (vectors / (np.maximum(values, 0) + _SPREAD**-2)) @ vectors.T

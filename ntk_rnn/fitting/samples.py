@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from ntk_rnn import _checks
 from ntk_rnn.compression.batches import host_array
-from ntk_rnn.compression.blocks import factor_of
+from ntk_rnn.compression.blocks import factor_of, r_factor
 from ntk_rnn.compression.recordings import recording_blocks, rows_since_start
 from ntk_rnn.compression.triangle import CompressedData
 from ntk_rnn.data.recordings import Recording
@@ -110,7 +110,7 @@ class Triangle(NamedTuple):
         rows = self.rows[:, :seq_len]
         columns = rows[0].size
         both = np.concatenate([rows.reshape(-1, columns), self.goal], axis=1)
-        factor = np.asarray(np.linalg.qr(both, mode="r"))
+        factor = r_factor(both)
         return self._replace(
             rows=factor[:columns, :columns].reshape(-1, *rows.shape[1:]),
             goal=factor[:columns, columns:],
