@@ -86,5 +86,7 @@ def r_factor(rows: np.ndarray) -> np.ndarray:
     By SciPy, as all that is made of it: the threads of NumPy's BLAS, which is another one, go on
     waiting for work, and on few cores small fits would take up to five times as long.
     """
+    if not len(rows):  # which SciPy before 1.15 refuses
+        return rows
     factors: Any = linalg.qr(rows, mode="raw", overwrite_a=True, check_finite=False)
     return factors[1]
